@@ -1,0 +1,23 @@
+//! The local contract of a Samizdat node, as plain data, and a typed client.
+//!
+//! `docs/protocol/api.md` is the contract in words. This crate knows nothing of how a node works: no keys, no wire
+//! formats, no other crate of this workspace. The daemon converts to it, the command line and bots speak it.
+//!
+//! - [`shape`]: what a node tells (identities, contacts, messages, status);
+//! - [`call`]: what can be asked of it, as [`Request`] and [`Response`], and the bodies of the HTTP calls;
+//! - [`event`]: what it says unasked;
+//! - [`client`]: a blocking client over HTTP and WebSocket.
+
+pub mod call;
+pub mod client;
+pub mod event;
+pub mod limits;
+pub mod shape;
+
+pub use call::{Answer, ApiError, Destination, ErrorBody, ErrorKind, Request, Response};
+pub use client::{CallError, Client, ConnectError, Endpoint, Events};
+pub use event::Event;
+pub use shape::{
+    Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Identity, Imported, Invite, KindCounts,
+    LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Room, Status, StoreStatus, Vault,
+};

@@ -1,0 +1,248 @@
+//! The face of the crate: state outside the vault, and transactions.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use samizdat_core::{EnvelopeId, IdentitySecret, Now, seal::TAG_LEN};
+use samizdat_store::{Log, StoreError, Vault, vault::Protection};
+
+use crate::{
+    contact::Answer,
+    error::ChatError,
+    limits::IDENTITIES_MAX,
+    mls::{Mls, PairId},
+    query::{Contact, Filter, Message},
+    room::LOBBY,
+    schema::MIGRATIONS,
+    timeline::MessageId,
+    work::Work,
+};
+
+/// Something that a person may want to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A message is new or its state changed.
+    Message(MessageId),
+    /// Somebody asks to be a contact.
+    Request(i64),
+    /// A contact is new or changed.
+    Contact(i64),
+}
+
+/// An envelope that waits for its stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Job {
+    /// The envelope.
+    pub id: EnvelopeId,
+    /// Expected tries.
+    pub tries: u64,
+}
+
+/// A one-time tag that somebody's next messages may lie under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expected {
+    pub(crate) pair: PairId,
+    pub(crate) epoch: u64,
+    pub(crate) counter: u64,
+}
+
+/// Everything that people mean, as one machine over the vault.
+#[derive(Debug)]
+pub struct Chat {
+    pub(crate) vault: Vault,
+    pub(crate) mls: Mls,
+    pub(crate) rng: ChaCha20Rng,
+    /// The table `expected`, in memory: it is asked for every sealed envelope of the whole network.
+    pub(crate) expected: BTreeMap<[u8; TAG_LEN], Expected>,
+    pub(crate) events: VecDeque<Event>,
+    /// Whether [`Chat::work`] may find something to do.
+    pub(crate) dirty: bool,
+    /// Last row of the log that was looked at.
+    pub(crate) cursor: i64,
+    pub(crate) saved_cursor: i64,
+}
+
+impl Chat {
+    /// The steps that bring a vault to the layout of this version.
+    pub const MIGRATIONS: &'static [&'static str] = MIGRATIONS;
+
+    /// Takes over an open vault. The first time, an identity is made silently and the lobby is joined.
+    pub fn open(vault: Vault, seed: [u8; 32]) -> Result<Self, ChatError> {
+        let mut chat = Self {
+            vault,
+            mls: Mls::new()?,
+            rng: ChaCha20Rng::from_seed(seed),
+            expected: BTreeMap::new(),
+            events: VecDeque::new(),
+            dirty: true,
+            cursor: 0,
+            saved_cursor: 0,
+        };
+        chat.transact(|work| {
+            let identities: i64 = work.conn.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
+            if identities == 0 {
+                let secret = IdentitySecret::generate(work.rng);
+                work.add_identity(&secret, None)?;
+                work.join_room(LOBBY)?;
+            }
+            Ok(())
+        })?;
+        chat.cursor = crate::work::setting(chat.vault.conn(), "cursor")?.unwrap_or(0);
+        chat.saved_cursor = chat.cursor;
+        chat.expected = crate::work::load_expected(chat.vault.conn())?;
+        Ok(chat)
+    }
+
+    /// How the vault's key is kept.
+    pub fn protection(&self) -> Protection {
+        self.vault.protection()
+    }
+
+    /// Another identity, not linkable to the others.
+    pub fn new_identity(&mut self, secret: Option<IdentitySecret>, label: Option<&str>) -> Result<i64, ChatError> {
+        self.dirty = true;
+        self.transact(|work| {
+            let count: u32 = work.conn.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
+            if count >= IDENTITIES_MAX {
+                return Err(ChatError::Refused(format!("a profile holds at most {IDENTITIES_MAX} identities")));
+            }
+            let secret = secret.unwrap_or_else(|| IdentitySecret::generate(work.rng));
+            work.add_identity(&secret, label)
+        })
+    }
+
+    /// A new invite link of the default identity.
+    pub fn invite(&mut self) -> Result<samizdat_core::link::InviteLink, ChatError> {
+        self.transact(|work| work.invite())
+    }
+
+    /// Adds somebody by link or name; what is known of them already stays.
+    pub fn add_contact(&mut self, who: &str, petname: Option<&str>) -> Result<Contact, ChatError> {
+        self.dirty = true;
+        let contact = self.transact(|work| work.add_contact(who, petname))?;
+        self.contact(contact)
+    }
+
+    /// Renames, blocks or unblocks.
+    pub fn edit_contact(&mut self, who: &str, petname: Option<&str>, blocked: Option<bool>) -> Result<Contact, ChatError> {
+        self.dirty = true;
+        let contact = self.transact(|work| work.edit_contact(who, petname, blocked))?;
+        self.contact(contact)
+    }
+
+    /// Answers a contact request, by its number or by whose it is.
+    pub fn answer(&mut self, which: &str, answer: Answer) -> Result<Contact, ChatError> {
+        self.dirty = true;
+        let contact = self.transact(|work| work.answer(which, answer))?;
+        self.contact(contact)
+    }
+
+    /// Writes to somebody. What can be encrypted is encrypted by the next [`Chat::work`].
+    pub fn write(&mut self, who: &str, text: &str, lifetime: u8, now: Now) -> Result<Message, ChatError> {
+        self.dirty = true;
+        let id = self.transact(|work| work.write(who, text, lifetime, now))?;
+        self.message(&id)
+    }
+
+    /// Posts in a room, which is joined by that.
+    pub fn post(&mut self, room: &str, text: &str, lifetime: u8, now: Now) -> Result<Message, ChatError> {
+        self.dirty = true;
+        let id = self.transact(|work| work.post(room, text, lifetime, now))?;
+        self.message(&id)
+    }
+
+    /// Joins a room; posts that the log holds already appear.
+    pub fn join_room(&mut self, room: &str, log: &Log, now: Now) -> Result<crate::query::Room, ChatError> {
+        let id = self.transact(|work| {
+            let id = work.join_room(room)?;
+            work.catch_up_room(id, log, now)?;
+            Ok(id)
+        })?;
+        self.room(id)
+    }
+
+    /// Takes back a message that has not been stamped.
+    pub fn cancel(&mut self, id: &MessageId) -> Result<Message, ChatError> {
+        self.transact(|work| work.cancel(id))?;
+        self.message(id)
+    }
+
+    /// Marks a conversation as read.
+    pub fn mark_read(&mut self, conversation: i64) -> Result<(), ChatError> {
+        self.transact(|work| work.mark_read(conversation))
+    }
+
+    /// Puts what can go out into the outbox: announcements that are due, messages whose reader's keys are known,
+    /// acknowledgements. Cheap when nothing changed.
+    pub fn work(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
+        if !std::mem::take(&mut self.dirty) {
+            return Ok(());
+        }
+        let done = self.transact(|work| {
+            work.announce(now)?;
+            work.encrypt_waiting(log, now)?;
+            work.acknowledge(now)?;
+            Ok(())
+        });
+        self.dirty |= done.is_err();
+        done
+    }
+
+    /// What a timer does: gives up on parents that never came, rotates announced keys.
+    pub fn tick(&mut self, now: Now) -> Result<(), ChatError> {
+        self.dirty = true;
+        self.transact(|work| work.give_up_on_parents(now))?;
+        self.save_cursor()
+    }
+
+    /// Keeps a small value for the shell in the vault: its transport key, the peers it remembers.
+    pub fn keep(&mut self, key: &str, value: &[u8]) -> Result<(), ChatError> {
+        self.transact(|work| crate::work::set_setting(work.conn, &format!("shell {key}"), &value))
+    }
+
+    /// What [`Chat::keep`] kept.
+    pub fn kept(&self, key: &str) -> Result<Option<Vec<u8>>, ChatError> {
+        crate::work::setting(self.vault.conn(), &format!("shell {key}"))
+    }
+
+    /// What happened, once.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Messages by conversation, oldest first.
+    pub fn messages(&self, filter: &Filter<'_>) -> Result<Vec<Message>, ChatError> {
+        crate::query::messages(self.vault.conn(), filter)
+    }
+
+    /// One transaction: all of `f` or nothing, and events only of what lasted.
+    pub(crate) fn transact<T>(&mut self, f: impl FnOnce(&mut Work<'_>) -> Result<T, ChatError>) -> Result<T, ChatError> {
+        let tx = self.vault.transaction()?;
+        let mut work = Work::new(&tx, &self.mls, &mut self.rng);
+        let result = f(&mut work)?;
+        let (events, added, removed) = work.into_changes();
+        tx.commit().map_err(StoreError::from)?;
+        removed.iter().for_each(|tag| {
+            self.expected.remove(tag);
+        });
+        self.expected.extend(added);
+        self.events.extend(events);
+        Ok(result)
+    }
+
+    /// Remembers how far the log was read. Reading a part of it twice changes nothing, so this may lag.
+    pub(crate) fn save_cursor(&mut self) -> Result<(), ChatError> {
+        let cursor = self.cursor;
+        if cursor != self.saved_cursor {
+            self.transact(|work| crate::work::set_setting(work.conn, "cursor", &cursor))?;
+            self.saved_cursor = cursor;
+        }
+        Ok(())
+    }
+
+    /// Randomness for what is not in the vault.
+    pub fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+}

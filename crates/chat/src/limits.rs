@@ -1,0 +1,67 @@
+//! Every bound of this crate.
+
+use samizdat_core::limits::LIFETIMES;
+
+/// One-time tags expected ahead of the newest message of a sender, per epoch. Messages further ahead wait in the log.
+pub const TAG_WINDOW: u64 = 64;
+/// Epochs of a conversation whose tags are still expected.
+pub const EPOCHS_KEPT: u64 = crate::mls::limits::PAST_EPOCHS as u64;
+/// Parents that a message names.
+pub const PARENTS_MAX: usize = 8;
+/// How far back an acknowledgement is followed, messages.
+pub const ANCESTORS_MAX: usize = 10_000;
+/// How long a message waits for a parent that has not come, milliseconds. Then it is shown without.
+pub const PARENT_PATIENCE_MS: u64 = 10 * 60 * 1000;
+/// Open contact requests; when it is full, more are dropped.
+pub const REQUESTS_MAX: u32 = 256;
+/// Invite secrets that are remembered per identity; the oldest go.
+pub const INVITES_MAX: u32 = 64;
+/// Messages that wait to be sent; a person who is offline for weeks writes less.
+pub const OUTBOX_MAX: u32 = 10_000;
+/// Messages in one answer.
+pub const QUERY_MAX: u32 = 1000;
+/// Petname and label, bytes.
+pub const LABEL_MAX: usize = 64;
+/// Identities of one profile: each costs a trial decryption per bell.
+pub const IDENTITIES_MAX: u32 = 16;
+
+/// Without the secret of an invite link, a bell must be worth so many times its price, or a closed inbox ignores it.
+pub const STRANGER_FACTOR: u64 = 4;
+
+/// Lifetime of messages unless asked otherwise, index into [`LIFETIMES`]: 14 days.
+pub const MESSAGE_LIFETIME: u8 = 4;
+/// Lifetime of acknowledgements: 3 days. Every later message acknowledges too.
+pub const ACK_LIFETIME: u8 = 2;
+/// Lifetime of the first announcement of an identity, cheap so that one can be reached within a second: 3 days.
+pub const FIRST_ANNOUNCEMENT_LIFETIME: u8 = 2;
+/// Lifetime of later announcements: 28 days.
+pub const ANNOUNCEMENT_LIFETIME: u8 = 5;
+/// Age at which the first announcement is replaced, hours.
+pub const FIRST_ANNOUNCEMENT_AGE: u32 = 1;
+/// Age at which announced keys are replaced, hours.
+pub const ANNOUNCEMENT_AGE: u32 = 7 * 24;
+/// Age at which replaced keys are forgotten, hours: whoever used them must have been heard by then.
+pub const KEYS_KEPT: u32 = 6 * 7 * 24;
+/// Own messages after which an epoch is old enough to rotate.
+pub const ROTATE_MESSAGES: u64 = 20;
+/// Hours after which an epoch is old enough to rotate.
+pub const ROTATE_HOURS: u32 = 24;
+
+/// The lifetime class of so many days.
+pub fn lifetime_of_days(days: u32) -> Option<u8> {
+    let hours = days.checked_mul(24)?;
+    LIFETIMES.iter().position(|h| *h == hours).and_then(|i| u8::try_from(i).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_are_what_their_names_say() {
+        let hours = |class: u8| LIFETIMES[usize::from(class)];
+        assert_eq!((hours(MESSAGE_LIFETIME), hours(ACK_LIFETIME), hours(ANNOUNCEMENT_LIFETIME)), (336, 72, 672));
+        assert_eq!(lifetime_of_days(14), Some(MESSAGE_LIFETIME));
+        assert_eq!(lifetime_of_days(2), None);
+    }
+}

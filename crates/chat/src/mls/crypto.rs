@@ -1,0 +1,134 @@
+//! The cryptography of the suite: libcrux, but for what draws randomness.
+//!
+//! libcrux asks the operating system for randomness inside HPKE, so a run could not be repeated from its seed. Sealing
+//! is therefore done with the HPKE that `samizdat_core::seal` uses, under the caller's randomness; opening stays with
+//! libcrux, and every Welcome and Commit of the tests goes from one to the other.
+
+use hpke::{Deserializable, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::XWing, single_shot_seal_with_rng};
+use openmls::prelude::tls_codec::SecretVLBytes;
+use openmls_libcrux_crypto::CryptoProvider;
+use openmls_traits::{
+    crypto::OpenMlsCrypto,
+    types::{
+        AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput,
+        SignatureScheme,
+    },
+};
+
+use super::{CIPHERSUITE, provider::Rand};
+
+/// Cryptography for one piece of work.
+#[derive(Clone, Copy)]
+pub(super) struct Crypto<'a, 'r> {
+    pub(super) libcrux: &'a CryptoProvider,
+    pub(super) rand: &'a Rand<'r>,
+}
+
+impl OpenMlsCrypto for Crypto<'_, '_> {
+    fn supports(&self, suite: Ciphersuite) -> Result<(), CryptoError> {
+        if suite == CIPHERSUITE { Ok(()) } else { Err(CryptoError::UnsupportedCiphersuite) }
+    }
+
+    fn supported_ciphersuites(&self) -> Vec<Ciphersuite> {
+        vec![CIPHERSUITE]
+    }
+
+    fn hpke_seal(
+        &self,
+        config: HpkeConfig,
+        to: &[u8],
+        info: &[u8],
+        aad: &[u8],
+        plaintext: &[u8],
+    ) -> Result<HpkeCiphertext, CryptoError> {
+        let HpkeConfig(kem, kdf, aead) = CIPHERSUITE.hpke_config();
+        if config.0 != kem || config.1 != kdf || config.2 != aead {
+            return Err(CryptoError::UnsupportedCiphersuite);
+        }
+        let to = <XWing as hpke::Kem>::PublicKey::from_bytes(to).map_err(|_| CryptoError::SenderSetupError)?;
+        let (encapsulation, ciphertext) = self
+            .rand
+            .with(|rng| {
+                single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(&OpModeS::Base, &to, info, plaintext, aad, rng)
+            })
+            .map_err(|_| CryptoError::InsufficientRandomness)?
+            .map_err(|_| CryptoError::HpkeEncryptionError)?;
+        Ok(HpkeCiphertext { kem_output: encapsulation.to_bytes().to_vec().into(), ciphertext: ciphertext.into() })
+    }
+
+    /// Only for joining from outside (RFC 9420, 12.4.3.2), which nobody does.
+    fn hpke_setup_sender_and_export(
+        &self,
+        _: HpkeConfig,
+        _: &[u8],
+        _: &[u8],
+        _: &[u8],
+        _: usize,
+    ) -> Result<(KemOutput, ExporterSecret), CryptoError> {
+        Err(CryptoError::SenderSetupError)
+    }
+
+    /// Leaf keys are made by [`LeafSigner`](super::keys::LeafSigner).
+    fn signature_key_gen(&self, _: SignatureScheme) -> Result<(Vec<u8>, Vec<u8>), CryptoError> {
+        Err(CryptoError::UnsupportedSignatureScheme)
+    }
+
+    fn hkdf_extract(&self, hash: HashType, salt: &[u8], ikm: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+        self.libcrux.hkdf_extract(hash, salt, ikm)
+    }
+
+    fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+        self.libcrux.hmac(hash, key, message)
+    }
+
+    fn hkdf_expand(&self, hash: HashType, prk: &[u8], info: &[u8], len: usize) -> Result<SecretVLBytes, CryptoError> {
+        self.libcrux.hkdf_expand(hash, prk, info, len)
+    }
+
+    fn hash(&self, hash: HashType, data: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.libcrux.hash(hash, data)
+    }
+
+    fn aead_encrypt(&self, alg: AeadType, key: &[u8], data: &[u8], nonce: &[u8], aad: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.libcrux.aead_encrypt(alg, key, data, nonce, aad)
+    }
+
+    fn aead_decrypt(&self, alg: AeadType, key: &[u8], data: &[u8], nonce: &[u8], aad: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.libcrux.aead_decrypt(alg, key, data, nonce, aad)
+    }
+
+    fn verify_signature(&self, alg: SignatureScheme, data: &[u8], key: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        self.libcrux.verify_signature(alg, data, key, signature)
+    }
+
+    fn sign(&self, alg: SignatureScheme, data: &[u8], key: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        self.libcrux.sign(alg, data, key)
+    }
+
+    fn hpke_open(
+        &self,
+        config: HpkeConfig,
+        input: &HpkeCiphertext,
+        key: &[u8],
+        info: &[u8],
+        aad: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        self.libcrux.hpke_open(config, input, key, info, aad)
+    }
+
+    fn hpke_setup_receiver_and_export(
+        &self,
+        config: HpkeConfig,
+        encapsulation: &[u8],
+        key: &[u8],
+        info: &[u8],
+        context: &[u8],
+        len: usize,
+    ) -> Result<ExporterSecret, CryptoError> {
+        self.libcrux.hpke_setup_receiver_and_export(config, encapsulation, key, info, context, len)
+    }
+
+    fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
+        self.libcrux.derive_hpke_keypair(config, ikm)
+    }
+}

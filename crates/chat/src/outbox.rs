@@ -1,0 +1,195 @@
+//! The outbox: what is finished but for its stamp, and what no other node is known to hold.
+
+use rusqlite::OptionalExtension;
+use samizdat_core::{Envelope, EnvelopeId, Hour, Kind, Now, Unstamped};
+use samizdat_store::Log;
+
+use crate::{
+    chat::{Chat, Event, Job},
+    contact::ContactRow,
+    content::{Content, ID_LEN},
+    error::ChatError,
+    limits::{ACK_LIFETIME, PARENTS_MAX},
+    timeline::{MessageId, State},
+    work::Work,
+};
+
+const STAMPING: u8 = 0;
+const STAMPED: u8 = 1;
+
+impl Chat {
+    /// The envelope that is to be stamped next.
+    pub fn job(&self) -> Result<Option<Job>, ChatError> {
+        let mut statement =
+            self.vault.conn().prepare_cached("SELECT envelope, tries FROM outbox WHERE state = ?1 ORDER BY number LIMIT 1")?;
+        Ok(statement.query_row([STAMPING], |row| Ok(Job { id: EnvelopeId(row.get(0)?), tries: row.get(1)? })).optional()?)
+    }
+
+    /// Puts a minted stamp on. `None`: it was cancelled meanwhile. The caller appends the envelope to the log durably and then calls
+    /// [`Chat::logged`]; a crash between the two is healed by [`Chat::recover`].
+    pub fn stamp(&self, id: &EnvelopeId, nonce: u64) -> Result<Option<Envelope>, ChatError> {
+        let mut statement = self.vault.conn().prepare_cached("SELECT bytes FROM outbox WHERE envelope = ?1 AND state = ?2")?;
+        let bytes: Option<Vec<u8>> = statement.query_row((id.0, STAMPING), |row| row.get(0)).optional()?;
+        Ok(bytes.and_then(|bytes| Unstamped::from_bytes(&bytes).ok()?.stamp(nonce).ok()))
+    }
+
+    /// Our envelope is in our log.
+    pub fn logged(&mut self, id: &EnvelopeId) -> Result<(), ChatError> {
+        self.transact(|work| {
+            work.conn.execute("UPDATE outbox SET state = ?2 WHERE envelope = ?1", (id.0, STAMPED))?;
+            work.carried(id, State::Stamped)
+        })
+    }
+
+    /// Another node has stored our envelope.
+    pub fn held(&mut self, id: &EnvelopeId) -> Result<(), ChatError> {
+        self.transact(|work| {
+            work.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = ?2", (id.0, STAMPED))?;
+            work.carried(id, State::Published)
+        })
+    }
+
+    /// After a start: finishes what a crash interrupted, and says which envelopes no other node is known to hold.
+    pub fn recover(&mut self, log: &Log) -> Result<Vec<EnvelopeId>, ChatError> {
+        let interrupted = ids(self, STAMPING)?;
+        for id in interrupted {
+            if log.knows(&id)? {
+                self.logged(&id)?;
+            }
+        }
+        self.unpublished()
+    }
+
+    /// Our envelopes that no other node is known to hold.
+    pub fn unpublished(&self) -> Result<Vec<EnvelopeId>, ChatError> {
+        ids(self, STAMPED)
+    }
+
+    /// Our own envelopes that left the log unpublished: their messages have failed.
+    pub fn forgotten(&mut self, now: Hour) -> Result<(), ChatError> {
+        self.transact(|work| {
+            let over: Vec<[u8; 32]> = work
+                .conn
+                .prepare_cached("SELECT envelope FROM outbox WHERE expires < ?1")?
+                .query_map([now.0], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for id in over {
+                work.conn.execute("DELETE FROM outbox WHERE envelope = ?1", [id])?;
+                work.carried(&EnvelopeId(id), State::Failed)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn ids(chat: &Chat, state: u8) -> Result<Vec<EnvelopeId>, ChatError> {
+    let mut statement = chat.vault.conn().prepare_cached("SELECT envelope FROM outbox WHERE state = ?1 ORDER BY number")?;
+    let rows = statement.query_map([state], |row| Ok(EnvelopeId(row.get(0)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+impl Work<'_> {
+    pub(crate) fn queue(&mut self, unstamped: &Unstamped, tries: u64, conversation: Option<i64>) -> Result<(), ChatError> {
+        self.conn.execute("INSERT INTO outbox(envelope, bytes, tries, bell, conversation, expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6)", (
+            unstamped.id().0,
+            &unstamped.bytes()[..],
+            tries,
+            matches!(unstamped.fields().kind, Kind::Bell { .. }),
+            conversation,
+            unstamped.fields().expires().0,
+        ))?;
+        Ok(())
+    }
+
+    /// Encrypts what waits for the keys of its reader, in the order in which it was written.
+    pub(crate) fn encrypt_waiting(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
+        let waiting: Vec<(i64, i64)> = self
+            .conn
+            .prepare_cached(
+                "SELECT DISTINCT m.conversation, c.contact FROM message m JOIN conversation c USING (conversation)
+                 WHERE m.state = ?1 AND c.contact IS NOT NULL",
+            )?
+            .query_map([State::Waiting.number()], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (conversation, contact) in waiting {
+            let Some(row) = self.contact_row(contact)?.filter(|row| row.state.agreed()) else { continue };
+            while let Some(message) = self.oldest_waiting(conversation)? {
+                if !self.encrypt_one(&row, conversation, &message, log, now)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Acknowledges what has come in conversations that we agreed to, unless a message of ours just said the same.
+    pub(crate) fn acknowledge(&mut self, now: Now) -> Result<(), ChatError> {
+        let due: Vec<(i64, i64)> = self
+            .conn
+            .prepare_cached(
+                "SELECT conversation, contact FROM conversation c WHERE ack_due = 1 AND contact IS NOT NULL
+                 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0)",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (conversation, contact) in due {
+            let agreed = self.contact_row(contact)?.is_some_and(|row| row.state.agreed());
+            let Some(pair) = self.pair_with(contact)?.filter(|_| agreed) else { continue };
+            let heads = self.their_heads(conversation)?;
+            self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
+            if !heads.is_empty() {
+                self.send_in(pair, &Content::Ack { heads, read: false }, ACK_LIFETIME, conversation, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it could be encrypted.
+    fn encrypt_one(&mut self, contact: &ContactRow, conversation: i64, id: &MessageId, log: &Log, now: Now) -> Result<bool, ChatError> {
+        let (text, at, lifetime): (String, u64, u8) =
+            self.conn.query_row("SELECT text, at, lifetime FROM message WHERE id = ?1", [id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let parents = self.heads(conversation, PARENTS_MAX)?;
+        let content = Content::Text { id: id.0, at, parents: parents.clone(), text };
+        let unstamped = match self.pair_with(contact.contact)? {
+            Some(pair) => {
+                self.rotate_if_due(pair, lifetime, conversation, now)?;
+                self.send_in(pair, &content, lifetime, conversation, now)?
+            }
+            None => match self.ring(contact, &content, lifetime, log, now)? {
+                Some(unstamped) => unstamped,
+                None => return Ok(false),
+            },
+        };
+        self.set_parents(id, &parents)?;
+        self.conn.execute("UPDATE message SET state = ?2, envelope = ?3 WHERE id = ?1", (id.0, State::Stamping.number(), unstamped.id().0))?;
+        self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
+        self.event(Event::Message(*id));
+        Ok(true)
+    }
+
+    /// The newest messages of the other side.
+    fn their_heads(&self, conversation: i64) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT id FROM message m WHERE conversation = ?1 AND mine = 0 AND NOT EXISTS
+             (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.mine = 0) ORDER BY message DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map((conversation, PARENTS_MAX), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn oldest_waiting(&self, conversation: i64) -> Result<Option<MessageId>, ChatError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT id FROM message WHERE conversation = ?1 AND state = ?2 ORDER BY message LIMIT 1")?;
+        Ok(statement.query_row((conversation, State::Waiting.number()), |row| Ok(MessageId(row.get(0)?))).optional()?)
+    }
+
+    /// Moves the messages that an envelope carries forward to `state`.
+    pub(crate) fn carried(&mut self, id: &EnvelopeId, state: State) -> Result<(), ChatError> {
+        let messages: Vec<MessageId> = self
+            .conn
+            .prepare_cached("SELECT id FROM message WHERE envelope = ?1 AND mine = 1")?
+            .query_map([id.0], |row| Ok(MessageId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        messages.iter().try_for_each(|id| self.advance(id, state))
+    }
+}

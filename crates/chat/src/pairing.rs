@@ -1,0 +1,285 @@
+//! From a contact to a pair that both can encrypt in: bells, simultaneous first contact, epochs and their tags.
+
+use rusqlite::OptionalExtension;
+use samizdat_core::{
+    Envelope, IdentityKey, Now, Unstamped,
+    announce::Announcement,
+    seal::{OuterSecret, TAG_LEN, seal_bell},
+};
+use samizdat_store::Log;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    chat::{Event, Expected},
+    contact::{ContactRow, ContactState},
+    content::{Bell, Content},
+    error::{ChatError, is_database},
+    limits::{EPOCHS_KEPT, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, STRANGER_FACTOR, TAG_WINDOW},
+    mls::{CreateError, Created, JoinError, PairId},
+    timeline::Incoming,
+    work::Work,
+};
+
+const FOUNDER_DOMAIN: &[u8] = b"samizdat founder v1\0";
+
+/// A pair and where we are in it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PairRow {
+    pub(crate) pair: PairId,
+    our_rank: u8,
+}
+
+impl Work<'_> {
+    /// The pair in which we write to a contact. When both founded one, both choose that of the same founder.
+    pub(crate) fn pair_with(&self, contact: i64) -> Result<Option<PairRow>, ChatError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT pair, our_rank FROM pair WHERE contact = ?1 ORDER BY founder_rank, number DESC LIMIT 1")?;
+        Ok(statement.query_row([contact], |row| Ok(PairRow { pair: PairId(row.get(0)?), our_rank: row.get(1)? })).optional()?)
+    }
+
+    /// The contact whose pair it is, and our rank in it.
+    pub(crate) fn pair_contact(&self, pair: &PairId) -> Result<Option<(ContactRow, u8)>, ChatError> {
+        let found: Option<(i64, u8)> = self
+            .conn
+            .prepare_cached("SELECT contact, our_rank FROM pair WHERE pair = ?1")?
+            .query_row([pair.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((contact, rank)) = found else { return Ok(None) };
+        Ok(self.contact_row(contact)?.map(|row| (row, rank)))
+    }
+
+    /// Founds a pair with a contact whose announcement the log holds, and puts the bell with `first` into the outbox.
+    /// `None`: their keys are not known yet.
+    pub(crate) fn ring(&mut self, contact: &ContactRow, first: &Content, lifetime: u8, log: &Log, now: Now) -> Result<Option<Unstamped>, ChatError> {
+        let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(None) };
+        let Some(signed) = announced.fields().kind.signed() else { return Ok(None) };
+        let Ok(announcement) = Announcement::decode(&announced.fields().body) else { return Ok(None) };
+        let us = self.identity_secret(contact.identity)?;
+        let Created { pair, welcome, peer, .. } = match self.mls.pairs(self.conn, self.rng).create(&us, &announcement.key_package) {
+            Ok(created) => created,
+            Err(CreateError::State(error)) if is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        if peer != signed.author {
+            return Ok(None);
+        }
+        self.add_pair(pair, contact.contact, &us.key(), &peer, &us.key(), now)?;
+        let first = self.mls.pairs(self.conn, self.rng).encrypt(&pair, &first.encode())?;
+        let content = Bell { welcome, first, secret: contact.secret }.encode();
+        let body = match seal_bell(&announcement.contact_key, &content, self.rng) {
+            Ok(body) => body,
+            Err(samizdat_core::seal::SealError::TooLong(error)) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
+        let unstamped = Unstamped::seal(None, now.hour(), lifetime, body).map_err(|_| ChatError::Bug("bell"))?;
+        let factor = if contact.secret.is_some() { 1 } else { STRANGER_FACTOR };
+        let conversation = self.conversation_with(contact.contact)?;
+        self.queue(&unstamped, unstamped.price().saturating_mul(factor), Some(conversation))?;
+        Ok(Some(unstamped))
+    }
+
+    /// Encrypts in a pair and puts the envelope into the outbox.
+    pub(crate) fn send_in(&mut self, row: PairRow, content: &Content, lifetime: u8, conversation: i64, now: Now) -> Result<Unstamped, ChatError> {
+        let epoch = self.mls.pairs(self.conn, self.rng).epoch(&row.pair)?;
+        let inner = self.mls.pairs(self.conn, self.rng).encrypt(&row.pair, &content.encode())?;
+        self.seal_outer(row, epoch, &inner, lifetime, conversation, now)
+    }
+
+    /// Refreshes the keys when it is our turn and the epoch is old enough.
+    pub(crate) fn rotate_if_due(&mut self, row: PairRow, lifetime: u8, conversation: i64, now: Now) -> Result<(), ChatError> {
+        let pairs = self.mls.pairs(self.conn, self.rng);
+        let epoch = pairs.epoch(&row.pair)?;
+        if !pairs.may_rotate(&row.pair)? {
+            return Ok(());
+        }
+        let due: Option<bool> = self
+            .conn
+            .query_row(
+                "SELECT received > 0 AND (sent + received >= ?3 OR ?4 >= hour + ?5) FROM epoch WHERE pair = ?1 AND epoch = ?2",
+                (row.pair.0, epoch, ROTATE_MESSAGES, now.hour().0, ROTATE_HOURS),
+                |row| row.get(0),
+            )
+            .optional()?;
+        if due != Some(true) {
+            return Ok(());
+        }
+        let commit = match self.mls.pairs(self.conn, self.rng).rotate(&row.pair) {
+            Ok(commit) => commit,
+            Err(crate::mls::RotateError::OutOfTurn) => return Ok(()),
+            Err(crate::mls::RotateError::State(error)) => return Err(error.into()),
+        };
+        self.seal_outer(row, epoch, &commit, lifetime, conversation, now)?;
+        self.begin_epoch(&row.pair, row.our_rank, now)
+    }
+
+    fn seal_outer(&mut self, row: PairRow, epoch: u64, inner: &[u8], lifetime: u8, conversation: i64, now: Now) -> Result<Unstamped, ChatError> {
+        let (secret, counter): ([u8; 32], u64) = self.conn.query_row(
+            "UPDATE epoch SET sent = sent + 1 WHERE pair = ?1 AND epoch = ?2 RETURNING secret, sent - 1",
+            (row.pair.0, epoch),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let secret = OuterSecret::new(secret);
+        let body = match secret.seal(row.our_rank, counter, inner) {
+            Ok(body) => body,
+            Err(samizdat_core::seal::SealError::TooLong(error)) => return Err(error.into()),
+            Err(_) => return Err(ChatError::Bug("outer layer")),
+        };
+        let tag = secret.tag(row.our_rank, counter);
+        let unstamped = Unstamped::seal(Some(tag), now.hour(), lifetime, body).map_err(|_| ChatError::Bug("sealed envelope"))?;
+        self.queue(&unstamped, unstamped.price(), Some(conversation))?;
+        Ok(unstamped)
+    }
+
+    /// A bell from the log. Most are for others; one that is not for us costs a decryption and leaves no trace.
+    pub(crate) fn hear_bell(&mut self, envelope: &Envelope, now: Now) -> Result<Heard, ChatError> {
+        let mut opened = None;
+        for keys in self.announced_keys()? {
+            if let Ok(content) = keys.secret.open(&envelope.fields().body) {
+                opened = Some((keys.identity, content));
+                break;
+            }
+        }
+        let Some((identity, content)) = opened else { return Ok(Heard::NotForUs) };
+        let Ok(bell) = Bell::decode(&content) else { return Ok(Heard::Dropped("malformed bell")) };
+        let invited = self.is_invite(identity, &bell)?;
+        let us = self.identity_secret(identity)?.key();
+        let joined = match self.mls.pairs(self.conn, self.rng).join(&us, &bell.welcome) {
+            Ok(joined) => joined,
+            Err(JoinError::State(error)) if is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(Heard::Dropped("bell that cannot be joined")),
+        };
+        let known = self.contact_of(identity, &joined.peer.name())?;
+        let state = known.as_ref().map(|row| row.state);
+        let price = samizdat_core::stamp::price(envelope.bytes().len(), envelope.fields().lifetime_hours());
+        let paid = envelope.worth() >= price.saturating_mul(STRANGER_FACTOR);
+        let contact = match (known, state) {
+            (_, Some(ContactState::Blocked)) => return Ok(Heard::Dropped("bell of a blocked contact")),
+            (Some(row), Some(ContactState::Added | ContactState::Accepted)) => row.contact,
+            _ if !invited && !paid => return Ok(Heard::Dropped("bell to a closed inbox")),
+            (Some(row), _) => {
+                self.reopen_request(row.contact, invited, now)?;
+                row.contact
+            }
+            (None, _) => {
+                let open: u32 = self.conn.query_row("SELECT count(*) FROM contact WHERE state = ?1", [ContactState::Requested.number()], |r| r.get(0))?;
+                if open >= REQUESTS_MAX {
+                    return Ok(Heard::Dropped("bell while too many requests are open"));
+                }
+                self.conn.execute("INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)", (
+                    identity,
+                    joined.peer.name().compact(),
+                    ContactState::Requested.number(),
+                ))?;
+                let contact = self.conn.last_insert_rowid();
+                self.reopen_request(contact, invited, now)?;
+                contact
+            }
+        };
+        self.add_pair(joined.pair, contact, &us, &joined.peer, &joined.peer, now)?;
+        let conversation = self.conversation_with(contact)?;
+        let from = joined.peer.name();
+        self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)?;
+        Ok(Heard::Pair(joined.pair))
+    }
+
+    /// Makes the current epoch of a pair known: its secret, and the tags of the other's first messages.
+    pub(crate) fn begin_epoch(&mut self, pair: &PairId, our_rank: u8, now: Now) -> Result<(), ChatError> {
+        let outer = self.mls.pairs(self.conn, self.rng).outer(pair)?;
+        self.conn.execute("INSERT INTO epoch(pair, epoch, secret, hour) VALUES(?1, ?2, ?3, ?4)", (
+            pair.0,
+            outer.epoch,
+            outer.secret,
+            now.hour().0,
+        ))?;
+        self.expect_more(pair, outer.epoch, our_rank, 0)?;
+        let over = outer.epoch.saturating_sub(EPOCHS_KEPT);
+        let old: Vec<[u8; TAG_LEN]> = self
+            .conn
+            .prepare_cached("SELECT tag FROM expected WHERE pair = ?1 AND epoch < ?2")?
+            .query_map((pair.0, over), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for tag in old {
+            self.unexpect(tag)?;
+        }
+        self.conn.execute("DELETE FROM epoch WHERE pair = ?1 AND epoch < ?2", (pair.0, over))?;
+        Ok(())
+    }
+
+    /// Keeps [`TAG_WINDOW`] tags expected beyond message `counter` of the other side.
+    pub(crate) fn expect_more(&mut self, pair: &PairId, epoch: u64, our_rank: u8, counter: u64) -> Result<(), ChatError> {
+        let (secret, from): ([u8; 32], u64) = self.conn.query_row(
+            "SELECT secret, expected_to FROM epoch WHERE pair = ?1 AND epoch = ?2",
+            (pair.0, epoch),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        let secret = OuterSecret::new(secret);
+        let to = counter.saturating_add(TAG_WINDOW);
+        for counter in from..to {
+            self.expect(secret.tag(other(our_rank), counter), Expected { pair: *pair, epoch, counter })?;
+        }
+        if to > from {
+            self.conn.execute("UPDATE epoch SET expected_to = ?3 WHERE pair = ?1 AND epoch = ?2", (pair.0, epoch, to))?;
+        }
+        Ok(())
+    }
+
+    /// Opens the outer layer of a message that was expected.
+    pub(crate) fn open_outer(&mut self, expected: &Expected, our_rank: u8, body: &[u8]) -> Result<Option<Vec<u8>>, ChatError> {
+        let secret: Option<[u8; 32]> = self
+            .conn
+            .query_row("SELECT secret FROM epoch WHERE pair = ?1 AND epoch = ?2", (expected.pair.0, expected.epoch), |row| row.get(0))
+            .optional()?;
+        Ok(secret.and_then(|secret| OuterSecret::new(secret).open(other(our_rank), expected.counter, body).ok()))
+    }
+
+    fn add_pair(&mut self, pair: PairId, contact: i64, us: &IdentityKey, peer: &IdentityKey, founder: &IdentityKey, now: Now) -> Result<(), ChatError> {
+        let our_rank = u8::from(us.0 > peer.0);
+        let number: i64 = self.conn.query_row("SELECT coalesce(max(number), 0) + 1 FROM pair", [], |row| row.get(0))?;
+        self.conn.execute("INSERT INTO pair(pair, contact, founder_rank, our_rank, number) VALUES(?1, ?2, ?3, ?4, ?5)", (
+            pair.0,
+            contact,
+            founder_rank(us, peer, founder),
+            our_rank,
+            number,
+        ))?;
+        self.begin_epoch(&pair, our_rank, now)
+    }
+
+    fn is_invite(&self, identity: i64, bell: &Bell) -> Result<bool, ChatError> {
+        let Some(secret) = bell.secret else { return Ok(false) };
+        Ok(self.conn.prepare_cached("SELECT 1 FROM invite WHERE identity = ?1 AND secret = ?2")?.exists((identity, secret))?)
+    }
+
+    fn reopen_request(&mut self, contact: i64, invited: bool, now: Now) -> Result<(), ChatError> {
+        self.conn.execute("UPDATE contact SET state = ?2, invited = ?3, asked_at = ?4 WHERE contact = ?1", (
+            contact,
+            ContactState::Requested.number(),
+            invited,
+            now.unix_ms,
+        ))?;
+        self.event(Event::Request(contact));
+        Ok(())
+    }
+}
+
+/// What a bell was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Sealed to somebody else.
+    NotForUs,
+    /// For us, and of no use.
+    Dropped(&'static str),
+    /// The beginning of a pair.
+    Pair(PairId),
+}
+
+/// Of two pairs that both sides founded at once, that of the founder with the lower hash goes on. Fixed by the two keys,
+/// so nobody can grind it after having chosen an identity.
+fn founder_rank(us: &IdentityKey, peer: &IdentityKey, founder: &IdentityKey) -> [u8; 32] {
+    let (low, high) = if us.0 < peer.0 { (us, peer) } else { (peer, us) };
+    Sha256::new().chain_update(FOUNDER_DOMAIN).chain_update(low.0).chain_update(high.0).chain_update(founder.0).finalize().into()
+}
+
+fn other(rank: u8) -> u8 {
+    u8::from(rank == 0)
+}

@@ -1,0 +1,129 @@
+//! The tables of the vault.
+
+use crate::mls::MLS_SCHEMA;
+
+/// Steps for [`samizdat_store::migrate::migrate`].
+pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES];
+
+const TABLES: &str = "
+CREATE TABLE setting(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE identity(
+    identity INTEGER PRIMARY KEY,
+    seed BLOB NOT NULL,
+    key BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL UNIQUE,
+    label TEXT,
+    next_seq INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Announced keys, the newest and those that somebody may still use.
+CREATE TABLE announced(
+    announced INTEGER PRIMARY KEY,
+    identity INTEGER NOT NULL REFERENCES identity,
+    seed BLOB NOT NULL,
+    key_package BLOB NOT NULL,
+    hour INTEGER NOT NULL,
+    lifetime INTEGER NOT NULL,
+    envelope BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE invite(
+    invite INTEGER PRIMARY KEY,
+    identity INTEGER NOT NULL REFERENCES identity,
+    secret BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE contact(
+    contact INTEGER PRIMARY KEY AUTOINCREMENT,
+    identity INTEGER NOT NULL REFERENCES identity,
+    name TEXT NOT NULL,
+    petname TEXT,
+    state INTEGER NOT NULL,
+    secret BLOB,
+    invited INTEGER NOT NULL DEFAULT 0,
+    asked_at INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(identity, name)
+) STRICT;
+
+CREATE TABLE room(
+    room INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    topic BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE conversation(
+    conversation INTEGER PRIMARY KEY AUTOINCREMENT,
+    contact INTEGER UNIQUE REFERENCES contact,
+    room INTEGER UNIQUE REFERENCES room,
+    read_position INTEGER NOT NULL DEFAULT 0,
+    ack_due INTEGER NOT NULL DEFAULT 0,
+    last_position INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE message(
+    message INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE,
+    conversation INTEGER NOT NULL REFERENCES conversation,
+    author TEXT NOT NULL,
+    mine INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    lifetime INTEGER NOT NULL,
+    state INTEGER NOT NULL,
+    position INTEGER UNIQUE,
+    arrived INTEGER NOT NULL,
+    envelope BLOB
+) STRICT;
+CREATE INDEX message_conversation ON message(conversation, position);
+CREATE INDEX message_envelope ON message(envelope) WHERE envelope IS NOT NULL;
+CREATE INDEX message_hidden ON message(conversation) WHERE position IS NULL;
+CREATE INDEX message_waiting ON message(conversation, message) WHERE state = 0;
+
+CREATE TABLE parent(
+    child BLOB NOT NULL,
+    parent BLOB NOT NULL,
+    PRIMARY KEY(child, parent)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX parent_of ON parent(parent);
+
+CREATE TABLE pair(
+    pair BLOB PRIMARY KEY,
+    contact INTEGER NOT NULL REFERENCES contact,
+    founder_rank BLOB NOT NULL,
+    our_rank INTEGER NOT NULL,
+    number INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pair_contact ON pair(contact);
+
+CREATE TABLE epoch(
+    pair BLOB NOT NULL REFERENCES pair,
+    epoch INTEGER NOT NULL,
+    secret BLOB NOT NULL,
+    sent INTEGER NOT NULL DEFAULT 0,
+    expected_to INTEGER NOT NULL DEFAULT 0,
+    received INTEGER NOT NULL DEFAULT 0,
+    hour INTEGER NOT NULL,
+    PRIMARY KEY(pair, epoch)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE expected(
+    tag BLOB PRIMARY KEY,
+    pair BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    counter INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX expected_epoch ON expected(pair, epoch);
+
+-- Finished but for the stamp (state 0), or in our log and not yet known to be anywhere else (state 1).
+CREATE TABLE outbox(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    envelope BLOB NOT NULL UNIQUE,
+    bytes BLOB NOT NULL,
+    tries INTEGER NOT NULL,
+    bell INTEGER NOT NULL,
+    state INTEGER NOT NULL DEFAULT 0,
+    conversation INTEGER,
+    expires INTEGER NOT NULL
+) STRICT;
+";

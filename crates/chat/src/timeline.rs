@@ -1,0 +1,338 @@
+//! Messages in causal order, each once, and how far each of ours has come.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use rand_core::Rng;
+use rusqlite::OptionalExtension;
+use samizdat_core::{EnvelopeId, Name, Now, limits::TEXT_MAX};
+
+use crate::{
+    chat::Event,
+    contact::ContactState,
+    content::{Content, ID_LEN},
+    error::{ChatError, is_database},
+    limits::{ANCESTORS_MAX, OUTBOX_MAX, PARENT_PATIENCE_MS},
+    mls::{DecryptError, Decrypted, PairId},
+    work::Work,
+};
+
+/// Names one message; hex when written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId(pub [u8; ID_LEN]);
+
+/// How far a message has come. Only ever moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// The keys of its reader are not known yet.
+    Waiting,
+    /// Encrypted; its stamp is being made.
+    Stamping,
+    /// In our log.
+    Stamped,
+    /// Another node has stored it.
+    Published,
+    /// The reader's node has it; for messages of others: we have it.
+    Received,
+    /// A person has read it.
+    Read,
+    /// Taken back before it was stamped.
+    Cancelled,
+    /// Its lifetime ended before any other node took it.
+    Failed,
+}
+
+impl State {
+    const ALL: [Self; 8] =
+        [Self::Waiting, Self::Stamping, Self::Stamped, Self::Published, Self::Received, Self::Read, Self::Cancelled, Self::Failed];
+
+    pub(crate) fn number(self) -> u8 {
+        Self::ALL.iter().position(|state| *state == self).and_then(|i| u8::try_from(i).ok()).unwrap_or_default()
+    }
+
+    pub(crate) fn from_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::Failed)
+    }
+}
+
+/// Where something that was decrypted came from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Incoming {
+    pub(crate) pair: PairId,
+    pub(crate) conversation: i64,
+    pub(crate) from: Name,
+    pub(crate) envelope: EnvelopeId,
+}
+
+/// A message on its way into the table.
+pub(crate) struct NewRow<'a> {
+    pub(crate) id: MessageId,
+    pub(crate) conversation: i64,
+    pub(crate) author: &'a Name,
+    pub(crate) mine: bool,
+    pub(crate) text: &'a str,
+    pub(crate) at: u64,
+    pub(crate) lifetime: u8,
+    pub(crate) state: State,
+    pub(crate) envelope: Option<EnvelopeId>,
+}
+
+impl Work<'_> {
+    /// A message of ours to a contact. It can be seen at once and is encrypted as soon as that is possible.
+    pub(crate) fn write(&mut self, who: &str, text: &str, lifetime: u8, now: Now) -> Result<MessageId, ChatError> {
+        check_text(text)?;
+        let row = match self.find_contact(who) {
+            Ok(row) => row,
+            Err(ChatError::NotFound(_)) if who.parse::<samizdat_core::link::InviteLink>().is_ok() => {
+                let contact = self.add_contact(who, None)?;
+                self.contact_row(contact)?.ok_or(ChatError::Bug("contact"))?
+            }
+            Err(error) => return Err(error),
+        };
+        match row.state {
+            ContactState::Blocked => return Err(ChatError::Refused("you have blocked this contact: unblock it first".into())),
+            // Answering is agreeing.
+            ContactState::Requested | ContactState::Declined => self.set_contact_state(row.contact, ContactState::Accepted)?,
+            ContactState::Added | ContactState::Accepted => {}
+        }
+        let unsent: u32 = self.conn.query_row("SELECT count(*) FROM message WHERE state = 0", [], |row| row.get(0))?;
+        if unsent >= OUTBOX_MAX {
+            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
+        }
+        let conversation = self.conversation_with(row.contact)?;
+        let mut id = MessageId([0; ID_LEN]);
+        self.rng.fill_bytes(&mut id.0);
+        let author = self.identity_secret(row.identity)?.key().name();
+        let new = NewRow { id, conversation, author: &author, mine: true, text, at: now.unix_ms, lifetime, state: State::Waiting, envelope: None };
+        self.insert(&new, now)?;
+        self.show(&id)?;
+        Ok(id)
+    }
+
+    pub(crate) fn cancel(&mut self, id: &MessageId) -> Result<(), ChatError> {
+        let found: Option<(u8, bool, Option<[u8; 32]>)> = self
+            .conn
+            .query_row("SELECT state, mine, envelope FROM message WHERE id = ?1", [id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let Some((state, true, envelope)) = found else { return Err(ChatError::NotFound("there is no such message of yours".into())) };
+        let state = State::from_number(state);
+        if state > State::Stamping {
+            return Err(ChatError::Refused("it is too late: the message has left this node".into()));
+        }
+        if self.conn.prepare_cached("SELECT 1 FROM parent WHERE parent = ?1")?.exists([id.0])? {
+            return Err(ChatError::Refused("a later message builds on this one: cancel that first".into()));
+        }
+        if let Some(envelope) = envelope {
+            let carries_invitation: bool =
+                self.conn.query_row("SELECT bell FROM outbox WHERE envelope = ?1", [envelope], |row| row.get(0)).optional()?.unwrap_or(false);
+            if carries_invitation {
+                return Err(ChatError::Refused("the first message carries the invitation: it cannot be taken back any more".into()));
+            }
+            self.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = 0", [envelope])?;
+        }
+        self.conn.execute("UPDATE message SET state = ?2 WHERE id = ?1", (id.0, State::Cancelled.number()))?;
+        self.event(Event::Message(*id));
+        Ok(())
+    }
+
+    pub(crate) fn mark_read(&mut self, conversation: i64) -> Result<(), ChatError> {
+        let known = self
+            .conn
+            .execute("UPDATE conversation SET read_position = last_position WHERE conversation = ?1", [conversation])?;
+        if known == 0 {
+            return Err(ChatError::NotFound("there is no such conversation".into()));
+        }
+        self.conn.execute("UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3", (
+            conversation,
+            State::Read.number(),
+            State::Received.number(),
+        ))?;
+        Ok(())
+    }
+
+    /// What the other side encrypted. Nothing of a message that does not decrypt remains.
+    pub(crate) fn read_inner(&mut self, from: &Incoming, ciphertext: &[u8], now: Now) -> Result<Read, ChatError> {
+        let plaintext = match self.mls.pairs(self.conn, self.rng).decrypt(&from.pair, ciphertext) {
+            Ok(Decrypted::Application { plaintext, .. }) => plaintext,
+            Ok(Decrypted::EpochChanged { .. }) => return Ok(Read::EpochChanged),
+            Err(DecryptError::State(error)) if is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(Read::Dropped("message that does not decrypt")),
+        };
+        match Content::decode(&plaintext) {
+            Ok(Content::Text { id, at, parents, text }) => {
+                let parents: Vec<MessageId> = parents.into_iter().map(MessageId).collect();
+                let new = NewRow {
+                    id: MessageId(id),
+                    conversation: from.conversation,
+                    author: &from.from,
+                    mine: false,
+                    text: &text,
+                    at,
+                    lifetime: 0,
+                    state: State::Received,
+                    envelope: Some(from.envelope),
+                };
+                self.acknowledged(from.conversation, &parents, State::Received)?;
+                if self.insert(&new, now)? {
+                    self.set_parents(&new.id, &parents.iter().map(|p| p.0).collect::<Vec<_>>())?;
+                    self.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [from.conversation])?;
+                    self.show_when_complete(new.id)?;
+                }
+                Ok(Read::Message)
+            }
+            Ok(Content::Ack { heads, read }) => {
+                let heads: Vec<MessageId> = heads.into_iter().map(MessageId).collect();
+                self.acknowledged(from.conversation, &heads, if read { State::Read } else { State::Received })?;
+                Ok(Read::Message)
+            }
+            Ok(Content::Unknown) => Ok(Read::Message),
+            Err(_) => Ok(Read::Dropped("malformed content")),
+        }
+    }
+
+    /// Whether it is new.
+    pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<bool, ChatError> {
+        let inserted = self.conn.prepare_cached(
+            "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
+        )?.execute((
+            new.id.0,
+            new.conversation,
+            new.author.compact(),
+            new.mine,
+            new.text,
+            i64::try_from(new.at).unwrap_or(i64::MAX),
+            new.lifetime,
+            new.state.number(),
+            i64::try_from(now.unix_ms).unwrap_or(i64::MAX),
+            new.envelope.map(|id| id.0),
+        ))?;
+        Ok(inserted == 1)
+    }
+
+    pub(crate) fn set_parents(&mut self, child: &MessageId, parents: &[[u8; ID_LEN]]) -> Result<(), ChatError> {
+        let mut insert = self.conn.prepare_cached("INSERT OR IGNORE INTO parent(child, parent) VALUES(?1, ?2)")?;
+        parents.iter().try_for_each(|parent| insert.execute((child.0, parent)).map(|_| ()))?;
+        Ok(())
+    }
+
+    /// The newest messages that can be seen and have left (or come), for the next one to build on.
+    pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT id FROM message m WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
+             AND NOT EXISTS (SELECT 1 FROM parent p WHERE p.parent = m.id) ORDER BY position DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map((conversation, limit), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Gives a message its place in what people see.
+    pub(crate) fn show(&mut self, id: &MessageId) -> Result<(), ChatError> {
+        self.conn.prepare_cached(
+            "UPDATE message SET position = (SELECT coalesce(max(position), 0) + 1 FROM message) WHERE id = ?1 AND position IS NULL",
+        )?.execute([id.0])?;
+        self.conn.prepare_cached(
+            "UPDATE conversation SET last_position = m.position FROM message m WHERE m.id = ?1 AND conversation.conversation = m.conversation",
+        )?.execute([id.0])?;
+        self.event(Event::Message(*id));
+        Ok(())
+    }
+
+    /// Shows a message once its parents are shown, and then what waited for it.
+    pub(crate) fn show_when_complete(&mut self, id: MessageId) -> Result<(), ChatError> {
+        let mut next = VecDeque::from([id]);
+        while let Some(id) = next.pop_front() {
+            let incomplete = self
+                .conn
+                .prepare_cached(
+                    "SELECT 1 FROM parent p LEFT JOIN message m ON m.id = p.parent WHERE p.child = ?1 AND (m.id IS NULL OR m.position IS NULL)",
+                )?
+                .exists([id.0])?;
+            let hidden = self.conn.prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND position IS NULL")?.exists([id.0])?;
+            if incomplete || !hidden {
+                continue;
+            }
+            self.show(&id)?;
+            let mut children = self.conn.prepare_cached("SELECT child FROM parent WHERE parent = ?1")?;
+            for child in children.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {
+                next.push_back(child?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what has waited too long for a parent: it may have expired before it reached us.
+    pub(crate) fn give_up_on_parents(&mut self, now: Now) -> Result<(), ChatError> {
+        let old: Vec<MessageId> = self
+            .conn
+            .prepare_cached("SELECT id FROM message WHERE position IS NULL AND arrived < ?1 ORDER BY message")?
+            .query_map([now.unix_ms.saturating_sub(PARENT_PATIENCE_MS)], |row| Ok(MessageId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        for id in old {
+            self.conn.execute("DELETE FROM parent WHERE child = ?1 AND parent NOT IN (SELECT id FROM message)", [id.0])?;
+            self.show_when_complete(id)?;
+        }
+        Ok(())
+    }
+
+    /// The other side has `heads` and so all that they build on.
+    fn acknowledged(&mut self, conversation: i64, heads: &[MessageId], state: State) -> Result<(), ChatError> {
+        let mut seen: BTreeSet<MessageId> = heads.iter().copied().collect();
+        let mut next: VecDeque<MessageId> = heads.iter().copied().collect();
+        while let (Some(id), true) = (next.pop_front(), seen.len() < ANCESTORS_MAX) {
+            let found: Option<(bool, u8)> = self
+                .conn
+                .prepare_cached("SELECT mine, state FROM message WHERE id = ?1 AND conversation = ?2")?
+                .query_row((id.0, conversation), |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            match found {
+                None => continue,
+                Some((true, number)) if State::from_number(number) >= state => continue,
+                Some((true, _)) => self.advance(&id, state)?,
+                Some((false, _)) => {}
+            }
+            let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;
+            for parent in parents.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {
+                let parent = parent?;
+                if seen.insert(parent) {
+                    next.push_back(parent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves one of our messages forward; backward moves and those of cancelled messages do nothing.
+    pub(crate) fn advance(&mut self, id: &MessageId, state: State) -> Result<(), ChatError> {
+        let last = if state == State::Failed { State::Stamped } else { State::Read };
+        let changed = self.conn.prepare_cached("UPDATE message SET state = ?2 WHERE id = ?1 AND state < ?2 AND state <= ?3")?.execute((
+            id.0,
+            state.number(),
+            last.number(),
+        ))?;
+        if changed == 1 {
+            self.event(Event::Message(*id));
+        }
+        Ok(())
+    }
+}
+
+/// What a ciphertext was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// Something for the timeline, or nothing to do.
+    Message,
+    /// The other side refreshed the keys.
+    EpochChanged,
+    /// Of no use.
+    Dropped(&'static str),
+}
+
+pub(crate) fn check_text(text: &str) -> Result<(), ChatError> {
+    if text.trim().is_empty() {
+        return Err(ChatError::Usage("an empty message says nothing: write something".into()));
+    }
+    if text.len() > TEXT_MAX {
+        return Err(ChatError::Usage(format!("a message holds at most {TEXT_MAX} bytes, this has {}: send it in parts", text.len())));
+    }
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! One open transaction, with all that an operation needs.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha20Rng;
+use rusqlite::{Connection, OptionalExtension, types::{FromSql, ToSql}};
+use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
+
+use crate::{
+    chat::{Event, Expected},
+    error::ChatError,
+    limits::LABEL_MAX,
+    mls::{Mls, PairId},
+};
+
+/// Expected tags as the table holds them.
+pub(crate) type Tags = BTreeMap<[u8; TAG_LEN], Expected>;
+
+/// The operations are in the modules of what they are about.
+pub(crate) struct Work<'a> {
+    pub(crate) conn: &'a Connection,
+    pub(crate) mls: &'a Mls,
+    pub(crate) rng: &'a mut ChaCha20Rng,
+    events: Vec<Event>,
+    added: Tags,
+    removed: Vec<[u8; TAG_LEN]>,
+}
+
+impl<'a> Work<'a> {
+    pub(crate) fn new(conn: &'a Connection, mls: &'a Mls, rng: &'a mut ChaCha20Rng) -> Self {
+        Self { conn, mls, rng, events: Vec::new(), added: Tags::new(), removed: Vec::new() }
+    }
+
+    /// What memory must learn once this has lasted.
+    pub(crate) fn into_changes(self) -> (Vec<Event>, Tags, Vec<[u8; TAG_LEN]>) {
+        (self.events, self.added, self.removed)
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        if !self.events.contains(&event) {
+            self.events.push(event);
+        }
+    }
+
+    pub(crate) fn expect(&mut self, tag: [u8; TAG_LEN], expected: Expected) -> Result<(), ChatError> {
+        self.conn.prepare_cached("INSERT OR IGNORE INTO expected(tag, pair, epoch, counter) VALUES(?1, ?2, ?3, ?4)")?.execute((
+            tag,
+            expected.pair.0,
+            expected.epoch,
+            expected.counter,
+        ))?;
+        self.added.insert(tag, expected);
+        Ok(())
+    }
+
+    pub(crate) fn unexpect(&mut self, tag: [u8; TAG_LEN]) -> Result<(), ChatError> {
+        self.conn.prepare_cached("DELETE FROM expected WHERE tag = ?1")?.execute([tag])?;
+        self.added.remove(&tag);
+        self.removed.push(tag);
+        Ok(())
+    }
+
+    pub(crate) fn add_identity(&mut self, secret: &IdentitySecret, label: Option<&str>) -> Result<i64, ChatError> {
+        let key = secret.key();
+        let label = label.map(short_label).transpose()?;
+        self.conn.execute("INSERT INTO identity(seed, key, name, label) VALUES(?1, ?2, ?3, ?4)", (
+            secret.seed(),
+            key.0,
+            key.name().compact(),
+            label,
+        ))?;
+        Ok(self.conn.last_insert_rowid())
+    }
+
+    pub(crate) fn default_identity(&self) -> Result<i64, ChatError> {
+        Ok(self.conn.query_row("SELECT min(identity) FROM identity", [], |row| row.get(0))?)
+    }
+
+    pub(crate) fn identity_secret(&self, identity: i64) -> Result<IdentitySecret, ChatError> {
+        Ok(self.conn.query_row("SELECT seed FROM identity WHERE identity = ?1", [identity], |row| Ok(IdentitySecret::from_seed(row.get(0)?)))?)
+    }
+
+    pub(crate) fn is_own_name(&self, name: &Name) -> Result<bool, ChatError> {
+        Ok(self.conn.prepare_cached("SELECT 1 FROM identity WHERE name = ?1")?.exists([name.compact()])?)
+    }
+
+    /// The next position of an identity in its own sequence.
+    pub(crate) fn next_seq(&self, identity: i64) -> Result<u64, ChatError> {
+        Ok(self.conn.query_row(
+            "UPDATE identity SET next_seq = next_seq + 1 WHERE identity = ?1 RETURNING next_seq - 1",
+            [identity],
+            |row| row.get(0),
+        )?)
+    }
+}
+
+/// A petname or label that can be shown and typed.
+pub(crate) fn short_label(text: &str) -> Result<&str, ChatError> {
+    let text = text.trim();
+    if text.is_empty() || text.len() > LABEL_MAX || text.chars().any(char::is_control) {
+        return Err(ChatError::Usage(format!("a label has 1 to {LABEL_MAX} bytes and no control characters")));
+    }
+    Ok(text)
+}
+
+pub(crate) fn setting<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, ChatError> {
+    Ok(conn.query_row("SELECT value FROM setting WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn set_setting(conn: &Connection, key: &str, value: &dyn ToSql) -> Result<(), ChatError> {
+    conn.execute("INSERT INTO setting(key, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))?;
+    Ok(())
+}
+
+pub(crate) fn load_expected(conn: &Connection) -> Result<Tags, ChatError> {
+    let mut statement = conn.prepare("SELECT tag, pair, epoch, counter FROM expected")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get(0)?, Expected { pair: PairId(row.get(1)?), epoch: row.get(2)?, counter: row.get(3)? }))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,397 @@
+//! Alice, Bob, Carol and Mallory talk. The network is a function that copies envelopes from one log to another.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use samizdat_chat::{Answer, Chat, ContactState, Event, Filter, Message, State};
+use samizdat_core::{Envelope, EnvelopeId, Now, stamp::Mint};
+use samizdat_store::{Appended, Log, Vault};
+
+/// Short, so that stamps are cheap.
+const LIFETIME: u8 = 0;
+
+struct Person {
+    chat: Chat,
+    log: Log,
+    now: Now,
+}
+
+impl Person {
+    fn new(seed: u8) -> Self {
+        let vault = Vault::in_memory(Chat::MIGRATIONS).unwrap();
+        let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+        let mut person =
+            Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
+        person.settle();
+        person
+    }
+
+    fn name(&self) -> String {
+        self.chat.identities().unwrap()[0].name.clone()
+    }
+
+    fn link(&mut self) -> String {
+        self.chat.invite().unwrap().to_string()
+    }
+
+    /// Encrypts, stamps and logs until nothing is left to do; what is new in the log.
+    fn settle(&mut self) -> Vec<EnvelopeId> {
+        let mut made = Vec::new();
+        loop {
+            self.chat.work(&self.log, self.now).unwrap();
+            let Some(job) = self.chat.job().unwrap() else { return made };
+            let envelope = self.chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
+            self.log.append(&[envelope]).unwrap();
+            self.chat.logged(&job.id).unwrap();
+            made.push(job.id);
+        }
+    }
+
+    fn receive(&mut self, envelope: &Envelope) {
+        if matches!(self.log.append(std::slice::from_ref(envelope)).unwrap()[0], Appended::New | Appended::Replaced { .. }) {
+            self.chat.catch_up(&self.log, self.now).unwrap();
+        }
+    }
+
+    fn envelopes(&self) -> Vec<Envelope> {
+        self.log.after(0, 10_000).unwrap().iter().map(|stored| stored.envelope().unwrap()).collect()
+    }
+
+    fn write(&mut self, who: &str, text: &str) -> Message {
+        self.chat.write(who, text, LIFETIME, self.now).unwrap()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.chat.messages(&Filter::default()).unwrap().into_iter().map(|m| m.text).collect()
+    }
+
+    fn state(&self, message: &Message) -> State {
+        self.chat.message(&message.id).unwrap().state
+    }
+}
+
+fn mint(id: &EnvelopeId, tries: u64) -> u64 {
+    let mut mint = Mint::new(*id, tries, 0);
+    std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap()
+}
+
+/// Everybody learns what the first one has.
+fn carry(from: &Person, to: &mut Person) {
+    from.envelopes().iter().for_each(|envelope| to.receive(envelope));
+}
+
+fn meet(a: &mut Person, b: &mut Person) {
+    for _ in 0..4 {
+        a.settle();
+        b.settle();
+        carry(a, b);
+        carry(b, a);
+    }
+}
+
+/// Alice and Bob, who agreed to talk.
+fn acquainted() -> (Person, Person) {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let link = bob.link();
+    carry(&bob, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    alice.write("bob", "hello bob");
+    meet(&mut alice, &mut bob);
+    let name = alice.name();
+    bob.chat.answer(&name, Answer::Accept).unwrap();
+    meet(&mut alice, &mut bob);
+    (alice, bob)
+}
+
+#[test]
+fn the_first_message_reaches_bob_while_alice_is_gone() {
+    let (mut alice, mut bob, mut carol) = (Person::new(1), Person::new(2), Person::new(3));
+    let link = bob.link();
+    carry(&bob, &mut carol);
+    carry(&carol, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    let message = alice.write("bob", "meet me at the old bridge");
+    assert_eq!(alice.state(&message), State::Waiting);
+    alice.settle();
+    assert_eq!(alice.state(&message), State::Stamped);
+    carry(&alice, &mut carol);
+    let alice_name = alice.name();
+    alice.chat.held(&carol.envelopes().last().unwrap().id()).unwrap();
+
+    carry(&carol, &mut bob);
+    let requests = bob.chat.requests().unwrap();
+    assert_eq!((requests.len(), requests[0].text.as_str(), requests[0].invited), (1, "meet me at the old bridge", true));
+    assert_eq!(requests[0].name, alice_name);
+    assert!(bob.texts().contains(&"meet me at the old bridge".into()));
+    bob.settle();
+    assert_eq!(bob.chat.outbox().unwrap().stamping, 0, "nothing tells a stranger that Bob is there");
+
+    bob.chat.answer(&requests[0].id.to_string(), Answer::Accept).unwrap();
+    bob.settle();
+    carry(&bob, &mut carol);
+    carry(&carol, &mut alice);
+    assert_eq!(alice.state(&message), State::Received);
+    assert!(carol.texts().is_empty());
+    for envelope in carol.envelopes() {
+        assert!(!envelope.bytes().windows(10).any(|w| w == b"old bridge"));
+    }
+}
+
+#[test]
+fn they_talk_both_ways_and_each_message_counts_once() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    for i in 0..2 {
+        let sent = alice.write("bob", &format!("a{i}"));
+        bob.write(&alice_name, &format!("b{i}"));
+        meet(&mut alice, &mut bob);
+        meet(&mut alice, &mut bob);
+        assert_eq!(alice.state(&sent), State::Received);
+    }
+    let count = |p: &Person, text: &str| p.texts().iter().filter(|t| *t == text).count();
+    for i in 0..2 {
+        for p in [&alice, &bob] {
+            assert_eq!((count(p, &format!("a{i}")), count(p, &format!("b{i}"))), (1, 1));
+        }
+    }
+    assert_eq!(alice.chat.outbox().unwrap().stamping, 0, "acknowledgements are not acknowledged");
+}
+
+#[test]
+fn a_message_written_before_the_keys_are_known_goes_when_they_are() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    alice.chat.add_contact(&bob.link(), None).unwrap();
+    let bob_name = bob.name();
+    let message = alice.write(&bob_name, "are you there?");
+    alice.settle();
+    assert_eq!(alice.state(&message), State::Waiting);
+    assert_eq!(alice.chat.outbox().unwrap().waiting, 1);
+    carry(&bob, &mut alice);
+    alice.settle();
+    assert_eq!(alice.state(&message), State::Stamped);
+    carry(&alice, &mut bob);
+    assert_eq!(bob.texts(), ["are you there?"]);
+}
+
+#[test]
+fn both_write_first_and_end_in_one_conversation() {
+    for seeds in [(1, 2), (2, 1), (7, 9)] {
+        let (mut alice, mut bob) = (Person::new(seeds.0), Person::new(seeds.1));
+        carry(&alice, &mut bob);
+        carry(&bob, &mut alice);
+        let (to_bob, to_alice) = (bob.link(), alice.link());
+        alice.chat.add_contact(&to_bob, Some("bob")).unwrap();
+        bob.chat.add_contact(&to_alice, Some("alice")).unwrap();
+        alice.write("bob", "a1");
+        bob.write("alice", "b1");
+        alice.settle();
+        bob.settle();
+        // Both already wrote on before they heard of each other.
+        alice.write("bob", "a2");
+        meet(&mut alice, &mut bob);
+        bob.write("alice", "b2");
+        alice.write("bob", "a3");
+        meet(&mut alice, &mut bob);
+        for p in [&alice, &bob] {
+            let mut texts = p.texts();
+            texts.sort();
+            assert_eq!(texts, ["a1", "a2", "a3", "b1", "b2"]);
+            assert!(p.chat.requests().unwrap().is_empty(), "who added each other need not ask");
+        }
+    }
+}
+
+#[test]
+fn messages_arrive_in_causal_order_whatever_the_network_does() {
+    let (mut alice, mut bob) = acquainted();
+    let before = bob.texts().len();
+    for i in 0..20 {
+        alice.write("bob", &format!("{i:02}"));
+        alice.settle();
+    }
+    let mut envelopes = alice.envelopes();
+    envelopes.reverse();
+    envelopes.iter().for_each(|envelope| bob.receive(envelope));
+    let expected: Vec<String> = (0..20).map(|i| format!("{i:02}")).collect();
+    assert_eq!(bob.texts()[before..], expected);
+}
+
+#[test]
+fn a_message_whose_parent_never_comes_is_shown_after_a_while() {
+    let (mut alice, mut bob) = acquainted();
+    alice.write("bob", "lost on the way");
+    let lost = alice.settle();
+    alice.write("bob", "second");
+    alice.settle();
+    for envelope in alice.envelopes().iter().filter(|e| !lost.contains(&e.id())) {
+        bob.receive(envelope);
+    }
+    assert!(!bob.texts().contains(&"second".into()));
+    bob.now.unix_ms += 60 * 60 * 1000;
+    bob.chat.tick(bob.now).unwrap();
+    assert!(bob.texts().contains(&"second".into()));
+}
+
+#[test]
+fn a_declined_stranger_learns_nothing_and_a_blocked_one_is_not_read() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let link = bob.link();
+    carry(&bob, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    let message = alice.write("bob", "hello");
+    meet(&mut alice, &mut bob);
+    let alice_name = alice.name();
+    bob.chat.answer(&alice_name, Answer::Decline).unwrap();
+    meet(&mut alice, &mut bob);
+    assert_eq!(alice.state(&message), State::Stamped);
+    assert!(bob.texts().is_empty() && bob.chat.requests().unwrap().is_empty());
+
+    bob.chat.edit_contact(&alice_name, None, Some(true)).unwrap();
+    alice.write("bob", "hello?");
+    meet(&mut alice, &mut bob);
+    assert!(bob.texts().is_empty());
+    assert_eq!(bob.chat.contacts().unwrap()[0].state, ContactState::Blocked);
+    assert!(bob.chat.write(&alice_name, "x", LIFETIME, bob.now).is_err());
+}
+
+#[test]
+fn a_closed_inbox_lets_in_who_was_invited_or_pays_more() {
+    let (mut alice, mut bob, mut mallory) = (Person::new(1), Person::new(2), Person::new(4));
+    carry(&bob, &mut alice);
+    carry(&bob, &mut mallory);
+    let bob_name = bob.name();
+    // Without a secret Alice's program makes the dearer stamp by itself.
+    alice.chat.write(&bob_name, "we met at the market", LIFETIME, alice.now).unwrap();
+    alice.settle();
+    carry(&alice, &mut bob);
+    assert_eq!(bob.chat.requests().unwrap().len(), 1);
+    assert!(!bob.chat.requests().unwrap()[0].invited);
+
+    // Mallory pays no more than the network asks.
+    mallory.chat.write(&bob_name, "buy now", LIFETIME, mallory.now).unwrap();
+    mallory.chat.work(&mallory.log, mallory.now).unwrap();
+    let job = mallory.chat.job().unwrap().unwrap();
+    let cheap = (0..).find_map(|lane| {
+        let mut mint = Mint::new(job.id, job.tries / 4, lane);
+        let nonce = std::iter::repeat_with(|| mint.step(10_000)).flatten().next().unwrap();
+        mallory.chat.stamp(&job.id, nonce).unwrap().filter(|e| e.worth() < job.tries)
+    });
+    bob.receive(&cheap.unwrap());
+    assert_eq!(bob.chat.requests().unwrap().len(), 1);
+}
+
+#[test]
+fn copied_tags_and_replayed_bodies_change_nothing() {
+    let (mut alice, mut bob) = acquainted();
+    let sent = alice.write("bob", "the real one");
+    alice.settle();
+    let real = alice.envelopes().pop().unwrap();
+    let samizdat_core::Kind::Sealed { tag, .. } = real.fields().kind else { panic!() };
+    let stamp = |body: Vec<u8>, hour: samizdat_core::Hour| {
+        let unstamped = samizdat_core::Unstamped::seal(Some(tag), hour, LIFETIME, body).unwrap();
+        let nonce = mint(&unstamped.id(), unstamped.price());
+        unstamped.stamp(nonce).unwrap()
+    };
+    // Mallory sees the tag go by, is faster, and later repeats the body under another hour.
+    let forged = stamp(vec![7; 512], bob.now.hour());
+    let replayed = stamp(real.fields().body.clone(), samizdat_core::Hour(bob.now.hour().0 - 1));
+    for envelope in [&forged, &real, &replayed] {
+        bob.receive(envelope);
+    }
+    assert_eq!(bob.texts().iter().filter(|t| *t == "the real one").count(), 1);
+    meet(&mut alice, &mut bob);
+    assert_eq!(alice.state(&sent), State::Received);
+}
+
+#[test]
+fn keys_rotate_while_they_talk_and_nothing_is_lost() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    let sealed = |p: &Person| p.envelopes().iter().filter(|e| e.fields().body.len() >= 4096).count();
+    let before = sealed(&alice);
+    for i in 0..6 {
+        alice.write("bob", &format!("a{i:02}"));
+        if i % 3 == 0 {
+            bob.write(&alice_name, &format!("b{i:02}"));
+        }
+        meet(&mut alice, &mut bob);
+        // A day passes between the turns.
+        for p in [&mut alice, &mut bob] {
+            p.now.unix_ms += 25 * 60 * 60 * 1000;
+        }
+    }
+    assert!(sealed(&alice) > before, "at least one rotation went over the wire");
+    for p in [&alice, &bob] {
+        let texts = p.texts();
+        assert!((0..6).all(|i| texts.contains(&format!("a{i:02}"))));
+        assert!((0..6).step_by(3).all(|i| texts.contains(&format!("b{i:02}"))));
+    }
+}
+
+#[test]
+fn rooms_are_read_by_whoever_joins_them_even_later() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    alice.chat.post("lobby", "hello all", LIFETIME, alice.now).unwrap();
+    alice.chat.post("#Garden", "tomatoes", LIFETIME, alice.now).unwrap();
+    meet(&mut alice, &mut bob);
+    assert_eq!(bob.texts(), ["hello all"]);
+    bob.chat.join_room("garden", &bob.log, bob.now).unwrap();
+    assert_eq!(bob.texts(), ["hello all", "tomatoes"]);
+    let room = bob.chat.find_room("garden").unwrap();
+    assert_eq!(bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread, 1);
+    bob.chat.mark_read(room).unwrap();
+    assert_eq!(bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread, 0);
+}
+
+#[test]
+fn a_waiting_message_can_be_taken_back_and_a_stamped_one_cannot() {
+    let (mut alice, bob) = (Person::new(1), Person::new(2));
+    let bob_name = bob.name();
+    let first = alice.write(&bob_name, "oops");
+    alice.chat.cancel(&first.id).unwrap();
+    assert_eq!(alice.state(&first), State::Cancelled);
+    carry(&bob, &mut alice);
+    let second = alice.write(&bob_name, "hello");
+    alice.settle();
+    assert!(alice.chat.cancel(&second.id).is_err());
+    assert_eq!(alice.state(&first), State::Cancelled);
+}
+
+#[test]
+fn a_typing_error_in_a_name_is_placed() {
+    let mut alice = Person::new(1);
+    let mut name = Person::new(2).name();
+    let wrong = if name.as_bytes()[9] == b'q' { "r" } else { "q" };
+    name.replace_range(9..10, wrong);
+    let error = alice.chat.add_contact(&name, None).unwrap_err().to_string();
+    assert!(error.contains("group 3"), "{error}");
+    let own = alice.name();
+    assert!(alice.chat.add_contact(&own, None).is_err());
+}
+
+#[test]
+fn a_crash_between_log_and_vault_is_healed() {
+    let (mut alice, mut bob) = acquainted();
+    let message = alice.write("bob", "hello again");
+    alice.chat.work(&alice.log, alice.now).unwrap();
+    let job = alice.chat.job().unwrap().unwrap();
+    let envelope = alice.chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
+    alice.log.append(&[envelope]).unwrap();
+    // Here the process dies before it could write that down.
+    assert_eq!(alice.state(&message), State::Stamping);
+    let unpublished = alice.chat.recover(&alice.log).unwrap();
+    assert!(unpublished.contains(&job.id));
+    assert_eq!(alice.state(&message), State::Stamped);
+    meet(&mut alice, &mut bob);
+    assert_eq!(bob.texts().iter().filter(|t| *t == "hello again").count(), 1);
+}
+
+#[test]
+fn events_tell_what_changed() {
+    let (mut alice, mut bob) = acquainted();
+    while alice.chat.poll_event().is_some() {}
+    while bob.chat.poll_event().is_some() {}
+    let message = alice.write("bob", "ping");
+    alice.settle();
+    assert_eq!(alice.chat.poll_event(), Some(Event::Message(message.id)));
+    carry(&alice, &mut bob);
+    assert!(std::iter::from_fn(|| bob.chat.poll_event()).any(|e| e == Event::Message(message.id)));
+}

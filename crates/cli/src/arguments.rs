@@ -1,0 +1,146 @@
+//! The command line as clap reads it: what is global, and the list of commands.
+
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+use etcetera::base_strategy::{BaseStrategy, Xdg};
+use samizdat_api::{Client, ConnectError};
+
+use crate::{
+    command::{contact, id, invite, log, message, read, room, shell, status, up},
+    failure::Failure,
+    output::Output,
+};
+
+/// Private messages without servers.
+///
+/// Without a command: starts a node and opens its web UI in a browser.
+#[derive(Parser)]
+#[command(name = "samizdat", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    /// Do not open a browser.
+    #[arg(long)]
+    pub(crate) no_open: bool,
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 internal error, 2 wrong usage, 3 not found, 4 refused or not in time, \
+                          5 no node is running.";
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// Where the node keeps everything [default: ~/.local/share/samizdat].
+    #[arg(long, global = true, value_name = "DIR", env = "SAMIZDAT_HOME", hide_env_values = true)]
+    home: Option<PathBuf>,
+    /// One JSON object per line on standard output, and nothing else there.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Starts a node in the foreground.
+    Up(up::Up),
+    /// Ends the running node.
+    Stop,
+    /// Shows how the node is.
+    Status,
+    /// Shows who I am, or makes another identity.
+    Id(id::Id),
+    /// Makes a link by which somebody can reach me.
+    Invite(invite::Invite),
+    /// Whom I know, and who wants to reach me.
+    Contact(contact::Contact),
+    /// Writes to somebody.
+    Send(message::Send),
+    /// Writes to a public room, and joins it.
+    Post(message::Post),
+    /// Takes a message back that has not left yet.
+    Cancel(message::Cancel),
+    /// Shows messages and marks them as read.
+    Read(read::Read),
+    /// Lists public rooms.
+    Rooms,
+    /// Looks into the log of envelopes, exports and imports it.
+    Log(log::Log),
+    /// Prints completions for a shell.
+    Completions(shell::Completions),
+    /// Writes manual pages into a folder.
+    Man(shell::Man),
+}
+
+impl Command {
+    /// Runs every command but `up`, which [`command::run`](crate::command::run) knows.
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Up(up) => up.run(context, false),
+            Self::Stop => status::stop(context),
+            Self::Status => status::show(context),
+            Self::Id(id) => id.run(context),
+            Self::Invite(invite) => invite.run(context),
+            Self::Contact(contact) => contact.run(context),
+            Self::Send(send) => send.run(context),
+            Self::Post(post) => post.run(context),
+            Self::Cancel(cancel) => cancel.run(context),
+            Self::Read(read) => read.run(context),
+            Self::Rooms => room::list(context),
+            Self::Log(log) => log.run(context),
+            Self::Completions(completions) => completions.run(),
+            Self::Man(man) => man.run(),
+        }
+    }
+}
+
+/// What every command needs.
+pub(crate) struct Context {
+    pub(crate) home: PathBuf,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    /// The running node.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        self.find_client().map_err(Failure::from)
+    }
+
+    pub(crate) fn find_client(&self) -> Result<Client, ConnectError> {
+        Client::connect(&self.home)
+    }
+}
+
+/// Reads the command line; what is wrong with it is said already when this fails.
+pub(crate) fn parse() -> Result<(Arguments, Context), ExitCode> {
+    let arguments = Arguments::try_parse().map_err(|error| {
+        let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+        if !shown && env::args_os().any(|argument| argument == "--json") {
+            let sentence = error.to_string();
+            let sentence = sentence.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            return Failure::usage(sentence).report(true);
+        }
+        let _ = error.print();
+        let _ = io::stdout().flush();
+        if shown { ExitCode::SUCCESS } else { ExitCode::from(2) }
+    })?;
+    let output = Output::new(arguments.global.json);
+    let home = arguments.global.home.clone().filter(|home| !home.as_os_str().is_empty());
+    let home = match home.map_or_else(default_home, Ok) {
+        Ok(home) => home,
+        Err(failure) => return Err(failure.report(output.json)),
+    };
+    Ok((arguments, Context { home, output }))
+}
+
+fn default_home() -> Result<PathBuf, Failure> {
+    Xdg::new()
+        .map(|base| base.data_dir().join("samizdat"))
+        .map_err(|_| Failure::usage("there is no home directory: say with --home where the node shall keep everything"))
+}

@@ -1,0 +1,114 @@
+//! `log`: the replicated envelopes, and carrying them by hand.
+
+use std::{
+    fs::{self, File},
+    io::BufReader,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Subcommand};
+use samizdat_api::{CallError, Client};
+use serde_json::json;
+
+use crate::{
+    arguments::Context,
+    failure::Failure,
+    output::{count, size, time},
+};
+
+const HOUR_MS: u64 = 3_600_000;
+
+#[derive(Args)]
+pub(crate) struct Log {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows what the log holds.
+    Stats,
+    /// Checks every envelope again.
+    Verify,
+    /// Writes the log into a file, for a node that this one cannot reach.
+    Export {
+        /// The file; replaced if it exists.
+        file: PathBuf,
+    },
+    /// Takes in what another node exported; every envelope is checked.
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl Log {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self.command {
+            Command::Stats => stats(context, &client),
+            Command::Verify => verify(context, &client),
+            Command::Export { file } => export(context, &client, &file),
+            Command::Import { file } => import(context, &client, &file),
+        }
+    }
+}
+
+fn stats(context: &Context, client: &Client) -> Result<(), Failure> {
+    let stats = client.log_stats()?;
+    context.output.row(&stats, || {
+        let kinds = &stats.by_kind;
+        let mut text = format!(
+            "{}, {}\n{}, {}, {}, {} sealed",
+            count(stats.envelopes, "envelope"),
+            size(stats.bytes),
+            count(kinds.announcement, "announcement"),
+            count(kinds.post, "post"),
+            count(kinds.bell, "bell"),
+            kinds.sealed,
+        );
+        if let (Some(oldest), Some(newest)) = (stats.oldest_hour, stats.newest_hour) {
+            let [oldest, newest] = [oldest, newest].map(|hour| time(hour.saturating_mul(HOUR_MS)));
+            text.push_str(&format!("\nfrom {oldest} to {newest}"));
+        }
+        if stats.conflicts > 0 {
+            text.push_str(&format!("\n{} of authors who rewrote their history", count(stats.conflicts, "proof")));
+        }
+        text
+    })
+}
+
+fn verify(context: &Context, client: &Client) -> Result<(), Failure> {
+    let check = client.log_verify()?;
+    context.output.row(&check, || format!("{} checked, {} bad", count(check.checked, "envelope"), check.bad.len()))?;
+    if check.bad.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::internal("the log is damaged: export it, remove it and import it again to drop what is bad"))
+}
+
+fn export(context: &Context, client: &Client, file: &Path) -> Result<(), Failure> {
+    // Half a log must not look like a whole one.
+    let mut part = file.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut out = File::create(&part).map_err(|e| Failure::file(&part, &e))?;
+    let written = client.log_export(&mut out).map_err(|error| match error {
+        CallError::File(e) => Failure::file(&part, &e),
+        other => other.into(),
+    });
+    let written = written.and_then(|bytes| {
+        out.sync_all().and_then(|()| fs::rename(&part, file)).map_err(|e| Failure::file(file, &e)).map(|()| bytes)
+    });
+    let bytes = written.inspect_err(|_| {
+        let _ = fs::remove_file(&part);
+    })?;
+    let row = json!({ "file": file.display().to_string(), "bytes": bytes });
+    context.output.row(&row, || format!("{} in {}", size(bytes), file.display()))
+}
+
+fn import(context: &Context, client: &Client, file: &Path) -> Result<(), Failure> {
+    let slice = File::open(file).map_err(|e| Failure::file(file, &e))?;
+    let report = client.log_import(&mut BufReader::new(slice))?;
+    context.output.row(&report, || format!("{} new, {} known already, {} refused", report.new, report.duplicate, report.refused))
+}

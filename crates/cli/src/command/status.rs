@@ -1,0 +1,76 @@
+//! `status` and `stop`.
+
+use std::{thread, time::Duration};
+
+use samizdat_api::{Endpoint, PeerPath, Status, Vault};
+use serde_json::json;
+
+use crate::{
+    arguments::Context,
+    failure::Failure,
+    output::{count, grouped, size},
+    printable::printable,
+};
+
+/// How often to look whether the node has ended, and how often at most.
+const STOP_LOOKS: (Duration, u32) = (Duration::from_millis(50), 400);
+
+pub(crate) fn show(context: &Context) -> Result<(), Failure> {
+    let status = context.client()?.status()?;
+    context.output.row(&status, || page(context, &status))
+}
+
+/// Asks the node to end, and waits until another could be started.
+pub(crate) fn stop(context: &Context) -> Result<(), Failure> {
+    let client = context.client()?;
+    client.shutdown()?;
+    let (pause, looks) = STOP_LOOKS;
+    for _ in 0..looks {
+        // Its file goes last, when everything is on disk.
+        if !Endpoint::read(&context.home).is_ok_and(|endpoint| endpoint.is_alive()) {
+            return context.output.row(&json!({ "stopped": true }), || "Your node has stopped.".into());
+        }
+        thread::sleep(pause);
+    }
+    Err(Failure::refused("the node was asked to stop and is still running"))
+}
+
+fn page(context: &Context, status: &Status) -> String {
+    let [direct, relayed, lan] = [PeerPath::Direct, PeerPath::Relayed, PeerPath::Lan]
+        .map(|path| status.peers.iter().filter(|peer| peer.path == path).count());
+    let peers = match status.peers.len() {
+        0 => "none: join another node with `samizdat up --join ADDR`, or add a contact by an invite link".to_owned(),
+        n => format!("{n} ({direct} direct, {relayed} relayed, {lan} in the local network)"),
+    };
+    let vault = match status.vault {
+        Vault::KeyFile => "key file: whoever copies the node's home can read everything",
+        Vault::Passphrase => "passphrase",
+    };
+    let store = &status.store;
+    let mut rows = vec![
+        ("You are", grouped(&status.name)),
+        ("Peers", peers),
+        ("Store", format!("{}, {} of {}", count(store.envelopes, "envelope"), size(store.bytes), size(store.budget_bytes))),
+        (
+            "Outbox",
+            format!(
+                "{} waiting, {} being stamped, {} stamped",
+                status.outbox.waiting, status.outbox.stamping, status.outbox.stamped
+            ),
+        ),
+        ("Vault", vault.to_owned()),
+        ("Join", printable(&status.join)),
+        ("Version", printable(&status.version)),
+    ];
+    if store.conflicts > 0 {
+        rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
+    }
+    rows.extend(status.paths.iter().map(|(path, sentence)| (path.as_str(), printable(sentence))));
+    let drops: Vec<String> = status.drops.iter().map(|(reason, n)| format!("{n} {}", printable(reason))).collect();
+    if !drops.is_empty() {
+        rows.push(("Refused", drops.join(", ")));
+    }
+    let lines: Vec<String> =
+        rows.into_iter().map(|(key, value)| format!("{}  {value}", context.output.dim(&format!("{key:<9}")))).collect();
+    lines.join("\n")
+}

@@ -1,0 +1,165 @@
+//! `up`: the node itself.
+
+use std::{
+    env, fs,
+    io::{self, BufRead, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    thread,
+};
+
+use clap::Args;
+use samizdat_api::{Client, ErrorKind};
+use samizdat_daemon::{Options, Ready, StartError};
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    arguments::Context,
+    failure::Failure,
+    interrupt,
+    output::{Output, grouped},
+};
+
+#[derive(Args, Default)]
+pub(crate) struct Up {
+    /// Where other nodes reach this one [default: any free port of every interface].
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddr>,
+    /// Where the local API and the web UI listen; 127.0.0.1 or [::1] only [default: any free port].
+    #[arg(long, value_name = "IP:PORT", value_parser = loopback)]
+    api: Option<SocketAddr>,
+    /// A node to meet at the start, as its `join` line says; may be given several times.
+    #[arg(long, value_name = "ADDR")]
+    join: Vec<String>,
+    /// Do not serve the web UI.
+    #[arg(long)]
+    no_ui: bool,
+    /// Read the passphrase of the vault from the first line of a file; otherwise from SAMIZDAT_PASSPHRASE or, when the
+    /// vault has one, from the terminal.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl Up {
+    /// Runs the node until somebody wants it to end.
+    pub(crate) fn run(self, context: &Context, open: bool) -> Result<(), Failure> {
+        if open && let Ok(client) = context.find_client() {
+            return show_running(context, &client);
+        }
+        let given = passphrase(self.passphrase_file.as_deref())?;
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_from_env("SAMIZDAT_LOG").unwrap_or_else(|_| EnvFilter::new("warn")))
+            .with_ansi(io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
+            .with_writer(io::stderr)
+            .try_init();
+        let runtime = Runtime::new().map_err(|e| Failure::internal(format!("cannot start threads: {e}")))?;
+        let start = |passphrase| {
+            let options = Options {
+                home: context.home.clone(),
+                listen: self.listen,
+                api: self.api,
+                join: self.join.clone(),
+                ui: !self.no_ui,
+                passphrase,
+            };
+            let on_ready = |ready| welcome(context, &ready, open);
+            runtime.block_on(samizdat_daemon::run(options, on_ready, interrupt::wanted()))
+        };
+        let ended = match start(given) {
+            Err(error) if error.needs_passphrase() && io::stdin().is_terminal() => start(Some(ask()?)),
+            ended => ended,
+        };
+        ended.map_err(Failure::from)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        if error.needs_passphrase() {
+            let hint = "the vault has a passphrase: give it in SAMIZDAT_PASSPHRASE or with --passphrase-file";
+            return Self::refused(hint);
+        }
+        match error.kind() {
+            ErrorKind::Usage => Self::usage(error.to_string()),
+            ErrorKind::NotFound => Self::not_found(error.to_string()),
+            ErrorKind::Refused => Self::refused(error.to_string()),
+            ErrorKind::Internal => Self::internal(error.to_string()),
+        }
+    }
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address: SocketAddr = text.parse().map_err(|_| "an address looks like 127.0.0.1:8080".to_owned())?;
+    if address.ip().is_loopback() { Ok(address) } else { Err("the API listens on 127.0.0.1 or [::1] only".to_owned()) }
+}
+
+fn passphrase(file: Option<&std::path::Path>) -> Result<Option<String>, Failure> {
+    let Some(file) = file else {
+        return Ok(env::var("SAMIZDAT_PASSPHRASE").ok().filter(|passphrase| !passphrase.is_empty()));
+    };
+    let mut line = String::new();
+    let open = fs::File::open(file).map_err(|e| Failure::file(file, &e))?;
+    io::BufReader::new(open).read_line(&mut line).map_err(|e| Failure::file(file, &e))?;
+    let passphrase = line.trim_end_matches(['\r', '\n']);
+    if passphrase.is_empty() {
+        return Err(Failure::usage(format!("{}: the first line is empty", file.display())));
+    }
+    Ok(Some(passphrase.to_owned()))
+}
+
+fn ask() -> Result<String, Failure> {
+    rpassword::prompt_password("Passphrase of the vault: ").map_err(|e| Failure::refused(format!("no passphrase was given ({e})")))
+}
+
+/// The first thing that the node says.
+fn welcome(context: &Context, ready: &Ready, open: bool) {
+    let row = json!({ "event": "ready", "name": ready.name, "join": ready.join, "api": ready.api, "ui": ready.ui });
+    // A closed standard output does not keep a node from running.
+    let _ = context.output.row(&row, || start_page(&context.output, ready));
+    if open && ready.ui.is_some() && has_display() {
+        let home = context.home.clone();
+        // In a thread of its own: the API is served by this one.
+        thread::spawn(move || Client::connect(&home).map(|client| open_browser(&client)));
+    }
+}
+
+fn start_page(output: &Output, ready: &Ready) -> String {
+    let ui = match &ready.ui {
+        Some(link) => format!("  In a browser  {link}\n"),
+        None => String::new(),
+    };
+    format!(
+        "{title}\n\n  You are       {name}\n{ui}  Others join   samizdat up --join {join}\n\n\
+         Invite somebody  samizdat invite --qr   (in another terminal)\n\
+         Write            samizdat send NAME 'Hello!'\n\
+         Stop             Ctrl-C, or samizdat stop",
+        title = output.bold("Your node is running."),
+        name = grouped(&ready.name),
+        join = ready.join,
+    )
+}
+
+fn show_running(context: &Context, client: &Client) -> Result<(), Failure> {
+    if !has_display() {
+        return Err(Failure::refused(format!("a node is running in {} already", context.home.display())));
+    }
+    open_browser(client)?;
+    let row = json!({ "event": "opened" });
+    context.output.row(&row, || "Your node was running already; its web UI opens in your browser.".into())
+}
+
+/// Opens the UI by a link that works once, because other programs can see the arguments of a browser.
+fn open_browser(client: &Client) -> Result<(), Failure> {
+    let link = client.ui_link()?;
+    if let Err(e) = open::that_detached(link) {
+        let _ = writeln!(io::stderr(), "No browser could be started ({e}): open the link above yourself.");
+    }
+    Ok(())
+}
+
+fn has_display() -> bool {
+    let set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(any(windows, target_os = "macos")) || set("DISPLAY") || set("WAYLAND_DISPLAY")
+}

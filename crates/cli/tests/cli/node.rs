@@ -1,0 +1,248 @@
+//! A fake node behind the real HTTP server, and the real program beside it.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use assert_cmd::{Command, cargo::cargo_bin};
+use samizdat_api::{
+    Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Identity, Imported, Invite,
+    KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Request, Response, Room,
+    Status, StoreStatus, Vault,
+};
+use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::oneshot};
+
+pub(crate) const ALICE: &str = "alicealicealicealicealicealice22333333";
+pub(crate) const BOB: &str = "bobbobbobbobbobbobbobbobbobbob22444444";
+pub(crate) const CAROL: &str = "carolcarolcarolcarolcarolcarol22555555";
+/// 2026-11-21 14:03 UTC.
+pub(crate) const NOON: u64 = 1_795_269_780_000;
+
+pub(crate) type Reply = Result<Response, ApiError>;
+
+pub(crate) struct Node {
+    pub(crate) home: TempDir,
+    pub(crate) handle: NodeHandle,
+    asked: Arc<Mutex<Vec<Request>>>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Node {
+    /// A node that answers as `brain` says, and otherwise as [`alice`].
+    pub(crate) fn new(mut brain: impl FnMut(&NodeHandle, &Request) -> Option<Reply> + Send + 'static) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().to_owned();
+        let (handle, mut calls) = NodeHandle::new();
+        let node = handle.clone();
+        let asked: Arc<Mutex<Vec<Request>>> = Arc::default();
+        let heard = Arc::clone(&asked);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let thread = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let token = Token::generate().unwrap();
+                let _file = EndpointFile::publish(&path, listener.local_addr().unwrap(), &token).unwrap();
+                let events = node.clone();
+                let (end, ended) = oneshot::channel::<()>();
+                let mut end = Some(end);
+                tokio::spawn(async move {
+                    while let Some((request, answer)) = calls.recv().await {
+                        heard.lock().unwrap().push(request.clone());
+                        let reply = brain(&events, &request).unwrap_or_else(|| alice(&request));
+                        let _ = answer.send(reply);
+                        if request == Request::Shutdown {
+                            end.take();
+                        }
+                    }
+                });
+                ready.send(()).unwrap();
+                let config = Config { token, home: path.clone(), ui: true };
+                let shutdown = async {
+                    tokio::select! { _ = stopped => {}, _ = ended => {} }
+                };
+                serve(listener, node, config, shutdown).await.unwrap();
+            });
+        });
+        is_ready.recv().unwrap();
+        Self { home, handle, asked, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// A node that answers as [`alice`].
+    pub(crate) fn alice() -> Self {
+        Self::new(|_, _| None)
+    }
+
+    /// A node without anything in it.
+    pub(crate) fn empty() -> Self {
+        Self::new(|_, request| {
+            Some(Ok(match request {
+                Request::Contacts => Response::Contacts(vec![]),
+                Request::Requests => Response::Requests(vec![]),
+                Request::Rooms => Response::Rooms(vec![]),
+                Request::Messages(_) => Response::Messages(vec![]),
+                _ => return None,
+            }))
+        })
+    }
+
+    pub(crate) fn samizdat(&self, arguments: &[&str]) -> Command {
+        samizdat(self.home.path(), arguments)
+    }
+
+    /// Standard output of a command that succeeds.
+    pub(crate) fn prints(&self, arguments: &[&str]) -> String {
+        let out = self.samizdat(arguments).assert().success().get_output().clone();
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Request> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The program under test, in a clean environment.
+pub(crate) fn samizdat(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(cargo_bin!("samizdat"));
+    command.env_clear().env("SAMIZDAT_HOME", home).env("HOME", home).env("TZ", "UTC").args(arguments);
+    command
+}
+
+/// What Alice's node answers.
+pub(crate) fn alice(request: &Request) -> Reply {
+    Ok(match request {
+        Request::Status => Response::Status(status()),
+        Request::Identities => Response::Identities(vec![identity(), other_identity()]),
+        Request::NewIdentity { label } => {
+            Response::Identity(Identity { label: label.clone().unwrap_or_default(), ..other_identity() })
+        }
+        Request::Mine { prefix, .. } => Response::Mining(mining(prefix)),
+        Request::NewInvite => Response::Invite(Invite { link: "samizdat:alice?secret".into(), name: ALICE.into() }),
+        Request::Contacts => Response::Contacts(vec![
+            bob(),
+            Contact { name: CAROL.into(), petname: None, state: ContactState::Blocked, known: true },
+        ]),
+        Request::AddContact { petname, .. } => Response::Contact(Contact { petname: petname.clone(), known: false, ..bob() }),
+        Request::EditContact { .. } => Response::Contact(bob()),
+        Request::Requests => Response::Requests(vec![request_of_carol()]),
+        Request::AnswerRequest { id, .. } if id == "r1" => Response::Request(request_of_carol()),
+        Request::Conversations => Response::Conversations(vec![
+            conversation("c1", ConversationKind::Direct, "bob"),
+            conversation("c2", ConversationKind::Room, "lobby"),
+        ]),
+        Request::Messages(query) if query.who.as_deref() == Some("nobody") => {
+            return Err(ApiError::not_found("there is nobody whom you call \"nobody\""));
+        }
+        Request::Messages(_) => Response::Messages(vec![
+            Message { from_petname: Some("bob".into()), ..message("m1", BOB, "Hi!", MessageState::Received) },
+            Message { mine: true, ..message("m2", ALICE, "Hello", MessageState::Stamping) },
+            Message { conversation: "c2".into(), ..message("m3", CAROL, "to all", MessageState::Read) },
+        ]),
+        Request::Send { text, .. } => {
+            Response::Message(Message { mine: true, ..message("m9", ALICE, text, MessageState::Stamped) })
+        }
+        Request::CancelMessage { id } if id == "m9" => {
+            Response::Message(Message { mine: true, ..message("m9", ALICE, "Hello", MessageState::Cancelled) })
+        }
+        Request::Message { id } | Request::CancelMessage { id } | Request::AnswerRequest { id, .. } => {
+            return Err(ApiError::not_found(format!("there is no \"{id}\"")));
+        }
+        Request::Rooms => Response::Rooms(vec![room("lobby")]),
+        Request::JoinRoom { room: name } => Response::Room(room(name)),
+        Request::LogStats => Response::LogStats(LogStats {
+            envelopes: 6,
+            bytes: 12_345,
+            by_kind: KindCounts { announcement: 1, post: 2, bell: 0, sealed: 3 },
+            oldest_hour: Some(498_685),
+            newest_hour: Some(498_686),
+            conflicts: 1,
+        }),
+        Request::LogVerify => Response::LogCheck(LogCheck { checked: 6, bad: vec![] }),
+        Request::LogExport { path } => {
+            fs::write(path, "slice").unwrap();
+            Response::Done
+        }
+        Request::LogImport { path } => {
+            Response::Imported(Imported { new: fs::metadata(path).unwrap().len(), duplicate: 2, refused: 0 })
+        }
+        Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
+    })
+}
+
+pub(crate) fn message(id: &str, from: &str, text: &str, state: MessageState) -> Message {
+    Message {
+        id: id.into(),
+        conversation: "c1".into(),
+        from: from.into(),
+        from_petname: None,
+        mine: false,
+        text: text.into(),
+        at: NOON,
+        state,
+        path: MessagePath::Cast,
+        request: false,
+    }
+}
+
+pub(crate) fn news(message: &Message) -> Event {
+    Event::Message { message: message.clone() }
+}
+
+pub(crate) fn mining(prefix: &str) -> Mining {
+    Mining { id: "s1".into(), prefix: prefix.into(), tries: 1000, rate: 500.0, eta_s: Some(60.0) }
+}
+
+pub(crate) fn identity() -> Identity {
+    Identity { name: ALICE.into(), label: "me".into(), default: true, announced: Announced::Published }
+}
+
+pub(crate) fn other_identity() -> Identity {
+    Identity { name: CAROL.into(), label: "work".into(), default: false, announced: Announced::Waiting }
+}
+
+fn bob() -> Contact {
+    Contact { name: BOB.into(), petname: Some("bob".into()), state: ContactState::Accepted, known: true }
+}
+
+fn request_of_carol() -> ContactRequest {
+    ContactRequest { id: "r1".into(), name: CAROL.into(), text: "It's me".into(), at: NOON, invited: true }
+}
+
+fn conversation(id: &str, kind: ConversationKind, title: &str) -> Conversation {
+    Conversation { id: id.into(), kind, who: title.into(), title: title.into(), last: None, unread: 0, label: String::new() }
+}
+
+fn room(name: &str) -> Room {
+    Room { room: name.into(), joined: true, unread: 2, rewritten: vec![CAROL.into()] }
+}
+
+fn status() -> Status {
+    Status {
+        version: "0.1.0".into(),
+        name: ALICE.into(),
+        identities: vec![identity()],
+        peers: vec![Peer { peer: "p1".into(), path: PeerPath::Direct, rtt_ms: Some(12), since: NOON, dialed: true }],
+        store: StoreStatus { envelopes: 6, bytes: 12_345, budget_bytes: 1_000_000_000, conflicts: 0 },
+        outbox: Outbox { waiting: 1, stamping: 0, stamped: 2 },
+        paths: [("cast".to_owned(), "hidden among ~40 people".to_owned())].into(),
+        vault: Vault::KeyFile,
+        drops: [("stamp".to_owned(), 3)].into(),
+        join: "p0@192.0.2.1:4433".into(),
+    }
+}

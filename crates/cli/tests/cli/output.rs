@@ -1,0 +1,139 @@
+//! What commands print: lines for people, rows for programs.
+
+use crate::node::{CAROL, Node};
+use insta::assert_snapshot;
+use samizdat_api::{Answer, Request};
+use serde_json::Value;
+
+#[test]
+fn status_for_people() {
+    assert_snapshot!("status", Node::alice().prints(&["status"]));
+}
+
+#[test]
+fn identities_for_people() {
+    assert_snapshot!("id_list", Node::alice().prints(&["id", "list"]));
+}
+
+#[test]
+fn contacts_for_people() {
+    assert_snapshot!("contact_list", Node::alice().prints(&["contact", "list"]));
+}
+
+#[test]
+fn contact_requests_for_people() {
+    assert_snapshot!("contact_requests", Node::alice().prints(&["contact", "requests"]));
+}
+
+#[test]
+fn contact_requests_for_programs() {
+    assert_snapshot!("contact_requests_json", Node::alice().prints(&["contact", "requests", "--json"]));
+}
+
+#[test]
+fn rooms_for_people() {
+    assert_snapshot!("rooms", Node::alice().prints(&["rooms"]));
+}
+
+#[test]
+fn log_for_people() {
+    assert_snapshot!("log_stats", Node::alice().prints(&["log", "stats"]));
+}
+
+#[test]
+fn an_invitation_for_programs() {
+    assert_snapshot!("invite_json", Node::alice().prints(&["invite", "--json", "--qr"]));
+}
+
+#[test]
+fn an_invitation_as_qr_code() {
+    assert_snapshot!("invite_qr", Node::alice().prints(&["invite", "--qr"]));
+}
+
+#[test]
+fn every_row_for_programs_is_one_object() {
+    let node = Node::alice();
+    for arguments in [
+        &["status"][..],
+        &["id"],
+        &["id", "new", "--label", "x"],
+        &["id", "list"],
+        &["invite"],
+        &["contact", "add", "samizdat:x", "--as", "bob"],
+        &["contact", "list"],
+        &["contact", "requests"],
+        &["contact", "accept", "r1"],
+        &["contact", "decline", "r1"],
+        &["contact", "block", "r1"],
+        &["contact", "unblock", "bob"],
+        &["contact", "rename", "bob", "robert"],
+        &["send", "bob", "hi"],
+        &["post", "hi"],
+        &["cancel", "m9"],
+        &["read"],
+        &["rooms"],
+        &["log", "stats"],
+        &["log", "verify"],
+    ] {
+        let out = node.samizdat(&["--json"]).args(arguments).assert().success().stderr("").get_output().clone();
+        let text = String::from_utf8(out.stdout).unwrap();
+        assert!(!text.is_empty(), "{arguments:?}");
+        for line in text.lines() {
+            assert!(serde_json::from_str::<Value>(line).unwrap().is_object(), "{arguments:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn empty_lists_are_empty_for_programs_and_a_hint_for_people() {
+    let node = Node::empty();
+    for arguments in [&["contact", "list"][..], &["contact", "requests"], &["rooms"], &["read"]] {
+        node.samizdat(arguments).arg("--json").assert().success().stdout("").stderr("");
+        let hint = node.prints(arguments);
+        assert!(hint.lines().count() == 1 && hint.contains("samizdat"), "{hint}");
+    }
+}
+
+#[test]
+fn a_request_is_answered_by_id_or_by_who_asks() {
+    let node = Node::alice();
+    node.samizdat(&["contact", "accept", "r1"]).assert().success();
+    assert_eq!(node.asked(), [Request::AnswerRequest { id: "r1".into(), answer: Answer::Accept }]);
+}
+
+#[test]
+fn somebody_who_did_not_ask_can_be_blocked() {
+    let node = Node::alice();
+    node.samizdat(&["contact", "block", CAROL]).assert().success();
+    let edit = Request::EditContact { who: CAROL.into(), petname: None, blocked: Some(true) };
+    assert_eq!(node.asked().last(), Some(&edit));
+}
+
+#[test]
+fn a_log_is_carried_from_node_to_node() {
+    let node = Node::alice();
+    let file = node.home.path().join("slice");
+    let file = file.to_str().unwrap();
+    let row: Value = serde_json::from_str(&node.prints(&["log", "export", file, "--json"])).unwrap();
+    assert_eq!((row["bytes"].as_u64(), row["file"].as_str()), (Some(5), Some(file)));
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "slice");
+    assert_eq!(node.prints(&["log", "import", file]), "5 new, 2 known already, 0 refused\n");
+}
+
+#[test]
+fn a_failed_export_leaves_nothing_behind() {
+    let node = Node::alice();
+    let file = node.home.path().join("nowhere/slice");
+    node.samizdat(&["log", "export", file.to_str().unwrap()]).assert().code(3);
+    let taken = node.home.path().join("folder");
+    std::fs::create_dir(&taken).unwrap();
+    node.samizdat(&["log", "export", taken.to_str().unwrap()]).assert().code(4);
+    assert!(!node.home.path().join("folder.part").exists());
+}
+
+#[test]
+fn stop_returns_when_the_node_is_gone() {
+    let node = Node::alice();
+    assert_eq!(node.prints(&["stop", "--json"]), "{\"stopped\":true}\n");
+    node.samizdat(&["status"]).assert().code(5);
+}

@@ -1,0 +1,151 @@
+//! People with real nodes: processes of the binary that ships, each with a home of its own.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far longer than anything should take on a busy machine; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Somebody with a home, whose node may run.
+pub struct Person {
+    dir: TempDir,
+    node: Option<Child>,
+    pub name: String,
+    pub join: String,
+    pub passphrase: Option<String>,
+}
+
+impl Person {
+    pub fn new(who: &str) -> Self {
+        let dir = tempfile::Builder::new().prefix(who).tempdir().unwrap();
+        Self { dir, node: None, name: String::new(), join: String::new(), passphrase: None }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// Starts the node and waits until it says that it is ready.
+    pub fn start(mut self, joins: &[&str]) -> Self {
+        self.restart(joins);
+        self
+    }
+
+    pub fn restart(&mut self, joins: &[&str]) {
+        let mut command = self.command(&["up", "--no-ui", "--listen", "127.0.0.1:0"]);
+        // A port that others remember stays the same.
+        if let Some(port) = self.join.rsplit(':').next().filter(|_| !self.join.is_empty()) {
+            command = self.command(&["up", "--no-ui", "--listen", &format!("127.0.0.1:{port}")]);
+        }
+        joins.iter().for_each(|join| {
+            command.args(["--join", join]);
+        });
+        let mut node = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        self.node = Some(node);
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("not ready: {line:?} {e}"));
+        assert_eq!(ready["event"], "ready");
+        self.name = ready["name"].as_str().unwrap().to_owned();
+        self.join = ready["join"].as_str().unwrap().to_owned();
+    }
+
+    /// Ends the node as a person would.
+    pub fn stop(&mut self) {
+        self.run(&["stop"]);
+        let status = self.node.take().unwrap().wait().unwrap();
+        assert!(status.success(), "the node ended with {status}");
+    }
+
+    /// Ends the node as a power cut would.
+    #[allow(dead_code)]
+    pub fn kill(&mut self) {
+        let mut node = self.node.take().unwrap();
+        node.kill().unwrap();
+        node.wait().unwrap();
+    }
+
+    /// One command that must succeed.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let output = self.command(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {} {}", output.status, String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// The rows that a command prints.
+    pub fn rows(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.run(arguments);
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The one row that a command prints.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let mut rows = self.rows(arguments);
+        assert_eq!(rows.len(), 1, "{arguments:?}: {rows:?}");
+        rows.remove(0)
+    }
+
+    /// The exit code of a command.
+    #[allow(dead_code)]
+    pub fn code(&self, arguments: &[&str]) -> i32 {
+        self.command(arguments).output().unwrap().status.code().unwrap()
+    }
+
+    /// Exit code and error of a node that cannot start.
+    #[allow(dead_code)]
+    pub fn up_fails(&self, arguments: &[&str]) -> (i32, String) {
+        let mut all = vec!["up", "--no-ui"];
+        all.extend(arguments);
+        let output = self.command(&all).stdin(Stdio::null()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    pub fn wait_announced(&self) {
+        eventually("the announcement to be published", || {
+            let status = self.json(&["status"]);
+            (status["identities"][0]["announced"] == "published").then_some(())
+        });
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_samizdat"));
+        command.arg("--home").arg(self.home()).arg("--json").args(arguments);
+        command.env_remove("SAMIZDAT_HOME").env_remove("SAMIZDAT_PASSPHRASE");
+        if let Some(passphrase) = &self.passphrase {
+            command.env("SAMIZDAT_PASSPHRASE", passphrase);
+        }
+        command
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        if let Some(node) = &mut self.node {
+            let _ = node.kill();
+            let _ = node.wait();
+        }
+    }
+}
+
+/// Asks again and again until there is an answer. Each question is a process of its own, which is pause enough.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
+    }
+}
+
+#[allow(dead_code)]
+pub fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}

@@ -1,0 +1,145 @@
+//! The product's main job with real processes, real sockets and real files.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod people;
+
+use people::{Person, contains, eventually};
+
+/// Short-lived, so that stamps take a fraction of a second.
+const CHEAP: [&str; 2] = ["--days", "1"];
+
+#[test]
+fn the_first_message_reaches_bob_through_carol_after_alice_has_left() {
+    let carol = Person::new("carol").start(&[]);
+    let mut bob = Person::new("bob").start(&[&carol.join]);
+    bob.wait_announced();
+    let link = bob.json(&["invite"])["link"].as_str().unwrap().to_owned();
+    assert!(link.starts_with("samizdat:") && link.len() < 120, "{link}");
+    bob.stop();
+
+    let mut alice = Person::new("alice").start(&[&carol.join]);
+    alice.run(&["contact", "add", &link, "--as", "bob"]);
+    let text = "Meet me at the old bridge.";
+    let mut send = vec!["send", "bob", text, "--wait", "published"];
+    send.extend(CHEAP);
+    let sent = alice.json(&send);
+    assert_eq!(sent["state"], "published");
+    alice.stop();
+
+    bob.restart(&[&carol.join]);
+    let request = eventually("the request", || bob.rows(&["contact", "requests"]).into_iter().next());
+    assert_eq!((request["text"].as_str(), request["name"].as_str()), (Some(text), Some(alice.name.as_str())));
+    bob.run(&["contact", "accept", request["id"].as_str().unwrap()]);
+    let rows = bob.rows(&["read", &alice.name]);
+    assert_eq!((rows.len(), &rows[0]["text"], &rows[0]["id"]), (1, &text.into(), &sent["id"]));
+
+    // What Carol keeps for them.
+    bob.stop();
+    let (alice_name, bob_name) = (alice.name.clone(), bob.name.clone());
+    let home = carol.home();
+    let mut carol = carol;
+    carol.stop();
+    for file in ["log.sqlite", "log.sqlite-wal", "vault.sqlite"] {
+        let bytes = std::fs::read(home.join(file)).unwrap_or_default();
+        assert!(!contains(&bytes, "old bridge"), "{file} shows the text");
+        assert!(file != "vault.sqlite" || !contains(&bytes, &alice_name) && !contains(&bytes, &bob_name), "{file} shows a name");
+    }
+    // As a person would look, with the tool that everybody has.
+    let shown = std::process::Command::new("sqlite3")
+        .arg(home.join("log.sqlite"))
+        .arg("SELECT Kind, coalesce(\"From\", '-'), hex(Content) FROM message WHERE Kind IN ('bell', 'sealed')")
+        .output()
+        .expect("the sqlite3 tool");
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.lines().count() >= 1, "{shown}");
+    let hex = |text: &str| text.bytes().map(|b| format!("{b:02X}")).collect::<String>();
+    for line in shown.lines() {
+        assert!(line.starts_with("bell|-|") || line.starts_with("sealed|-|"), "no author: {line}");
+        assert!([&alice_name, &bob_name].iter().all(|name| !line.contains(*name) && !line.contains(&hex(name))));
+    }
+}
+
+#[test]
+fn they_talk_and_learn_what_has_arrived() {
+    let carol = Person::new("carol").start(&[]);
+    let (alice, bob) = (Person::new("alice").start(&[&carol.join]), Person::new("bob").start(&[&carol.join]));
+    bob.wait_announced();
+    let link = bob.json(&["invite"])["link"].as_str().unwrap().to_owned();
+    alice.run(&["contact", "add", &link, "--as", "bob"]);
+    let first = alice.json(&["send", "bob", "hello", "--days", "1"]);
+    eventually("the request", || bob.rows(&["contact", "requests"]).into_iter().next());
+    bob.run(&["contact", "accept", &alice.name]);
+    let answer = bob.json(&["send", &alice.name, "hello alice", "--days", "1", "--wait", "received"]);
+    assert_eq!(answer["state"], "received");
+    let rows = alice.rows(&["read", "bob"]);
+    assert_eq!(rows.iter().map(|r| r["text"].as_str().unwrap()).collect::<Vec<_>>(), ["hello", "hello alice"]);
+    assert_eq!((&rows[0]["id"], rows[0]["state"].as_str()), (&first["id"], Some("received")));
+    let after = alice.rows(&["read", "bob", "--since", first["id"].as_str().unwrap()]);
+    assert_eq!(after.len(), 1);
+
+    bob.run(&["post", "good morning", "--days", "1"]);
+    eventually("the post", || alice.rows(&["read", "--room", "lobby"]).into_iter().find(|row| row["text"] == "good morning"));
+    let status = carol.json(&["status"]);
+    assert_eq!(status["peers"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn the_log_travels_as_a_file() {
+    let mut alice = Person::new("alice").start(&[]);
+    alice.run(&["post", "carried by hand", "--days", "1"]);
+    eventually("the stamp", || (alice.json(&["log", "stats"])["by_kind"]["post"] == 1).then_some(()));
+    let file = alice.home().join("slice");
+    alice.run(&["log", "export", file.to_str().unwrap()]);
+    let bob = Person::new("bob").start(&[]);
+    let imported = bob.json(&["log", "import", file.to_str().unwrap()]);
+    assert!(imported["new"].as_u64().unwrap() >= 1);
+    assert_eq!(bob.json(&["log", "import", file.to_str().unwrap()])["new"], 0);
+    assert!(bob.rows(&["read", "--room", "lobby"]).iter().any(|row| row["text"] == "carried by hand"));
+    assert_eq!(bob.json(&["log", "verify"])["bad"], serde_json::json!([]));
+    std::fs::write(&file, b"no log").unwrap();
+    assert_eq!(bob.code(&["log", "import", file.to_str().unwrap()]), 4);
+    alice.stop();
+    assert_eq!(alice.code(&["status"]), 5);
+}
+
+#[test]
+fn two_nodes_cannot_share_a_home_and_a_damaged_one_is_told() {
+    let mut alice = Person::new("alice").start(&[]);
+    let (code, error) = alice.up_fails(&[]);
+    assert_eq!(code, 4);
+    assert!(error.contains("in use"), "{error}");
+    alice.stop();
+    std::fs::write(alice.home().join("log.sqlite"), vec![7; 8192]).unwrap();
+    let _ = std::fs::remove_file(alice.home().join("log.sqlite-wal"));
+    let (code, error) = alice.up_fails(&[]);
+    assert_eq!(code, 4);
+    assert!(error.contains("damaged"), "{error}");
+    let (code, error) = Person::new("bob").up_fails(&["--join", "nonsense"]);
+    assert_eq!(code, 2, "{error}");
+}
+
+#[test]
+fn a_passphrase_locks_the_vault() {
+    let mut alice = Person::new("alice");
+    alice.passphrase = Some("correct horse".into());
+    let mut alice = alice.start(&[]);
+    let name = alice.name.clone();
+    assert_eq!(alice.json(&["status"])["vault"], "passphrase");
+    alice.stop();
+    alice.passphrase = Some("wrong".into());
+    let (code, error) = alice.up_fails(&[]);
+    assert_eq!(code, 4);
+    assert!(error.contains("passphrase"), "{error}");
+    alice.passphrase = Some("correct horse".into());
+    alice.restart(&[]);
+    assert_eq!(alice.name, name);
+}
+
+#[test]
+fn a_name_is_mined_and_can_be_listed() {
+    let alice = Person::new("alice").start(&[]);
+    let mined = alice.json(&["id", "mine", "--prefix", "a"]);
+    assert!(mined["name"].as_str().unwrap().starts_with('a'));
+    assert_eq!(alice.rows(&["id", "list"]).len(), 2);
+    assert_eq!(alice.code(&["id", "mine", "--prefix", "a1"]), 2);
+}

@@ -1,0 +1,498 @@
+//! The envelope: the unit that is replicated (DESIGN section 4, seed 004; bytes in docs/protocol/envelope.md).
+//!
+//! ```text
+//! bytes --decode--> EnvelopeIn --screen(now)--> Stamped --verify--> Envelope      from others
+//! content --sign or seal--> Unstamped --mint, stamp--> Envelope                   our own
+//! ```
+//! `Envelope` has no decoder: who holds one holds something verified. The store takes nothing else.
+
+use std::sync::Arc;
+
+use ed25519_zebra::batch;
+use minicbor::{Decoder, Encoder};
+use rand_core::CryptoRng;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    identity::{IdentityKey, IdentitySecret},
+    ids::{EnvelopeId, Hour},
+    limits::{BUCKET_DEPTH, ENVELOPE_MAX, ENVELOPE_VERSION, InTime, LIFETIMES, SIZE_CLASSES, in_time},
+    seal::TAG_LEN,
+    stamp,
+};
+
+const SIGN_DOMAIN: &[u8] = b"samizdat sign v1\0";
+const ID_DOMAIN: &[u8] = b"samizdat id v1\0";
+/// The stamp ends every envelope: one byte of algorithm and a byte string of eight.
+const STAMP_LEN: usize = 10;
+/// Length of the hash that says which room a post is in.
+pub const TOPIC_LEN: usize = 16;
+
+/// What kind of envelope, and the fields that only this kind has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Keys of a name; everybody can read it.
+    Announcement(Signed),
+    /// A post in a public room; everybody can read it.
+    Post(Signed, [u8; TOPIC_LEN]),
+    /// Sealed to one contact key: contact request or invitation.
+    Bell {
+        /// Where it lies; see [`BUCKET_DEPTH`].
+        bucket: u16,
+    },
+    /// A message inside a conversation.
+    Sealed {
+        /// Where it lies; see [`BUCKET_DEPTH`].
+        bucket: u16,
+        /// One-time tag that only the members of the conversation expect.
+        tag: [u8; TAG_LEN],
+    },
+}
+
+/// Fields of the signed kinds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Signed {
+    /// Who signed.
+    pub author: IdentityKey,
+    /// Position in the author's own sequence, which announcements and posts share.
+    pub seq: u64,
+    /// Signature over the head and the hash of the body.
+    pub signature: [u8; 64],
+}
+
+impl Kind {
+    /// The number on the wire.
+    pub fn number(&self) -> u8 {
+        match self {
+            Self::Announcement(_) => 0,
+            Self::Post(..) => 1,
+            Self::Bell { .. } => 2,
+            Self::Sealed { .. } => 3,
+        }
+    }
+
+    /// The signed fields of the kinds that have them.
+    pub fn signed(&self) -> Option<&Signed> {
+        match self {
+            Self::Announcement(signed) | Self::Post(signed, _) => Some(signed),
+            Self::Bell { .. } | Self::Sealed { .. } => None,
+        }
+    }
+}
+
+/// What an envelope says, whoever claims it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fields {
+    /// Kind and its own fields.
+    pub kind: Kind,
+    /// When it was made, by its maker's claim.
+    pub hour: Hour,
+    /// Index into [`LIFETIMES`].
+    pub lifetime: u8,
+    /// Padded content, of a length in [`SIZE_CLASSES`].
+    pub body: Vec<u8>,
+}
+
+impl Fields {
+    /// Declared lifetime in hours.
+    pub fn lifetime_hours(&self) -> u32 {
+        LIFETIMES.get(usize::from(self.lifetime)).copied().unwrap_or_default()
+    }
+
+    /// The first hour in which it is over.
+    pub fn expires(&self) -> Hour {
+        Hour(self.hour.0.saturating_add(self.lifetime_hours()))
+    }
+}
+
+/// Bytes that are not an envelope.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+pub enum DecodeError {
+    /// Longer than [`ENVELOPE_MAX`].
+    #[error("longer than an envelope may be")]
+    TooLong,
+    /// Of a version that this program does not know.
+    #[error("unknown version")]
+    Version,
+    /// Not the layout of any kind.
+    #[error("malformed")]
+    Malformed,
+    /// Decodes, but somebody else would encode it otherwise.
+    #[error("not canonical")]
+    NotCanonical,
+    /// A body length that is no size class.
+    #[error("the body is in no size class")]
+    SizeClass,
+    /// A lifetime, bucket or stamp algorithm that does not exist.
+    #[error("a field is out of range")]
+    Range,
+}
+
+/// Why an envelope is not taken. Nobody tells its sender.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+pub enum Reject {
+    /// Does not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// Claims an hour that has not come.
+    #[error("from the future")]
+    Future,
+    /// Its lifetime is over.
+    #[error("expired")]
+    Expired,
+    /// The stamp is worth less than size and lifetime cost.
+    #[error("the stamp is too cheap")]
+    Stamp,
+    /// The signature is wrong.
+    #[error("the signature does not verify")]
+    Signature,
+}
+
+/// Received and decoded; nothing in it is to be believed.
+#[derive(Clone, Debug)]
+pub struct EnvelopeIn {
+    fields: Fields,
+    id: EnvelopeId,
+    signed: [u8; 32],
+    nonce: u64,
+    bytes: Arc<[u8]>,
+}
+
+impl EnvelopeIn {
+    /// Decodes one envelope, which must fill `bytes` exactly.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > ENVELOPE_MAX {
+            return Err(DecodeError::TooLong);
+        }
+        let (fields, nonce) = parse(bytes)?;
+        if !SIZE_CLASSES.contains(&fields.body.len()) {
+            return Err(DecodeError::SizeClass);
+        }
+        if encode(&fields, nonce) != bytes {
+            return Err(DecodeError::NotCanonical);
+        }
+        let (signed, id) = hashes(&fields);
+        Ok(Self { fields, id, signed, nonce, bytes: bytes.into() })
+    }
+
+    /// What it claims to be.
+    pub fn id(&self) -> EnvelopeId {
+        self.id
+    }
+
+    /// The tests that cost next to nothing: time and stamp. `now` is the hour on our clock.
+    pub fn screen(self, now: Hour) -> Result<Stamped, Reject> {
+        match in_time(self.fields.hour, self.fields.lifetime_hours(), now) {
+            InTime::Yes => {}
+            InTime::Future => return Err(Reject::Future),
+            InTime::Expired => return Err(Reject::Expired),
+        }
+        self.check_stamp()
+    }
+
+    /// All tests but the one of time, for what our own log holds.
+    pub fn recheck(self) -> Result<Envelope, Reject> {
+        self.check_stamp()?.verify()
+    }
+
+    fn check_stamp(self) -> Result<Stamped, Reject> {
+        let tries = stamp::price(self.bytes.len(), self.fields.lifetime_hours());
+        if stamp::check(&self.id, self.nonce, tries) { Ok(Stamped(self)) } else { Err(Reject::Stamp) }
+    }
+}
+
+/// Decoded, in time and paid for; its author is not proven yet.
+#[derive(Clone, Debug)]
+pub struct Stamped(EnvelopeIn);
+
+impl Stamped {
+    /// For the duplicate lookup, which comes before the signature because it is ten times cheaper.
+    pub fn id(&self) -> EnvelopeId {
+        self.0.id
+    }
+
+    /// Position in the order of reconciliation.
+    pub fn hour(&self) -> Hour {
+        self.0.fields.hour
+    }
+
+    /// The last test, alone.
+    pub fn verify(self) -> Result<Envelope, Reject> {
+        match self.0.fields.kind.signed() {
+            Some(signed) => match signed.author.verify(&self.0.signed, &signed.signature) {
+                Ok(()) => Ok(Envelope(self.0)),
+                Err(_) => Err(Reject::Signature),
+            },
+            None => Ok(Envelope(self.0)),
+        }
+    }
+}
+
+/// The last test for many at once: half the cost of [`Stamped::verify`], the same answers (ZIP 215).
+///
+/// When a batch fails it is halved until the bad ones are found, so junk costs its sender a stamp and us a few checks.
+pub fn verify_batch(batch: Vec<Stamped>, rng: &mut impl CryptoRng) -> Vec<Result<Envelope, Reject>> {
+    let mut good = vec![true; batch.len()];
+    let signed: Vec<(usize, batch::Item)> = batch
+        .iter()
+        .enumerate()
+        .filter_map(|(i, stamped)| {
+            let signed = stamped.0.fields.kind.signed()?;
+            Some((i, batch::Item::from((signed.author.0.into(), signed.signature.into(), &stamped.0.signed))))
+        })
+        .collect();
+    find_bad(&signed, rng, &mut good);
+    batch.into_iter().zip(good).map(|(s, good)| if good { Ok(Envelope(s.0)) } else { Err(Reject::Signature) }).collect()
+}
+
+fn find_bad(items: &[(usize, batch::Item)], rng: &mut impl CryptoRng, good: &mut [bool]) {
+    let holds = match items {
+        [] => true,
+        [(_, one)] => one.clone().verify_single().is_ok(),
+        many => {
+            let mut verifier = batch::Verifier::new();
+            many.iter().for_each(|(_, item)| verifier.queue(item.clone()));
+            verifier.verify(&mut *rng).is_ok()
+        }
+    };
+    match items {
+        _ if holds => {}
+        [(i, _)] => good.iter_mut().skip(*i).take(1).for_each(|g| *g = false),
+        many => {
+            let (left, right) = many.split_at(many.len() / 2);
+            find_bad(left, rng, good);
+            find_bad(right, rng, good);
+        }
+    }
+}
+
+/// Verified. Made only by [`Stamped::verify`], [`verify_batch`] and [`Unstamped::stamp`].
+#[derive(Clone, Debug)]
+pub struct Envelope(EnvelopeIn);
+
+impl Envelope {
+    /// The hash that names it.
+    pub fn id(&self) -> EnvelopeId {
+        self.0.id
+    }
+
+    /// What it says.
+    pub fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+
+    /// As received, to be stored and sent on unchanged.
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.0.bytes
+    }
+
+    /// What its stamp is worth, expected tries.
+    pub fn worth(&self) -> u64 {
+        stamp::worth(&self.0.id, self.0.nonce)
+    }
+
+    /// Proof that its author signed this position: head, hash of the body, signature.
+    pub fn proof(&self) -> Option<Proof> {
+        let signed = self.0.fields.kind.signed()?;
+        Some(Proof {
+            head: head(&self.0.fields),
+            body_hash: Sha256::digest(&self.0.fields.body).into(),
+            signature: signed.signature,
+        })
+    }
+}
+
+/// What is kept of the loser of a conflict: enough for anybody to check that the author signed both.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proof {
+    /// Encoded fields before the body.
+    pub head: Vec<u8>,
+    /// SHA-256 of the body.
+    pub body_hash: [u8; 32],
+    /// Signature over both.
+    pub signature: [u8; 64],
+}
+
+impl Proof {
+    /// Whether `author` signed this.
+    pub fn holds(&self, author: &IdentityKey) -> bool {
+        author.verify(&signed_hash(&self.head, &self.body_hash), &self.signature).is_ok()
+    }
+}
+
+/// Our own envelope before its stamp. Kept in the vault while minting, so that nothing is encrypted twice.
+#[derive(Clone, Debug)]
+pub struct Unstamped(EnvelopeIn);
+
+impl Unstamped {
+    /// A signed envelope; `topic` is there for posts and absent for announcements.
+    pub fn sign(
+        secret: &IdentitySecret,
+        seq: u64,
+        topic: Option<[u8; TOPIC_LEN]>,
+        hour: Hour,
+        lifetime: u8,
+        body: Vec<u8>,
+    ) -> Result<Self, DecodeError> {
+        let kind = |signature| {
+            let signed = Signed { author: secret.key(), seq, signature };
+            topic.map_or(Kind::Announcement(signed), |topic| Kind::Post(signed, topic))
+        };
+        let mut fields = Fields { kind: kind([0; 64]), hour, lifetime, body };
+        fields.kind = kind(secret.sign(&hashes(&fields).0));
+        Self::from_bytes(&encode(&fields, 0))
+    }
+
+    /// A bell or a sealed envelope.
+    pub fn seal(tag: Option<[u8; TAG_LEN]>, hour: Hour, lifetime: u8, body: Vec<u8>) -> Result<Self, DecodeError> {
+        let kind = tag.map_or(Kind::Bell { bucket: 0 }, |tag| Kind::Sealed { bucket: 0, tag });
+        Self::from_bytes(&encode(&Fields { kind, hour, lifetime, body }, 0))
+    }
+
+    /// Restores what [`Unstamped::bytes`] gave.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        EnvelopeIn::decode(bytes).map(Self)
+    }
+
+    /// For the vault: the encoding with an empty stamp.
+    pub fn bytes(&self) -> &Arc<[u8]> {
+        &self.0.bytes
+    }
+
+    /// The id, which the stamp does not change.
+    pub fn id(&self) -> EnvelopeId {
+        self.0.id
+    }
+
+    /// What it says.
+    pub fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+
+    /// Expected tries that the network asks.
+    pub fn price(&self) -> u64 {
+        stamp::price(self.0.bytes.len(), self.0.fields.lifetime_hours())
+    }
+
+    /// Finishes it. A signature made by [`Unstamped::sign`] is not checked again.
+    pub fn stamp(self, nonce: u64) -> Result<Envelope, Reject> {
+        EnvelopeIn::decode(&encode(&self.0.fields, nonce))?.check_stamp()?.verify()
+    }
+}
+
+fn hashes(fields: &Fields) -> ([u8; 32], EnvelopeId) {
+    let head = head(fields);
+    let body = Sha256::digest(&fields.body);
+    let id = Sha256::new().chain_update(ID_DOMAIN).chain_update(&head).chain_update(body);
+    let id = match fields.kind.signed() {
+        Some(signed) => id.chain_update(signed.signature),
+        None => id,
+    };
+    (signed_hash(&head, &body.into()), EnvelopeId(id.finalize().into()))
+}
+
+fn signed_hash(head: &[u8], body_hash: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(SIGN_DOMAIN).chain_update(head).chain_update(body_hash).finalize().into()
+}
+
+/// The fields before the body, as they are on the wire.
+fn head(fields: &Fields) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::with_capacity(128));
+    // Writing into a Vec cannot fail.
+    let _ = write_head(&mut e, fields);
+    e.into_writer()
+}
+
+type Infallible = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
+
+fn write_head(e: &mut Encoder<Vec<u8>>, fields: &Fields) -> Infallible {
+    e.array(if fields.kind.signed().is_some() { 11 } else { 9 })?;
+    e.u8(ENVELOPE_VERSION)?.u8(fields.kind.number())?.u32(fields.hour.0)?.u8(fields.lifetime)?;
+    match &fields.kind {
+        Kind::Announcement(s) => e.bytes(&s.author.0)?.u64(s.seq)?.bytes(&[])?,
+        Kind::Post(s, topic) => e.bytes(&s.author.0)?.u64(s.seq)?.bytes(topic)?,
+        Kind::Bell { bucket } => e.u16(*bucket)?.bytes(&[])?,
+        Kind::Sealed { bucket, tag } => e.u16(*bucket)?.bytes(tag)?,
+    };
+    Ok(())
+}
+
+fn encode(fields: &Fields, nonce: u64) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::with_capacity(fields.body.len().saturating_add(256)));
+    let _ = write(&mut e, fields, nonce);
+    e.into_writer()
+}
+
+fn write(e: &mut Encoder<Vec<u8>>, fields: &Fields, nonce: u64) -> Infallible {
+    write_head(e, fields)?;
+    e.bytes(&fields.body)?;
+    if let Some(signed) = fields.kind.signed() {
+        e.bytes(&signed.signature)?;
+    }
+    e.u8(stamp::ALGORITHM)?.bytes(&nonce.to_be_bytes())?;
+    Ok(())
+}
+
+fn parse(bytes: &[u8]) -> Result<(Fields, u64), DecodeError> {
+    let malformed = |_: minicbor::decode::Error| DecodeError::Malformed;
+    let mut d = Decoder::new(bytes);
+    let elements = d.array().map_err(malformed)?;
+    if d.u8().map_err(malformed)? != ENVELOPE_VERSION {
+        return Err(DecodeError::Version);
+    }
+    let number = d.u8().map_err(malformed)?;
+    let hour = Hour(d.u32().map_err(malformed)?);
+    let lifetime = d.u8().map_err(malformed)?;
+    if usize::from(lifetime) >= LIFETIMES.len() {
+        return Err(DecodeError::Range);
+    }
+    let (kind, body) = match (number, elements) {
+        (0 | 1, Some(11)) => {
+            let author = IdentityKey(exact(&mut d)?);
+            let seq = d.u64().map_err(malformed)?;
+            // Databases count in signed 64-bit numbers.
+            i64::try_from(seq).map_err(|_| DecodeError::Range)?;
+            let topic = d.bytes().map_err(malformed)?;
+            let body = d.bytes().map_err(malformed)?;
+            let signed = Signed { author, seq, signature: exact(&mut d)? };
+            let kind = match (number, topic) {
+                (0, []) => Kind::Announcement(signed),
+                (1, topic) => Kind::Post(signed, topic.try_into().map_err(|_| DecodeError::Malformed)?),
+                _ => return Err(DecodeError::Malformed),
+            };
+            (kind, body)
+        }
+        (2 | 3, Some(9)) => {
+            let bucket = d.u16().map_err(malformed)?;
+            if u32::from(bucket) >= 1u32.wrapping_shl(BUCKET_DEPTH) {
+                return Err(DecodeError::Range);
+            }
+            let tag = d.bytes().map_err(malformed)?;
+            let kind = match (number, tag) {
+                (2, []) => Kind::Bell { bucket },
+                (3, tag) => Kind::Sealed { bucket, tag: tag.try_into().map_err(|_| DecodeError::Malformed)? },
+                _ => return Err(DecodeError::Malformed),
+            };
+            (kind, d.bytes().map_err(malformed)?)
+        }
+        _ => return Err(DecodeError::Malformed),
+    };
+    if d.u8().map_err(malformed)? != stamp::ALGORITHM {
+        return Err(DecodeError::Range);
+    }
+    let nonce = u64::from_be_bytes(exact(&mut d)?);
+    if d.position() != bytes.len() {
+        return Err(DecodeError::Malformed);
+    }
+    Ok((Fields { kind, hour, lifetime, body: body.to_vec() }, nonce))
+}
+
+fn exact<const N: usize>(d: &mut Decoder<'_>) -> Result<[u8; N], DecodeError> {
+    d.bytes().ok().and_then(|bytes| bytes.try_into().ok()).ok_or(DecodeError::Malformed)
+}
+
+// The stamp must stay the last thing of the encoding: the sizes below are part of the specification.
+const _: () = assert!(STAMP_LEN == 1 + 1 + 8);
+
+#[cfg(test)]
+mod tests;

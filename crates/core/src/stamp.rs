@@ -1,0 +1,133 @@
+//! The stamp: proof of work over a finished envelope (seed 004; pricing after Bitmessage).
+//!
+//! `SHA-256("szstamp" | id | nonce u64 BE)`, read as a big-endian number in its first eight bytes, must not exceed
+//! `2^64 / tries`. The nonce is no part of the id: a dearer stamp can be made later without a new envelope.
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    ids::EnvelopeId,
+    limits::{STAMP_BASE, STAMP_CEILING, STAMP_FLOOR, STAMP_PRICE},
+};
+
+/// The only algorithm of this protocol version: SHA-256 hashcash.
+pub const ALGORITHM: u8 = 1;
+const DOMAIN: &[u8; 7] = b"szstamp";
+
+/// Expected number of tries that an envelope of `length` bytes must have cost to live `lifetime_hours`.
+pub fn price(length: usize, lifetime_hours: u32) -> u64 {
+    u64::try_from(length)
+        .unwrap_or(u64::MAX)
+        .saturating_add(STAMP_BASE)
+        .saturating_mul(u64::from(lifetime_hours))
+        .saturating_mul(STAMP_PRICE)
+        .clamp(STAMP_FLOOR, STAMP_CEILING)
+}
+
+/// Whether `nonce` is worth at least `tries` for `id`.
+pub fn check(id: &EnvelopeId, nonce: u64, tries: u64) -> bool {
+    draw(id, nonce) <= target(tries)
+}
+
+/// What a stamp is worth: the expected number of tries for one at least as good.
+pub fn worth(id: &EnvelopeId, nonce: u64) -> u64 {
+    u64::MAX / draw(id, nonce).max(1)
+}
+
+/// Minting in steps, so that the caller decides threads, progress and when to stop.
+///
+/// Several threads share one search by starting at different `lane`s.
+#[derive(Clone, Debug)]
+pub struct Mint {
+    id: EnvelopeId,
+    tries: u64,
+    next: u64,
+    made: u64,
+}
+
+impl Mint {
+    /// A search for a stamp worth `tries`; `lane` keeps the searches of several threads apart.
+    pub fn new(id: EnvelopeId, tries: u64, lane: u16) -> Self {
+        Self { id, tries, next: u64::from(lane).wrapping_shl(48), made: 0 }
+    }
+
+    /// Makes up to `steps` tries; the nonce when one was found.
+    pub fn step(&mut self, steps: u32) -> Option<u64> {
+        let target = target(self.tries);
+        for _ in 0..steps {
+            let nonce = self.next;
+            self.next = nonce.wrapping_add(1);
+            self.made = self.made.saturating_add(1);
+            if draw(&self.id, nonce) <= target {
+                return Some(nonce);
+            }
+        }
+        None
+    }
+
+    /// Tries that a stamp costs on average.
+    pub fn expected(&self) -> u64 {
+        self.tries
+    }
+
+    /// Tries made so far in this lane.
+    pub fn made(&self) -> u64 {
+        self.made
+    }
+}
+
+fn target(tries: u64) -> u64 {
+    u64::MAX / tries.max(1)
+}
+
+fn draw(id: &EnvelopeId, nonce: u64) -> u64 {
+    let mut block = [0u8; 47];
+    let (domain, rest) = block.split_at_mut(DOMAIN.len());
+    let (hash, tail) = rest.split_at_mut(id.0.len());
+    domain.copy_from_slice(DOMAIN);
+    hash.copy_from_slice(&id.0);
+    tail.copy_from_slice(&nonce.to_be_bytes());
+    let digest = Sha256::digest(block);
+    digest.first_chunk::<8>().map_or(u64::MAX, |first| u64::from_be_bytes(*first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: EnvelopeId = EnvelopeId([3; 32]);
+
+    #[test]
+    fn a_minted_stamp_checks_and_another_id_does_not() {
+        let mut mint = Mint::new(ID, 500, 0);
+        let nonce = loop {
+            if let Some(nonce) = mint.step(10) {
+                break nonce;
+            }
+        };
+        assert!(check(&ID, nonce, 500));
+        assert!(worth(&ID, nonce) >= 500);
+        assert!(!check(&EnvelopeId([4; 32]), nonce, 1 << 40));
+        assert!(mint.made() >= 1);
+    }
+
+    #[test]
+    fn the_price_grows_with_size_and_lifetime_between_floor_and_ceiling() {
+        assert!(price(600, 336) > price(600, 24));
+        assert!(price(8000, 336) > price(600, 336));
+        assert_eq!(price(0, 0), STAMP_FLOOR);
+        assert_eq!(price(usize::MAX, u32::MAX), STAMP_CEILING);
+    }
+
+    #[test]
+    fn minting_takes_about_the_expected_number_of_tries() {
+        let total: u64 = (0..64u8)
+            .map(|i| {
+                let mut mint = Mint::new(EnvelopeId([i; 32]), 256, 0);
+                while mint.step(1).is_none() {}
+                mint.made()
+            })
+            .sum();
+        assert!((64 * 128..64 * 512).contains(&total), "{total}");
+    }
+}

@@ -1,0 +1,149 @@
+//! From what the engine holds to what the API shows. Nothing else knows both.
+
+use data_encoding::HEXLOWER;
+use samizdat_api as api;
+use samizdat_chat::{self as chat, Chat, ChatError, ContactState, MessageId, State};
+use samizdat_core::EnvelopeId;
+use samizdat_engine::Engine;
+use samizdat_store::StoreError;
+
+use crate::labels;
+
+pub(crate) fn error(error: ChatError) -> api::ApiError {
+    let kind = match &error {
+        ChatError::Usage(_) | ChatError::Link(_) | ChatError::TooLong(_) => api::ErrorKind::Usage,
+        ChatError::NotFound(_) => api::ErrorKind::NotFound,
+        ChatError::Refused(_) | ChatError::Store(StoreError::Full) => api::ErrorKind::Refused,
+        ChatError::Store(_) | ChatError::Bug(_) => api::ErrorKind::Internal,
+    };
+    api::ApiError::new(kind, error.to_string())
+}
+
+pub(crate) fn message_id(text: &str) -> Result<MessageId, api::ApiError> {
+    HEXLOWER
+        .decode(text.trim().to_ascii_lowercase().as_bytes())
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .map(MessageId)
+        .ok_or_else(|| api::ApiError::usage("a message id has 32 hexadecimal digits"))
+}
+
+pub(crate) fn identity(identity: &chat::Identity) -> api::Identity {
+    api::Identity {
+        name: identity.name.clone(),
+        label: identity.label.clone().unwrap_or_default(),
+        default: identity.default,
+        announced: match identity.announced {
+            chat::Announced::Waiting => api::Announced::Waiting,
+            chat::Announced::Stamping => api::Announced::Stamping,
+            chat::Announced::Published => api::Announced::Published,
+        },
+    }
+}
+
+pub(crate) fn contact(engine: &Engine, contact: chat::Contact) -> api::Contact {
+    let known = contact.known || engine.chat().is_announced(&contact.name, engine.log()).unwrap_or(false);
+    api::Contact {
+        name: contact.name,
+        petname: contact.petname,
+        state: match contact.state {
+            ContactState::Accepted => api::ContactState::Accepted,
+            ContactState::Blocked => api::ContactState::Blocked,
+            ContactState::Added | ContactState::Requested | ContactState::Declined => api::ContactState::Added,
+        },
+        known,
+    }
+}
+
+pub(crate) fn request(request: chat::Request) -> api::ContactRequest {
+    api::ContactRequest { id: request.id.to_string(), name: request.name, text: request.text, at: request.at, invited: request.invited }
+}
+
+pub(crate) fn message(message: chat::Message) -> api::Message {
+    api::Message {
+        id: HEXLOWER.encode(&message.id.0),
+        conversation: message.conversation.to_string(),
+        from: message.from,
+        from_petname: message.petname,
+        mine: message.mine,
+        text: message.text,
+        at: message.at,
+        state: match message.state {
+            State::Waiting => api::MessageState::Waiting,
+            State::Stamping => api::MessageState::Stamping,
+            State::Stamped => api::MessageState::Stamped,
+            State::Published => api::MessageState::Published,
+            State::Received => api::MessageState::Received,
+            State::Read => api::MessageState::Read,
+            State::Cancelled => api::MessageState::Cancelled,
+            State::Failed => api::MessageState::Failed,
+        },
+        path: api::MessagePath::Cast,
+        request: message.request,
+    }
+}
+
+pub(crate) fn conversation(engine: &Engine, conversation: chat::Conversation) -> api::Conversation {
+    let room = conversation.kind == chat::ConversationKind::Room;
+    let known = || {
+        conversation.last.is_some() && conversation.state == ContactState::Accepted
+            || engine.chat().is_announced(&conversation.who, engine.log()).unwrap_or(false)
+    };
+    let label = match conversation.state {
+        _ if room => labels::room(),
+        ContactState::Requested => labels::request(),
+        _ => labels::direct(known()),
+    };
+    let title = match (&conversation.petname, room) {
+        (Some(petname), _) => petname.clone(),
+        (None, true) => format!("#{}", conversation.who),
+        (None, false) => conversation.who.chars().take(8).collect(),
+    };
+    api::Conversation {
+        id: conversation.id.to_string(),
+        kind: if room { api::ConversationKind::Room } else { api::ConversationKind::Direct },
+        who: conversation.who,
+        title,
+        last: conversation.last.map(message),
+        unread: conversation.unread,
+        label: label.to_owned(),
+    }
+}
+
+pub(crate) fn room(engine: &Engine, room: chat::Room) -> api::Room {
+    /// Authors looked at; a room with more liars than this has other problems.
+    const REWRITERS: u32 = 1000;
+    let rewriters = engine.log().rewriters(REWRITERS).unwrap_or_default();
+    let rewritten = room.authors.into_iter().filter(|author| rewriters.contains(author)).collect();
+    api::Room { room: room.name, joined: true, unread: room.unread, rewritten }
+}
+
+/// What a change means for those who watch: the thing itself, and the line of its conversation.
+pub(crate) fn event(engine: &Engine, event: chat::Event) -> Result<Vec<api::Event>, ChatError> {
+    let chat = engine.chat();
+    let line = |id: i64| -> Result<Option<api::Event>, ChatError> {
+        let found = chat.conversation(id)?;
+        Ok(found.map(|found| api::Event::Conversation { conversation: conversation(engine, found) }))
+    };
+    let mut events = Vec::new();
+    match event {
+        chat::Event::Message(id) => {
+            // A post that lost a conflict is gone by now.
+            let Ok(found) = chat.message(&id) else { return Ok(events) };
+            let of = found.conversation;
+            events.push(api::Event::Message { message: message(found) });
+            events.extend(line(of)?);
+        }
+        chat::Event::Request(contact) => events.push(api::Event::Request { request: request(chat.request(contact)?) }),
+        chat::Event::Contact(of) => events.push(api::Event::Contact { contact: contact(engine, chat.contact(of)?) }),
+    }
+    Ok(events)
+}
+
+/// Progress of a stamp for the message that waits for it, if a message does.
+pub(crate) fn stamp_progress(chat: &Chat, id: &EnvelopeId, tries: u64, expected: u64, rate: f64) -> Option<api::Event> {
+    let message = chat.carried_by(id).ok().flatten()?;
+    // Without memory: however long it took, as much is to be expected.
+    let eta_s = (rate > 0.0).then(|| expected as f64 / rate);
+    Some(api::Event::Stamp { id: HEXLOWER.encode(&message.0), tries, expected_tries: expected, rate, eta_s })
+}

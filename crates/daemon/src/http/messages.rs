@@ -1,0 +1,135 @@
+//! Calls about conversations, messages and rooms, and waiting for a message to get on.
+
+use axum::{Json, extract::State};
+use samizdat_api::{
+    ApiError, Destination, Event, Message, MessageState, Request, Room,
+    call::{ConversationList, Done, Goal, MessageList, MessageQuery, NewMessage, NewRoom, ReadMark, RoomList, WaitQuery},
+    limits::{DEFAULT_WAIT_S, MAX_WAIT_S},
+};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{Duration, Instant, timeout_at},
+};
+
+use super::{
+    answer::{Body, Failure, Failures, Params, Reply, Segment, ask},
+    routes::done,
+    serve::App,
+};
+
+/// My conversations, newest first.
+#[utoipa::path(get, path = "/conversations", responses((status = 200, body = ConversationList), Failures))]
+pub(super) async fn conversations(State(app): State<App>) -> Reply<ConversationList> {
+    ask!(app, Request::Conversations, Conversations).map(|conversations| Json(ConversationList { conversations }))
+}
+
+/// Messages, oldest first; without `who` and `room` those of all conversations.
+#[utoipa::path(get, path = "/messages", params(MessageQuery), responses((status = 200, body = MessageList), Failures))]
+pub(super) async fn messages(State(app): State<App>, Params(query): Params<MessageQuery>) -> Reply<MessageList> {
+    if query.who.is_some() && query.room.is_some() {
+        return Err(Failure::usage("give either `who` or `room`, not both"));
+    }
+    ask!(app, Request::Messages(query), Messages).map(|messages| Json(MessageList { messages }))
+}
+
+/// Writes a message; with `wait` the answer comes when it has got that far, never will, or the time is over.
+#[utoipa::path(post, path = "/messages", request_body = NewMessage, responses((status = 200, body = Message), Failures))]
+pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -> Reply<Message> {
+    let to = match (body.who, body.room) {
+        (Some(who), None) => Destination::Who(who),
+        (None, Some(room)) => Destination::Room(room),
+        _ => return Err(Failure::usage("give either `who` or `room`")),
+    };
+    // Listening begins before the call, or an early event would be missed.
+    let wait = Wait::begin(&app, body.wait, body.timeout_s)?;
+    let message = ask!(app, Request::Send { to, text: body.text, days: body.days }, Message)?;
+    finish(&app, wait, message).await
+}
+
+/// One message; with `wait` the answer comes when it has got that far, never will, or the time is over.
+#[utoipa::path(
+    get, path = "/messages/{id}", params(("id" = String, Path), WaitQuery),
+    responses((status = 200, body = Message), Failures)
+)]
+pub(super) async fn message(State(app): State<App>, Segment(id): Segment, Params(query): Params<WaitQuery>) -> Reply<Message> {
+    let wait = Wait::begin(&app, query.wait, query.timeout_s)?;
+    let message = ask!(app, Request::Message { id }, Message)?;
+    finish(&app, wait, message).await
+}
+
+/// Takes a message back that is not stamped yet.
+#[utoipa::path(
+    post, path = "/messages/{id}/cancel", params(("id" = String, Path)),
+    responses((status = 200, body = Message), Failures)
+)]
+pub(super) async fn cancel(State(app): State<App>, Segment(id): Segment) -> Reply<Message> {
+    ask!(app, Request::CancelMessage { id }, Message).map(Json)
+}
+
+/// Marks everything in a conversation as read.
+#[utoipa::path(post, path = "/read", request_body = ReadMark, responses((status = 200, body = Done), Failures))]
+pub(super) async fn mark_read(State(app): State<App>, Body(body): Body<ReadMark>) -> Reply<Done> {
+    done(&app, Request::MarkRead { conversation: body.conversation }).await
+}
+
+/// Rooms that I have joined or heard of.
+#[utoipa::path(get, path = "/rooms", responses((status = 200, body = RoomList), Failures))]
+pub(super) async fn rooms(State(app): State<App>) -> Reply<RoomList> {
+    ask!(app, Request::Rooms, Rooms).map(|rooms| Json(RoomList { rooms }))
+}
+
+/// Joins a room.
+#[utoipa::path(post, path = "/rooms", request_body = NewRoom, responses((status = 200, body = Room), Failures))]
+pub(super) async fn join_room(State(app): State<App>, Body(body): Body<NewRoom>) -> Reply<Room> {
+    ask!(app, Request::JoinRoom { room: body.room }, Room).map(Json)
+}
+
+struct Wait {
+    goal: MessageState,
+    until: Instant,
+    events: Receiver<Event>,
+}
+
+impl Wait {
+    fn begin(app: &App, goal: Option<Goal>, timeout_s: Option<u64>) -> Result<Option<Self>, Failure> {
+        let Some(goal) = goal else {
+            return Ok(None);
+        };
+        let seconds = timeout_s.unwrap_or(DEFAULT_WAIT_S);
+        let until = Instant::now()
+            .checked_add(Duration::from_secs(seconds))
+            .filter(|_| seconds <= MAX_WAIT_S)
+            .ok_or_else(|| Failure::usage(format!("`timeout_s` is at most {MAX_WAIT_S}")))?;
+        Ok(Some(Self { goal: goal.state(), until, events: app.node.events.subscribe() }))
+    }
+}
+
+async fn finish(app: &App, wait: Option<Wait>, message: Message) -> Reply<Message> {
+    let Some(mut wait) = wait else {
+        return Ok(Json(message));
+    };
+    if message.state.settles(wait.goal) {
+        return Ok(Json(message));
+    }
+    loop {
+        let event = tokio::select! {
+            () = app.stopped() => return Ok(Json(message)),
+            event = timeout_at(wait.until, wait.events.recv()) => event,
+        };
+        match event {
+            Ok(Ok(Event::Message { message: now })) if now.id == message.id && now.state.settles(wait.goal) => {
+                return Ok(Json(now));
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(RecvError::Lagged(_))) => {
+                // What was missed may be what is waited for.
+                let now = ask!(app, Request::Message { id: message.id.clone() }, Message)?;
+                if now.state.settles(wait.goal) {
+                    return Ok(Json(now));
+                }
+            }
+            Ok(Err(RecvError::Closed)) => return Err(ApiError::internal("the node is ending").into()),
+            Err(_) => return ask!(app, Request::Message { id: message.id }, Message).map(Json),
+        }
+    }
+}

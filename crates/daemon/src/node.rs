@@ -1,0 +1,243 @@
+//! The loop: everything that happens becomes an input of the engine, everything it wants is done.
+
+use std::{collections::BTreeMap, time::{Duration, Instant, SystemTime, UNIX_EPOCH}};
+
+use samizdat_api::Event;
+use samizdat_chat::ChatError;
+use samizdat_core::{EnvelopeId, Now, PeerId};
+use samizdat_engine::{Engine, Input, Output};
+use samizdat_net::{Net, NetEvent, PeerAddr};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    time::sleep_until,
+};
+use tracing::{debug, warn};
+
+use crate::{convert, http::Call, mine::Miner, mint::{Minted, Minter}, requests::Ended};
+
+/// Inputs taken before the engine commits: one transaction and one fsync for all of them.
+const BATCH: usize = 1024;
+/// Findings and progress of minting threads on their way.
+const RESULTS: usize = 64;
+/// Between two writings of the remembered peers.
+const REMEMBER: Duration = Duration::from_secs(60);
+/// Between two status events.
+const STATUS: Duration = Duration::from_secs(1);
+const PEERS: &str = "peers";
+/// Remembered peers that a vault is believed to hold.
+const PEERS_MAX: usize = 256;
+
+/// The clocks of this machine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start: Instant,
+    start_ms: u64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), start_ms: unix_ms() }
+    }
+
+    pub(crate) fn now(&self) -> Now {
+        Now { mono_ms: millis(self.start.elapsed()), unix_ms: unix_ms() }
+    }
+
+    /// A point of the monotonic clock as a claimed time, for people.
+    pub(crate) fn unix_of(&self, mono_ms: u64) -> u64 {
+        self.start_ms.saturating_add(mono_ms)
+    }
+
+    fn instant(&self, mono_ms: u64) -> tokio::time::Instant {
+        // A year is as good as never and does not overflow.
+        let after = Duration::from_millis(mono_ms.min(365 * 24 * 3_600_000));
+        tokio::time::Instant::from_std(self.start.checked_add(after).unwrap_or(self.start))
+    }
+}
+
+/// Peers of an earlier run.
+pub(crate) struct Peers {
+    pub(crate) remembered: Vec<(PeerId, Vec<u8>)>,
+}
+
+impl Peers {
+    pub(crate) fn load(engine: &Engine) -> Result<Self, ChatError> {
+        let bytes = engine.chat().kept(PEERS)?.unwrap_or_default();
+        let mut remembered = Vec::new();
+        let mut rest = bytes.as_slice();
+        while let Some((id, after)) = rest.split_first_chunk::<32>() {
+            let Some((length, after)) = after.split_first() else { break };
+            let Some((addr, after)) = after.split_at_checked(usize::from(*length)) else { break };
+            rest = after;
+            if PeerAddr::decode(addr).is_ok() && remembered.len() < PEERS_MAX {
+                remembered.push((PeerId(*id), addr.to_vec()));
+            }
+        }
+        Ok(Self { remembered })
+    }
+
+    fn encode(peers: &[(PeerId, Vec<u8>)]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (peer, addr) in peers.iter().take(PEERS_MAX) {
+            let Ok(length) = u8::try_from(addr.len()) else { continue };
+            bytes.extend_from_slice(&peer.0);
+            bytes.push(length);
+            bytes.extend_from_slice(addr);
+        }
+        bytes
+    }
+}
+
+/// The engine and all that it is connected with.
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) net: Net,
+    pub(crate) clock: Clock,
+    pub(crate) miner: Option<Miner>,
+    events: broadcast::Sender<Event>,
+    minter: Minter,
+    minted: mpsc::Receiver<Minted>,
+    pub(crate) results: mpsc::Sender<Minted>,
+    status_due: bool,
+    pub(crate) stamps: BTreeMap<EnvelopeId, (u64, u64)>,
+}
+
+impl Node {
+    pub(crate) fn new(engine: Engine, net: Net, clock: Clock, events: broadcast::Sender<Event>) -> Self {
+        let (results, minted) = mpsc::channel(RESULTS);
+        let minter = Minter::new(results.clone());
+        Self { engine, net, clock, miner: None, events, minter, minted, results, status_due: true, stamps: BTreeMap::new() }
+    }
+
+    /// Runs until `stop` or a request to end. What is in the vault and the log at that moment is complete.
+    pub(crate) async fn run(mut self, mut net: mpsc::Receiver<NetEvent>, mut calls: mpsc::Receiver<Call>, mut stop: oneshot::Receiver<()>) {
+        let mut remember = tokio::time::interval(REMEMBER);
+        let mut status = tokio::time::interval(STATUS);
+        status.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.drain();
+        loop {
+            let timeout = self.clock.instant(self.engine.next_timeout());
+            tokio::select! {
+                biased;
+                _ = &mut stop => break,
+                Some((request, answer)) = calls.recv() => {
+                    let (result, ended) = self.answer(request);
+                    // Whoever asked may have gone.
+                    let _ = answer.send(result);
+                    if ended == Ended::Yes {
+                        break;
+                    }
+                }
+                Some(minted) = self.minted.recv() => self.on_minted(minted),
+                Some(event) = net.recv() => {
+                    self.on_net(event);
+                    for _ in 1..BATCH {
+                        let Ok(event) = net.try_recv() else { break };
+                        self.on_net(event);
+                    }
+                }
+                () = sleep_until(timeout) => self.engine.handle(Input::Timeout, self.clock.now()),
+                _ = remember.tick() => self.remember(),
+                _ = status.tick() => self.tell_status(),
+            }
+            self.engine.commit(self.clock.now());
+            self.drain();
+        }
+        self.minter.cancel();
+        self.miner = None;
+        self.remember();
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+    }
+
+    fn on_net(&mut self, event: NetEvent) {
+        let now = self.clock.now();
+        let input = match event {
+            NetEvent::Connected { peer, addr, dialed } => Input::Connected { peer, addr: addr.as_bytes().to_vec(), dialed },
+            NetEvent::DialFailed { peer } => Input::DialFailed { peer },
+            NetEvent::Disconnected { peer, reason } => {
+                debug!(?reason, "a peer is gone");
+                Input::Disconnected { peer }
+            }
+            NetEvent::Frame { peer, bytes } => Input::Frame { peer, bytes },
+        };
+        self.engine.handle(input, now);
+    }
+
+    fn on_minted(&mut self, minted: Minted) {
+        let now = self.clock.now();
+        match minted {
+            Minted::Stamp { id, nonce } => {
+                self.stamps.remove(&id);
+                self.engine.handle(Input::Stamped { id, nonce }, now);
+            }
+            Minted::StampProgress { id, tries, expected, rate } => {
+                self.stamps.insert(id, (tries, expected));
+                if let Some(event) = convert::stamp_progress(self.engine.chat(), &id, tries, expected, rate) {
+                    self.tell(event);
+                }
+            }
+            Minted::NameProgress(mining) => self.tell(Event::Mining { mining }),
+            Minted::Name { id, secret, label } => self.on_name(id, secret, label),
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Send { peer, bytes } => {
+                    if let Err(error) = self.net.send(peer, bytes) {
+                        debug!(%error, "a frame was not sent");
+                    }
+                }
+                Output::Dial { peer, addr } => {
+                    if self.net.dial(peer, &addr).is_err() {
+                        self.engine.handle(Input::DialFailed { peer }, self.clock.now());
+                    }
+                }
+                Output::Hangup { peer } => self.net.hangup(peer),
+                Output::Mint { id, tries } => self.minter.start(id, tries),
+                Output::CancelMint { .. } => self.minter.cancel(),
+                Output::Peers(count) => {
+                    self.status_due = true;
+                    self.tell(Event::Peers { count: count as u64 });
+                }
+                Output::Chat(event) => {
+                    self.status_due = true;
+                    match convert::event(&self.engine, event) {
+                        Ok(events) => events.into_iter().for_each(|event| self.tell(event)),
+                        Err(error) => debug!(%error, "an event was not told"),
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_status(&mut self) {
+        if std::mem::take(&mut self.status_due) && self.events.receiver_count() > 0 {
+            match self.status() {
+                Ok(status) => self.tell(Event::Status { status }),
+                Err(error) => warn!(%error, "the status cannot be read"),
+            }
+        }
+    }
+
+    fn remember(&mut self) {
+        let peers = Peers::encode(&self.engine.remembered());
+        let now = self.clock.now();
+        if let Err(error) = self.engine.command(now, |chat, _| chat.keep(PEERS, &peers)) {
+            warn!(%error, "peers were not remembered");
+        }
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(millis).unwrap_or_default()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

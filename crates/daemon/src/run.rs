@@ -1,0 +1,208 @@
+//! Start and end of a node.
+
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    thread,
+};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use samizdat_api::ErrorKind;
+use samizdat_chat::{Chat, ChatError};
+use samizdat_engine::Engine;
+use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
+use samizdat_store::{Home, Log, OpenError, Vault};
+use tokio::{net::TcpListener, sync::oneshot};
+
+use crate::{
+    http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
+    node::{Clock, Node, Peers},
+};
+
+/// Bytes of envelopes that a node keeps unless told otherwise.
+const DISK_BUDGET: u64 = 4 << 30;
+const TRANSPORT_KEY: &str = "transport key";
+const PORTS: &str = "ports";
+
+/// What a node is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Its folder.
+    pub home: PathBuf,
+    /// Where other nodes reach it; otherwise the port of the last time, or any.
+    pub listen: Option<SocketAddr>,
+    /// Where the API listens, on the loopback interface; otherwise the port of the last time, or any.
+    pub api: Option<SocketAddr>,
+    /// Nodes to meet.
+    pub join: Vec<String>,
+    /// Whether the web UI is served.
+    pub ui: bool,
+    /// Opens the vault, or seals a new one.
+    pub passphrase: Option<String>,
+}
+
+/// A node that is up.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// Name of the default identity.
+    pub name: String,
+    /// What another node's `--join` takes.
+    pub join: String,
+    /// Where the API is.
+    pub api: String,
+    /// Where the web UI is, with its token.
+    pub ui: Option<String>,
+}
+
+/// Why a node did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Files.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The vault's content.
+    #[error(transparent)]
+    Chat(#[from] ChatError),
+    /// The port for other nodes.
+    #[error("{0}: choose another --listen")]
+    Bind(#[from] BindError),
+    /// What `--join` was given.
+    #[error("--join {given}: {error}")]
+    Join {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        error: JoinError,
+    },
+    /// The port for the API.
+    #[error("cannot listen on {0} for the API: {1}: choose another --api")]
+    Api(SocketAddr, std::io::Error),
+    /// The API must not be reachable from outside.
+    #[error("the API listens on 127.0.0.1 or [::1] only")]
+    ApiNotLocal,
+    /// The system.
+    #[error("the system failed: {0}")]
+    System(#[from] std::io::Error),
+    /// The loop ended by itself.
+    #[error("the node ended unexpectedly; start it again, and report this")]
+    Ended,
+}
+
+impl StartError {
+    /// What kind of failure it is, for exit codes.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Join { .. } | Self::ApiNotLocal => ErrorKind::Usage,
+            Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
+            Self::Chat(_) | Self::System(_) | Self::Ended => ErrorKind::Internal,
+        }
+    }
+
+    /// Whether the vault wants a passphrase and none was given.
+    pub fn needs_passphrase(&self) -> bool {
+        matches!(self, Self::Open(OpenError::NeedsPassphrase))
+    }
+}
+
+/// Runs a node until `shutdown` resolves or somebody asks it to end. `on_ready` is called once it can be used.
+pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    if options.api.is_some_and(|api| !api.ip().is_loopback()) {
+        return Err(StartError::ApiNotLocal);
+    }
+    let joins = options
+        .join
+        .iter()
+        .map(|given| parse_join(given).map_err(|error| StartError::Join { given: given.clone(), error }))
+        .collect::<Result<Vec<_>, _>>()?;
+    let home = Home::open(&options.home)?;
+    let mut rng = ChaCha20Rng::from_seed(random()?);
+    let vault = Vault::open(home.dir(), options.passphrase.as_deref(), Chat::MIGRATIONS, &mut rng)?;
+    let mut chat = Chat::open(vault, random()?)?;
+    let log = Log::open(&home.file("log.sqlite"), DISK_BUDGET)?;
+
+    let secret = transport_key(&mut chat)?;
+    let (last_port, last_api) = last_ports(&chat)?;
+    let listen = options.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), last_port));
+    let config = samizdat_net::Config { secret, listen, any_port: options.listen.is_none(), limits: Limits::default() };
+    let (net, net_events) = Net::bind(config).await?;
+    let listener = api_listener(options.api, last_api).await?;
+    let api = listener.local_addr()?;
+    chat.keep(PORTS, &ports(net.port(), api.port()))?;
+    let name = chat.identities()?.first().map(|identity| identity.name.clone()).unwrap_or_default();
+
+    let clock = Clock::new();
+    let now = clock.now();
+    let addr = net.local_addr().as_bytes().to_vec();
+    let mut engine = Engine::new(log, chat, random()?, net.peer_id(), addr, now)?;
+    let peers = Peers::load(&engine)?;
+    peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
+    joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
+
+    let (handle, calls) = NodeHandle::new();
+    let (stop, stopped) = oneshot::channel();
+    let node = Node::new(engine, net.clone(), clock, handle.events.clone());
+    let runtime = tokio::runtime::Handle::current();
+    // A thread of its own: the engine works synchronously with the disk.
+    let (ended, end) = oneshot::channel();
+    let thread = thread::Builder::new().name("engine".into()).spawn(move || {
+        runtime.block_on(node.run(net_events, calls, stopped));
+        let _ = ended.send(());
+    })?;
+
+    let token = Token::generate()?;
+    let _published = EndpointFile::publish(home.dir(), api, &token)?;
+    let ui = options.ui.then(|| ui_link(api, &token));
+    on_ready(Ready { name, join: net.join_string(), api: format!("http://{api}"), ui });
+
+    let (asked_to_end, mut unexpected) = (async { tokio::select! { () = shutdown => true, _ = end => false } }, false);
+    let config = Config { token, home: home.dir().into(), ui: options.ui };
+    let served = serve(listener, handle, config, async { unexpected = !asked_to_end.await }).await;
+    let _ = stop.send(());
+    net.close().await;
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+    served?;
+    match joined {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(StartError::Ended),
+    }
+}
+
+fn random() -> Result<[u8; 32], StartError> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|e| StartError::System(std::io::Error::other(e.to_string())))?;
+    Ok(seed)
+}
+
+/// Kept until transport keys rotate (a later capability): remembered addresses name it.
+fn transport_key(chat: &mut Chat) -> Result<[u8; 32], StartError> {
+    if let Some(key) = chat.kept(TRANSPORT_KEY)?.and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok()) {
+        return Ok(key);
+    }
+    let key = random()?;
+    chat.keep(TRANSPORT_KEY, &key)?;
+    Ok(key)
+}
+
+fn ports(net: u16, api: u16) -> [u8; 4] {
+    let ([a, b], [c, d]) = (net.to_be_bytes(), api.to_be_bytes());
+    [a, b, c, d]
+}
+
+fn last_ports(chat: &Chat) -> Result<(u16, u16), StartError> {
+    Ok(match chat.kept(PORTS)?.as_deref() {
+        Some([a, b, c, d]) => (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d])),
+        _ => (0, 0),
+    })
+}
+
+async fn api_listener(asked: Option<SocketAddr>, last: u16) -> Result<TcpListener, StartError> {
+    let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let wanted = asked.unwrap_or(local(last));
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Ok(listener),
+        Err(_) if asked.is_none() => TcpListener::bind(local(0)).await.map_err(|e| StartError::Api(local(0), e)),
+        Err(e) => Err(StartError::Api(wanted, e)),
+    }
+}

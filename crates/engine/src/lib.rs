@@ -1,0 +1,22 @@
+//! One whole node as one machine: the only place where log, conversations and the network meet.
+//!
+//! The shell feeds [`Input`]s, calls [`Engine::commit`] when it has no more at hand, and drains [`Engine::poll_output`].
+//! Time, randomness and stamps come from outside; the disk is reached synchronously through the store. The same engine
+//! runs in the daemon and, a thousandfold, in the simulator.
+//!
+//! ```text
+//! frame -> gossip -> candidates -> decode -> screen -> known? -> verify -> log.append -> chat.ingest -> event
+//! command -> chat -> outbox -> Mint -> Stamped -> log.append -> gossip -> frames
+//! ```
+
+mod drops;
+mod engine;
+mod file;
+mod inbound;
+mod outbound;
+mod upkeep;
+
+pub use drops::Drops;
+pub use engine::{Engine, Input, Output};
+pub use file::{FileError, Imported};
+pub use inbound::Admitted;

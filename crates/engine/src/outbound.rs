@@ -1,0 +1,67 @@
+//! From the outbox to the network: one stamp at a time, then the log, then the neighbours.
+
+use samizdat_chat::ChatError;
+use samizdat_core::{EnvelopeId, Now};
+use samizdat_sync::Input as GossipInput;
+
+use crate::engine::{Engine, Output};
+
+impl Engine {
+    /// Lets out what can go, and asks for the next stamp.
+    pub(crate) fn send_out(&mut self, now: Now) {
+        let worked = self.chat.work(&self.log, now);
+        self.note(&worked);
+        let Ok(job) = self.chat.job() else { return };
+        let wanted = job.map(|job| job.id);
+        if let Some(minting) = self.minting
+            && wanted != Some(minting)
+        {
+            self.minting = None;
+            self.out.push_back(Output::CancelMint { id: minting });
+        }
+        if let (Some(job), None, None) = (job, self.minting, self.stamped) {
+            self.minting = Some(job.id);
+            self.out.push_back(Output::Mint { id: job.id, tries: job.tries });
+        }
+    }
+
+    /// A stamp was found. When it cannot be written down now, the upkeep tries again.
+    pub(crate) fn stamped(&mut self, id: EnvelopeId, nonce: u64, now: Now) {
+        if self.minting != Some(id) && self.stamped != Some((id, nonce)) {
+            return;
+        }
+        self.minting = None;
+        self.stamped = self.publish(id, nonce, now).is_err().then_some((id, nonce));
+    }
+
+    /// Another node holds these.
+    pub(crate) fn published(&mut self, ids: &[EnvelopeId]) {
+        for id in ids {
+            match self.chat.held(id) {
+                Ok(()) => self.gossip.unwatch(id),
+                Err(error) => self.note::<()>(&Err(error)),
+            }
+        }
+    }
+
+    /// After a start: what no other node is known to hold is watched for.
+    pub(crate) fn watch_unpublished(&mut self) -> Result<(), ChatError> {
+        for id in self.chat.recover(&self.log)? {
+            if let Some(envelope) = self.log.find(&id)?.and_then(|stored| stored.envelope()) {
+                self.gossip.watch(envelope.fields().hour, id);
+            }
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, id: EnvelopeId, nonce: u64, now: Now) -> Result<(), ChatError> {
+        // Cancelled meanwhile, or a wrong stamp: the outbox decides what is next.
+        let Some(envelope) = self.chat.stamp(&id, nonce)? else { return Ok(()) };
+        self.log.append(std::slice::from_ref(&envelope))?;
+        self.chat.logged(&id)?;
+        let hour = envelope.fields().hour;
+        self.gossip.watch(hour, id);
+        self.feed(GossipInput::Stored { hour, id, bytes: envelope.bytes().clone(), from: None }, now);
+        Ok(())
+    }
+}

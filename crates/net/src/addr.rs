@@ -1,0 +1,281 @@
+//! Where a peer can be dialled, as bytes for the wire and as text for people.
+//!
+//! Bytes: entries of `kind: u8, length: u8, value`. Kind 4 is an IPv4 address and port (4 + 2 bytes), kind 6 an IPv6
+//! address and port (16 + 2 bytes), both big-endian. Other kinds are skipped, so relays can be added later.
+//!
+//! Text: `<52 characters of base32>@ip:port[,ip:port]`, IPv6 in brackets.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use data_encoding::BASE32_NOPAD;
+use samizdat_core::PeerId;
+
+use crate::limits::{ADDR_BYTES_MAX, ADDRS_MAX};
+
+const IPV4: u8 = 4;
+const IPV6: u8 = 6;
+/// Characters of a peer id in base32.
+const PEER_CHARS: usize = 52;
+
+/// Addresses of one peer, at most [`ADDR_BYTES_MAX`] bytes and [`ADDRS_MAX`] usable socket addresses.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerAddr(Vec<u8>);
+
+impl PeerAddr {
+    /// Takes the first [`ADDRS_MAX`] distinct addresses that can be dialled at all, in their order.
+    pub fn new(sockets: impl IntoIterator<Item = SocketAddr>) -> Self {
+        let mut bytes = Vec::new();
+        let mut kept: Vec<SocketAddr> = Vec::new();
+        for socket in sockets {
+            let socket = canonical(socket);
+            if kept.len() < ADDRS_MAX && is_dialable(&socket) && !kept.contains(&socket) {
+                kept.push(socket);
+                encode(&mut bytes, socket);
+            }
+        }
+        Self(bytes)
+    }
+
+    /// Reads what a peer or an invitation gave.
+    ///
+    /// # Errors
+    /// When it is too long or an entry is cut short or has a wrong length.
+    pub fn decode(bytes: &[u8]) -> Result<Self, AddrError> {
+        if bytes.len() > ADDR_BYTES_MAX {
+            return Err(AddrError::TooLong);
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            (_, rest) = entry(rest).ok_or(AddrError::Malformed)?;
+        }
+        Ok(Self(bytes.to_vec()))
+    }
+
+    /// The encoded form.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The socket addresses that can be dialled, in order, at most [`ADDRS_MAX`].
+    pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        let mut rest = self.0.as_slice();
+        std::iter::from_fn(move || {
+            let (socket, after) = entry(rest)?;
+            rest = after;
+            Some(socket)
+        })
+        .flatten()
+        .filter(is_dialable)
+        .take(ADDRS_MAX)
+    }
+}
+
+impl fmt::Debug for PeerAddr {
+    /// Never the address itself: it would end up in a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerAddr({} bytes)", self.0.len())
+    }
+}
+
+/// Reads `<peer>@ip:port[,ip:port]`; case and surrounding white space do not matter.
+///
+/// # Errors
+/// One clear sentence for each thing that can be wrong.
+pub fn parse_join(text: &str) -> Result<(PeerId, PeerAddr), JoinError> {
+    let (peer, list) = text.trim().split_once('@').ok_or(JoinError::NoAt)?;
+    if peer.len() != PEER_CHARS {
+        return Err(JoinError::PeerLength);
+    }
+    let key = BASE32_NOPAD.decode(peer.to_ascii_uppercase().as_bytes()).map_err(|_| JoinError::Peer)?;
+    let key: [u8; 32] = key.try_into().map_err(|_| JoinError::Peer)?;
+    iroh::EndpointId::from_bytes(&key).map_err(|_| JoinError::Peer)?;
+
+    let mut sockets = Vec::new();
+    for part in list.split(',') {
+        let socket: SocketAddr = part.trim().parse().map_err(|_| JoinError::Address)?;
+        if !is_dialable(&socket) {
+            return Err(JoinError::NotDialable);
+        }
+        if sockets.len() == ADDRS_MAX {
+            return Err(JoinError::TooMany);
+        }
+        sockets.push(socket);
+    }
+    Ok((PeerId(key), PeerAddr::new(sockets)))
+}
+
+/// The text that [`parse_join`] reads.
+pub fn format_join(peer: &PeerId, addr: &PeerAddr) -> String {
+    let sockets: Vec<String> = addr.sockets().map(|s| s.to_string()).collect();
+    format!("{}@{}", BASE32_NOPAD.encode(&peer.0).to_ascii_lowercase(), sockets.join(","))
+}
+
+/// Why bytes are not a [`PeerAddr`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddrError {
+    /// More than [`ADDR_BYTES_MAX`] bytes.
+    #[error("the address of a peer is longer than {ADDR_BYTES_MAX} bytes")]
+    TooLong,
+    /// An entry is cut short or has a wrong length.
+    #[error("the address of a peer is malformed")]
+    Malformed,
+}
+
+/// Why a text is not a join string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// No `@`.
+    #[error("a join string looks like <peer>@<ip>:<port>, and this has no @")]
+    NoAt,
+    /// Cut short or too long.
+    #[error("the part before the @ must have {PEER_CHARS} characters: was it copied completely?")]
+    PeerLength,
+    /// Not base32, or not a key.
+    #[error("the part before the @ is not the key of a peer: a character is wrong")]
+    Peer,
+    /// Not `ip:port`.
+    #[error("after the @ come addresses like 192.0.2.1:4001 or [2001:db8::1]:4001, separated by commas")]
+    Address,
+    /// Unspecified, multicast or port 0.
+    #[error("one of the addresses cannot be dialled: it names no single machine, or its port is 0")]
+    NotDialable,
+    /// More than [`ADDRS_MAX`].
+    #[error("a join string has at most {ADDRS_MAX} addresses")]
+    TooMany,
+}
+
+/// Whether a packet to this address goes to one machine. Broadcast and multicast would make us a nuisance.
+fn is_dialable(socket: &SocketAddr) -> bool {
+    let ip = socket.ip();
+    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast());
+    socket.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !broadcast
+}
+
+/// IPv4 in IPv6 clothing becomes IPv4; flow and scope mean nothing on another machine.
+pub(crate) fn canonical(socket: SocketAddr) -> SocketAddr {
+    SocketAddr::new(socket.ip().to_canonical(), socket.port())
+}
+
+fn encode(bytes: &mut Vec<u8>, socket: SocketAddr) {
+    match socket.ip() {
+        IpAddr::V4(ip) => {
+            bytes.extend_from_slice(&[IPV4, 6]);
+            bytes.extend_from_slice(&ip.octets());
+        }
+        IpAddr::V6(ip) => {
+            bytes.extend_from_slice(&[IPV6, 18]);
+            bytes.extend_from_slice(&ip.octets());
+        }
+    }
+    bytes.extend_from_slice(&socket.port().to_be_bytes());
+}
+
+/// One entry and what follows it; the entry is `None` inside when its kind is unknown.
+fn entry(bytes: &[u8]) -> Option<(Option<SocketAddr>, &[u8])> {
+    let ([kind, length], rest) = bytes.split_first_chunk()?;
+    let (value, rest) = rest.split_at_checked(usize::from(*length))?;
+    let socket = match *kind {
+        IPV4 => Some(socket_from::<4, Ipv4Addr>(value)?),
+        IPV6 => Some(socket_from::<16, Ipv6Addr>(value)?),
+        _ => None,
+    };
+    Some((socket, rest))
+}
+
+fn socket_from<const N: usize, Ip: From<[u8; N]> + Into<IpAddr>>(value: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = value.split_first_chunk::<N>()?;
+    let port = u16::from_be_bytes(port.try_into().ok()?);
+    Some(canonical(SocketAddr::new(Ip::from(*ip).into(), port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn peer() -> PeerId {
+        PeerId(*iroh::SecretKey::from_bytes(&[7; 32]).public().as_bytes())
+    }
+
+    fn join(list: &str) -> String {
+        format!("{}{list}", format_join(&peer(), &PeerAddr::new([])))
+    }
+
+    #[test]
+    fn join_string_of_a_lan_peer_reads_back() {
+        let text = join("192.168.1.7:4001,[2001:db8::1]:4001,127.0.0.1:4001");
+        let (who, addr) = parse_join(&format!("  {}\n", text.to_uppercase())).unwrap();
+        assert_eq!(who, peer());
+        assert_eq!(format_join(&who, &addr), text);
+    }
+
+    #[test]
+    fn every_mistake_has_its_own_sentence() {
+        let good = join("10.0.0.1:1");
+        assert_eq!(parse_join("hello"), Err(JoinError::NoAt));
+        assert_eq!(parse_join(good.trim_start_matches(|c| c != '@')), Err(JoinError::PeerLength));
+        assert_eq!(parse_join(&good.replacen(|c: char| c.is_alphabetic(), "1", 1)), Err(JoinError::Peer));
+        assert_eq!(parse_join(&join("10.0.0.1")), Err(JoinError::Address));
+        assert_eq!(parse_join(&join("")), Err(JoinError::Address));
+        assert_eq!(parse_join(&join("example.org:80")), Err(JoinError::Address));
+        assert_eq!(parse_join(&join("0.0.0.0:80")), Err(JoinError::NotDialable));
+        assert_eq!(parse_join(&join("10.0.0.1:0")), Err(JoinError::NotDialable));
+        assert_eq!(parse_join(&join("224.0.0.1:80")), Err(JoinError::NotDialable));
+        assert_eq!(parse_join(&join(&["10.0.0.1:1"; 9].join(","))), Err(JoinError::TooMany));
+    }
+
+    #[test]
+    fn a_kind_of_the_future_is_skipped_and_kept() {
+        let mut bytes = vec![200, 3, 1, 2, 3];
+        bytes.extend_from_slice(PeerAddr::new(["10.0.0.1:9".parse().unwrap()]).as_bytes());
+        let addr = PeerAddr::decode(&bytes).unwrap();
+        assert_eq!(addr.as_bytes(), bytes);
+        assert_eq!(addr.sockets().collect::<Vec<_>>(), ["10.0.0.1:9".parse().unwrap()]);
+    }
+
+    #[test]
+    fn debug_output_names_no_address() {
+        let addr = PeerAddr::new(["10.0.0.1:9".parse().unwrap()]);
+        assert_eq!(format!("{addr:?}"), "PeerAddr(8 bytes)");
+    }
+
+    fn socket() -> impl Strategy<Value = SocketAddr> {
+        (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| canonical(SocketAddr::new(ip, port)))
+    }
+
+    proptest! {
+        #[test]
+        fn addresses_survive_both_forms(sockets in prop::collection::vec(socket(), 0..12)) {
+            let addr = PeerAddr::new(sockets.clone());
+            prop_assert!(addr.as_bytes().len() <= ADDR_BYTES_MAX);
+            prop_assert_eq!(PeerAddr::decode(addr.as_bytes()), Ok(addr.clone()));
+            let mut expected = sockets;
+            expected.retain(is_dialable);
+            expected.truncate(ADDRS_MAX);
+            prop_assert_eq!(addr.sockets().collect::<Vec<_>>(), expected.clone());
+            if !expected.is_empty() {
+                prop_assert_eq!(parse_join(&format_join(&peer(), &addr)), Ok((peer(), addr)));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(addr) = PeerAddr::decode(&bytes) {
+                prop_assert_eq!(addr.as_bytes(), &bytes[..]);
+                prop_assert!(addr.sockets().all(|s| is_dialable(&s)));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,120}", list in "[0-9a-f:.,\\[\\]]{0,60}") {
+            let _ = parse_join(&text);
+            if let Ok((who, addr)) = parse_join(&join(&list)) {
+                prop_assert_eq!(parse_join(&format_join(&who, &addr)), Ok((who, addr)));
+            }
+        }
+    }
+}

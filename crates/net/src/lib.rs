@@ -1,0 +1,237 @@
+//! The iroh shell: an endpoint, connections to peers, frames of bytes. It knows nothing of envelopes or names.
+//!
+//! A peer is a [`PeerId`], the Ed25519 key of its endpoint; QUIC with TLS 1.3 proves it. Each connection carries one
+//! stream of frames (`frame.rs` has the format). What the network does arrives as [`NetEvent`]s; per peer their order
+//! is `Connected`, `Frame`s, one `Disconnected`. Every queue is bounded (`limits.rs`): an owner who does not read
+//! events slows the senders down by QUIC flow control, a peer who does not read frames is cut.
+//!
+//! Nothing above DEBUG is logged here. The libraries below do name peers and addresses in their warnings, and their
+//! spans carry peer ids: a log that people share must switch off [`LOG_TARGETS_BELOW`].
+
+mod addr;
+mod admission;
+mod endpoint;
+mod frame;
+pub mod limits;
+mod link;
+mod path;
+mod peers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use samizdat_core::PeerId;
+use tokio::sync::mpsc;
+
+pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
+pub use limits::Limits;
+pub use path::{PathInfo, PathKind};
+
+use peers::Peers;
+
+/// `tracing` targets of the libraries below this crate, whose messages and spans name peers and addresses.
+pub const LOG_TARGETS_BELOW: [&str; 6] = ["iroh", "iroh_relay", "noq", "noq_proto", "noq_udp", "netwatch"];
+
+/// What a node needs to meet others.
+#[derive(Clone)]
+pub struct Config {
+    /// Ed25519 secret key of the transport identity.
+    pub secret: [u8; 32],
+    /// Where to listen, UDP. An unspecified address means every interface, IPv4 and IPv6; port 0 any free port.
+    pub listen: SocketAddr,
+    /// Whether another port will do when the one in `listen` is taken.
+    pub any_port: bool,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What the network did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetEvent {
+    /// A peer is there, by a dial of ours or of its own.
+    Connected {
+        /// Who.
+        peer: PeerId,
+        /// The address it is seen at.
+        addr: PeerAddr,
+        /// Whether the connection in use is the one this node dialled.
+        dialed: bool,
+    },
+    /// A dial came to nothing and the peer is not connected by another way.
+    DialFailed {
+        /// Who was dialled.
+        peer: PeerId,
+    },
+    /// A peer is gone.
+    Disconnected {
+        /// Who.
+        peer: PeerId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+    /// A peer sent 1 to [`limits::FRAME_MAX`] bytes.
+    Frame {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        bytes: Vec<u8>,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// By [`Net::hangup`] or [`Net::close`] here.
+    HungUp,
+    /// The peer ended it.
+    Closed,
+    /// The peer did not take or finish its frames fast enough.
+    Stalled,
+    /// The peer broke the framing.
+    Misbehaved,
+    /// No answer for [`Limits::idle`], or the network is gone.
+    Lost,
+    /// The peer came again, after a restart for instance; `Connected` follows.
+    Replaced,
+}
+
+/// Why no node could be bound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// The port is taken.
+    #[error("UDP port {0} is in use by another program")]
+    PortInUse(u16),
+    /// The system did not give a socket for this address.
+    #[error("cannot listen on UDP {0}")]
+    Socket(SocketAddr, #[source] io::Error),
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// Why a dial was not begun; no event follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Not a [`PeerAddr`].
+    #[error(transparent)]
+    Addr(#[from] AddrError),
+    /// No address in it leads to another node.
+    #[error("there is no address to dial")]
+    NoAddress,
+    /// Not a public key.
+    #[error("the peer id is not a key")]
+    Peer,
+    /// This node itself.
+    #[error("a node cannot dial itself")]
+    Own,
+    /// [`Limits::dials`] are in progress.
+    #[error("too many dials are in progress")]
+    Busy,
+    /// After [`Net::close`].
+    #[error("this node is closed")]
+    Closed,
+}
+
+/// Why a frame was not queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// Not connected, or the connection is ending; `Disconnected` was or will be reported.
+    #[error("the peer is not connected")]
+    NotConnected,
+    /// Empty or larger than [`limits::FRAME_MAX`].
+    #[error("a frame has 1 to {} bytes", limits::FRAME_MAX)]
+    Size,
+    /// The queue was full; the peer is being cut and `Disconnected` follows.
+    #[error("the peer does not keep up")]
+    Stalled,
+}
+
+/// A node on the network. Clones are the same node; call [`Net::close`] to end it.
+#[derive(Clone)]
+pub struct Net {
+    peers: Arc<Peers>,
+}
+
+impl Net {
+    /// Binds the sockets and begins to accept peers. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the sockets cannot be had.
+    pub async fn bind(config: Config) -> Result<(Net, mpsc::Receiver<NetEvent>), BindError> {
+        let Config { secret, listen, any_port, limits } = config;
+        let mut bound = endpoint::build(&secret, listen, &limits).await;
+        if any_port && listen.port() != 0 && bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
+            bound = endpoint::build(&secret, SocketAddr::new(listen.ip(), 0), &limits).await;
+        }
+        let endpoint = bound.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::PortInUse(listen.port()),
+            _ => BindError::Socket(listen, error),
+        })?;
+        let life = getrandom::u64().map_err(|_| BindError::Random)?;
+        let (events, receiver) = mpsc::channel(limits::EVENTS_MAX);
+        let peers = Peers::new(endpoint, limits, life, events);
+        tokio::spawn(peers.clone().run_accept());
+        Ok((Net { peers }, receiver))
+    }
+
+    /// The transport key others know this node by.
+    pub fn peer_id(&self) -> PeerId {
+        self.peers.me
+    }
+
+    /// The port that is bound, to ask for it again after a restart.
+    pub fn port(&self) -> u16 {
+        self.peers.endpoint.bound_sockets().first().map_or(0, SocketAddr::port)
+    }
+
+    /// Where others on this machine and in its networks can dial this node; behind NAT the internet cannot.
+    pub fn local_addr(&self) -> PeerAddr {
+        endpoint::local_addr(&self.peers.endpoint)
+    }
+
+    /// What a newcomer types to meet this node.
+    pub fn join_string(&self) -> String {
+        format_join(&self.peer_id(), &self.local_addr())
+    }
+
+    /// Begins to dial; `Connected` or `DialFailed` follows. Does nothing when the peer is connected or being dialled.
+    ///
+    /// # Errors
+    /// When there is nothing to begin; then no event follows.
+    pub fn dial(&self, peer: PeerId, addr: &[u8]) -> Result<(), DialError> {
+        self.peers.dial(peer, &PeerAddr::decode(addr)?)
+    }
+
+    /// Queues a frame. Never blocks; a peer whose queue is full is cut.
+    ///
+    /// # Errors
+    /// When the frame was not queued.
+    pub fn send(&self, peer: PeerId, frame: Vec<u8>) -> Result<(), SendError> {
+        self.peers.link(&peer).ok_or(SendError::NotConnected)?.push(frame)
+    }
+
+    /// Sends what is queued and ends the connection; `Disconnected` follows if there is one.
+    pub fn hangup(&self, peer: PeerId) {
+        if let Some(link) = self.peers.link(&peer) {
+            link.end(DisconnectReason::HungUp);
+        }
+    }
+
+    /// How each connected peer is reached now.
+    pub fn paths(&self) -> Vec<PathInfo> {
+        self.peers.open_links().iter().filter_map(|link| link.path()).collect()
+    }
+
+    /// Sends what is queued and ends every connection, within twice [`Limits::linger`].
+    ///
+    /// The receiver then ends after the last `Disconnected`, provided somebody reads it. The port is free soon after
+    /// the last clone is dropped.
+    pub async fn close(&self) {
+        self.peers.close().await;
+    }
+}

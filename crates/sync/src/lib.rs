@@ -1,0 +1,32 @@
+//! Who to talk to, what to spread, what is missing.
+//!
+//! [`Gossip`] is one node's part in spreading envelopes, as a pure machine: inputs and the time go in, outputs come out, and
+//! the same seed gives the same run. It knows envelopes only by hour and id; whoever drives it verifies and stores them.
+//!
+//! * [`view`]: neighbours, and others to fall back on (HyParView).
+//! * [`broadcast`]: whole envelopes along a tree, digests beside it (Plumtree).
+//! * [`reconcile`]: what two sets lack of each other, by [`ranges`] over an ordered [`tree`] and coded symbols ([`riblt`]).
+//! * [`sessions`] and [`transfer`]: when to reconcile, and sending what was found missing at the pace of the receiver.
+//! * [`score`]: what misbehaviour costs.
+//!
+//! The frames are specified in docs/protocol/sync.md.
+
+pub mod broadcast;
+pub mod codec;
+pub mod draw;
+pub mod event;
+mod gossip;
+pub mod index;
+pub mod limits;
+pub mod ranges;
+pub mod reconcile;
+pub mod riblt;
+pub mod score;
+pub mod sessions;
+pub mod transfer;
+pub mod tree;
+pub mod view;
+
+pub use codec::{Frame, FrameError, PeerAddr};
+pub use event::{HangupReason, Input, Output, PeerStatus};
+pub use gossip::{Config, Gossip};

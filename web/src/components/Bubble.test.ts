@@ -1,0 +1,67 @@
+import { render, screen } from '@testing-library/svelte';
+import { userEvent } from '@testing-library/user-event';
+import { describe, expect, it, vi } from 'vitest';
+import { mark } from '../lib/states';
+import { expectAccessible, message } from '../testing/fixtures';
+import Bubble from './Bubble.svelte';
+
+function show(over: Parameters<typeof message>[0] = {}, spellOut = false) {
+  const given = message(over);
+  const around = { peers: 1, known: true, reader: 'Bob', stamping: undefined };
+  const calls = { oncancel: vi.fn(), onrewrite: vi.fn(), onauthor: vi.fn() };
+  const { container } = render(Bubble, {
+    message: given,
+    first: true,
+    last: true,
+    author: null,
+    stranger: false,
+    rewriter: false,
+    mark: given.mine ? mark(given, around) : null,
+    spellOut,
+    ...calls,
+  });
+  return { container, ...calls };
+}
+
+describe('a message', () => {
+  it('is text, whatever it says', () => {
+    const text = '<img src=x onerror="alert(1)"> **bold** <script>alert(2)</script>';
+    const { container } = show({ text });
+    expect(screen.getByText(text)).toBeTruthy();
+    expect(container.querySelector('img, script')).toBeNull();
+  });
+
+  it('keeps its lines and finds its own direction', () => {
+    show({ text: 'first\nsecond' });
+    const text = screen.getByText(/first/);
+    expect(text.textContent).toBe('first\nsecond');
+    expect(text.getAttribute('dir')).toBe('auto');
+  });
+
+  it('says its state to those who do not see the mark', () => {
+    show({ mine: true, state: 'received' });
+    expect(screen.getByText("Received. Bob's node has it.")).toBeTruthy();
+  });
+
+  it('can be cancelled while it waits', async () => {
+    const { oncancel } = show({ mine: true, state: 'waiting' });
+    await userEvent.click(screen.getByRole('button', { name: 'Cancel' }));
+    expect(oncancel).toHaveBeenCalledOnce();
+  });
+
+  it('can be written again when it failed', async () => {
+    const { onrewrite, container } = show({ mine: true, state: 'failed' });
+    await userEvent.click(screen.getByRole('button', { name: 'Write again' }));
+    expect(onrewrite).toHaveBeenCalledOnce();
+    const list = document.createElement('ul');
+    list.append(...container.querySelectorAll('li'));
+    container.append(list);
+    await expectAccessible(container);
+  });
+
+  it('offers nothing once it is out', () => {
+    show({ mine: true, state: 'published' }, true);
+    expect(screen.queryByRole('button')).toBeNull();
+    expect(screen.getByText(/^Published\s+[^.]/)).toBeTruthy();
+  });
+});

@@ -1,0 +1,117 @@
+import { screen, waitFor } from '@testing-library/svelte';
+import { userEvent } from '@testing-library/user-event';
+import type { Component } from 'svelte';
+import { describe, expect, it, vi } from 'vitest';
+import type { Api } from '../lib/api';
+import { ApiError } from '../lib/api';
+import { ALICE, BOB, contact, expectAccessible, fakeSession, room, status } from '../testing/fixtures';
+import { renderWithin } from '../testing/within';
+import AddContact from './AddContact.svelte';
+import ContactDetails from './ContactDetails.svelte';
+import InviteLink from './InviteLink.svelte';
+import JoinRoom from './JoinRoom.svelte';
+import StatusPanel from './StatusPanel.svelte';
+
+async function show<P extends Record<string, unknown>>(of: Component<P>, api: Partial<Api>, given: Omit<P, 'onclose'>) {
+  const session = fakeSession(api);
+  await session.node.reload(undefined);
+  const onclose = vi.fn();
+  const container = renderWithin(session, of as Component<Record<string, unknown>>, { ...given, onclose });
+  return { session, container, onclose };
+}
+
+describe('adding a contact', () => {
+  it('opens the conversation', async () => {
+    const addContact = vi.fn(async () => contact());
+    const { session, onclose } = await show(AddContact, { addContact }, {});
+    await userEvent.type(screen.getByLabelText('Invite link or name'), ` samizdat:${BOB}/x `);
+    await userEvent.type(screen.getByLabelText(/What you will call them/), 'Bob');
+    await userEvent.click(screen.getByRole('button', { name: 'Add and write' }));
+    expect(addContact).toHaveBeenCalledWith(`samizdat:${BOB}/x`, 'Bob');
+    expect(onclose).toHaveBeenCalledOnce();
+    expect(session.view.pane).toEqual({ at: 'chat', key: `direct:${BOB}` });
+  });
+
+  it("shows the node's sentence beside the field and stays", async () => {
+    const sentence = 'There is a typing error in group 3 ("abcx"): compare it with the original.';
+    const { container, onclose } = await show(
+      AddContact,
+      { addContact: () => Promise.reject(new ApiError('usage', sentence)) },
+      {},
+    );
+    const field = screen.getByLabelText('Invite link or name');
+    await userEvent.type(field, 'abcx{Enter}');
+    expect((await screen.findByRole('alert')).textContent).toBe(sentence);
+    expect(field.getAttribute('aria-invalid')).toBe('true');
+    expect(document.activeElement).toBe(field);
+    expect(onclose).not.toHaveBeenCalled();
+    await expectAccessible(container);
+  });
+});
+
+describe('my invite link', () => {
+  it('is shown as text and as a picture', async () => {
+    const link = `samizdat:${ALICE}/secret`;
+    const qr = vi.fn(async () => new Blob());
+    const { container } = await show(InviteLink, { invite: async () => ({ link, name: ALICE }), qr }, {});
+    expect((await screen.findByTestId('invite-link')).textContent).toBe(link);
+    expect(await screen.findByRole('img')).toBeTruthy();
+    expect(qr).toHaveBeenCalledWith(link);
+    await expectAccessible(container);
+  });
+});
+
+describe('joining a room', () => {
+  it('opens the room', async () => {
+    const { session, container } = await show(JoinRoom, { join: async (name: string) => room({ room: name }) }, {});
+    await expectAccessible(container);
+    await userEvent.type(screen.getByLabelText('Name of the room'), 'gardening{Enter}');
+    await waitFor(() => expect(session.view.pane).toEqual({ at: 'chat', key: 'room:gardening' }));
+  });
+});
+
+describe('a contact', () => {
+  const changeContact = vi.fn(async () => contact());
+  const bob = { contacts: async () => [contact()], changeContact };
+
+  it('can be renamed, and its name is shown in groups', async () => {
+    const { container, onclose } = await show(ContactDetails, bob, { who: BOB });
+    expect(screen.getByText('bbcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567-abcd-ef')).toBeTruthy();
+    await expectAccessible(container);
+    const field = screen.getByLabelText(/What you call them/);
+    await userEvent.clear(field);
+    await userEvent.type(field, 'Bobby{Enter}');
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, { petname: 'Bobby' });
+    expect(onclose).toHaveBeenCalledOnce();
+  });
+
+  it('can be blocked', async () => {
+    await show(ContactDetails, bob, { who: BOB });
+    await userEvent.click(screen.getByRole('button', { name: 'Block' }));
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, { blocked: true });
+  });
+});
+
+describe('the status panel', () => {
+  it('tells peers, paths, outbox, store, refusals, vault and version', async () => {
+    const { container } = await show(StatusPanel, {}, {});
+    const text = container.textContent?.replace(/\s+/g, ' ') ?? '';
+    for (const part of [
+      'k3v2m7qf4d over a relay, 42 ms',
+      'Hidden among about 40 nodes.',
+      '1 waiting, 0 being stamped, 2 stamped',
+      '12 envelopes, 3.1 MB of 1.0 GB',
+      'Refused: stamp too low 3.',
+      'No passphrase',
+      'Samizdat 0.1.0',
+    ]) {
+      expect(text).toContain(part);
+    }
+    await expectAccessible(container);
+  });
+
+  it('says what to do without peers', async () => {
+    const { container } = await show(StatusPanel, { status: async () => status({ peers: [] }) }, {});
+    expect(container.textContent).toContain('samizdat up --join');
+  });
+});

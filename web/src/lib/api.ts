@@ -1,0 +1,113 @@
+import type {
+  Contact,
+  ContactRequest,
+  Conversation,
+  ErrorKind,
+  Invite,
+  Message,
+  Room,
+  Status,
+} from './shapes';
+
+/** What became of a call that did not succeed: a sentence of the node, or the lack of one. */
+export class ApiError extends Error {
+  constructor(
+    readonly kind: ErrorKind | 'unauthorised' | 'unreachable',
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** One sentence for a person, whatever was thrown. */
+export function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export type Target = { who: string } | { room: string };
+
+/** The node's local API, one method per call that this page makes. */
+export class Api {
+  constructor(
+    private readonly token: string,
+    private readonly request: typeof fetch = (...args) => fetch(...args),
+  ) {}
+
+  status = (): Promise<Status> => this.get('status');
+  invite = (): Promise<Invite> => this.post('invites', {});
+
+  contacts = async (): Promise<Contact[]> => (await this.get<{ contacts: Contact[] }>('contacts')).contacts;
+  addContact = (who: string, petname?: string): Promise<Contact> =>
+    this.post('contacts', petname ? { who, petname } : { who });
+  changeContact = (name: string, change: { petname?: string; blocked?: boolean }): Promise<Contact> =>
+    this.json('PATCH', `contacts/${encodeURIComponent(name)}`, change);
+
+  requests = async (): Promise<ContactRequest[]> =>
+    (await this.get<{ requests: ContactRequest[] }>('requests')).requests;
+  answer = (id: string, verb: 'accept' | 'decline' | 'block'): Promise<ContactRequest> =>
+    this.post(`requests/${encodeURIComponent(id)}/${verb}`, {});
+
+  conversations = async (): Promise<Conversation[]> =>
+    (await this.get<{ conversations: Conversation[] }>('conversations')).conversations;
+  messages = async (of: Target, limit: number): Promise<Message[]> =>
+    (await this.get<{ messages: Message[] }>(`messages?${query({ ...of, limit: String(limit) })}`)).messages;
+  send = (to: Target, text: string): Promise<Message> => this.post('messages', { ...to, text });
+  cancel = (id: string): Promise<Message> => this.post(`messages/${encodeURIComponent(id)}/cancel`, {});
+  markRead = (conversation: string): Promise<unknown> => this.post('read', { conversation });
+
+  rooms = async (): Promise<Room[]> => (await this.get<{ rooms: Room[] }>('rooms')).rooms;
+  join = (room: string): Promise<Room> => this.post('rooms', { room });
+
+  /** A QR code as a picture that an `img` can show through a blob URL. */
+  async qr(text: string): Promise<Blob> {
+    const answer = await this.call('GET', `qr.svg?${query({ text })}`);
+    return new Blob([await answer.text()], { type: 'image/svg+xml' });
+  }
+
+  private get<T>(path: string): Promise<T> {
+    return this.json('GET', path);
+  }
+
+  private post<T>(path: string, body: object): Promise<T> {
+    return this.json('POST', path, body);
+  }
+
+  private async json<T>(method: string, path: string, body?: object): Promise<T> {
+    return (await (await this.call(method, path, body)).json()) as T;
+  }
+
+  private async call(method: string, path: string, body?: object): Promise<Response> {
+    const headers: Record<string, string> = { authorization: `Bearer ${this.token}` };
+    if (body) headers['content-type'] = 'application/json';
+    let answer: Response;
+    try {
+      answer = await this.request(`/api/v1/${path}`, { method, headers, body: body && JSON.stringify(body) });
+    } catch {
+      throw new ApiError('unreachable', 'Your node does not answer. Is samizdat still running?');
+    }
+    if (!answer.ok) throw await refusal(answer);
+    return answer;
+  }
+}
+
+async function refusal(answer: Response): Promise<ApiError> {
+  if (answer.status === 401 || answer.status === 403) {
+    return new ApiError('unauthorised', 'This link to your node is no longer valid.');
+  }
+  try {
+    const { error } = (await answer.json()) as { error: { kind: ErrorKind; message: string } };
+    return new ApiError(error.kind, asSentence(error.message));
+  } catch {
+    return new ApiError('internal', `Your node answered with an error (${answer.status}).`);
+  }
+}
+
+/** The node writes its sentences for every surface; here they stand alone. */
+function asSentence(text: string): string {
+  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}
+
+function query(parts: Record<string, string>): string {
+  return new URLSearchParams(parts).toString();
+}

@@ -1,0 +1,160 @@
+import { SvelteMap } from 'svelte/reactivity';
+import { ApiError, type Api, type Target } from './api';
+import { chats, type Chat } from './chats';
+import { coalesce } from './coalesce';
+import type { Link } from './events';
+import type {
+  Contact,
+  ContactRequest,
+  Conversation,
+  Message,
+  NodeEvent,
+  Room,
+  Stamping,
+  Status,
+} from './shapes';
+
+const PAGE = 200;
+/** The node lists no more at once. */
+const MOST = 1000;
+
+interface Timeline {
+  messages: Message[];
+  limit: number;
+  /** Nothing older can be had. */
+  complete: boolean;
+}
+
+/** Where a message for this chat goes. */
+export const addressee = (chat: { kind: 'direct' | 'room'; who: string }): Target =>
+  chat.kind === 'room' ? { room: chat.who } : { who: chat.who };
+
+/** What this page knows of the node; kept up to date by its events. The node decides everything, this only mirrors. */
+export class Mirror {
+  status = $state.raw<Status | null>(null);
+  peers = $state(0);
+  contacts = $state.raw<Contact[]>([]);
+  requests = $state.raw<ContactRequest[]>([]);
+  conversations = $state.raw<Conversation[]>([]);
+  rooms = $state.raw<Room[]>([]);
+  link = $state.raw<Link>({ state: 'up' });
+  /** The first read succeeded: there is something to show. */
+  ready = $state(false);
+  /** The node does not take our token. */
+  refused = $state(false);
+  readonly stamping = new SvelteMap<string, Stamping>();
+  readonly chats: Chat[] = $derived(chats(this.conversations, this.contacts, this.rooms, this.requests));
+  readonly unread: number = $derived(this.chats.reduce((sum, chat) => sum + chat.unread, this.requests.length));
+
+  private readonly timelines = new SvelteMap<string, Timeline>();
+  /** Messages that came while a timeline was being read; they are newer than what the read returns. */
+  private readonly arrived = new Map<string, Message[]>();
+
+  constructor(
+    private readonly api: Api,
+    /** Told about each message of somebody else that was not there before, where its timeline is loaded. */
+    private readonly heard: (message: Message) => void = () => {},
+  ) {}
+
+  chat = (key: string): Chat | undefined => this.chats.find((chat) => chat.key === key);
+  timeline = (conversation: string | null): Timeline | undefined =>
+    conversation ? this.timelines.get(conversation) : undefined;
+
+  /** Reads everything anew; timelines other than `open` are read again when somebody looks at them. */
+  async reload(open: Chat | undefined): Promise<void> {
+    await this.guard(async () => {
+      for (const id of this.timelines.keys()) if (id !== open?.conversation) this.timelines.delete(id);
+      const [status] = await Promise.all([this.api.status(), this.readLists(), open && this.load(open)]);
+      this.take(status);
+      this.ready = true;
+    });
+  }
+
+  handle(event: NodeEvent, open: Chat | undefined): void {
+    switch (event.event) {
+      case 'message':
+        this.place(event.message);
+        return void this.lists();
+      case 'request':
+      case 'contact':
+      case 'conversation':
+        return void this.lists();
+      case 'peers':
+        this.peers = event.count;
+        return;
+      case 'status':
+        return this.take(event.status);
+      case 'stamp':
+        this.stamping.set(event.id, event);
+        return;
+      case 'lagged':
+        return void this.reload(open);
+    }
+  }
+
+  /** Reads a timeline: the newest page, or as far back as it was already shown. */
+  async load(chat: Chat, older = false): Promise<void> {
+    const id = chat.conversation;
+    if (!id) return;
+    const limit = Math.min((this.timelines.get(id)?.limit ?? PAGE) + (older ? PAGE : 0), MOST);
+    const arrived: Message[] = [];
+    this.arrived.set(id, arrived);
+    try {
+      const messages = await this.api.messages(addressee(chat), limit);
+      this.timelines.set(id, { messages, limit, complete: messages.length < limit || limit === MOST });
+    } finally {
+      this.arrived.delete(id);
+    }
+    for (const message of arrived) this.place(message);
+  }
+
+  /** Puts a message where it belongs: over its older self, or at the end. */
+  place(message: Message): void {
+    if (message.state !== 'stamping') this.stamping.delete(message.id);
+    this.arrived.get(message.conversation)?.push(message);
+    const timeline = this.timelines.get(message.conversation);
+    if (!timeline) return;
+    const messages = [...timeline.messages];
+    const at = messages.findIndex((known) => known.id === message.id);
+    if (at >= 0) messages[at] = message;
+    else {
+      messages.push(message);
+      if (!message.mine) this.heard(message);
+    }
+    this.timelines.set(message.conversation, { ...timeline, messages });
+  }
+
+  async markRead(chat: Chat): Promise<void> {
+    if (chat.conversation && chat.unread > 0) {
+      await this.guard(async () => void (await this.api.markRead(chat.conversation ?? '')));
+      await this.lists();
+    }
+  }
+
+  /** Reads the lists; many calls at once become one read. */
+  readonly lists = coalesce(() => this.guard(() => this.readLists()));
+
+  private async readLists(): Promise<void> {
+    [this.contacts, this.requests, this.conversations, this.rooms] = await Promise.all([
+      this.api.contacts(),
+      this.api.requests(),
+      this.api.conversations(),
+      this.api.rooms(),
+    ]);
+  }
+
+  private take(status: Status): void {
+    this.status = status;
+    this.peers = status.peers.length;
+  }
+
+  /** A read that fails because the node is away is mended by the next connection; a refused token is not. */
+  private async guard(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.kind === 'unauthorised') this.refused = true;
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/** The shapes of docs/protocol/api.md. Times are milliseconds since the Unix epoch. */
+
+export interface Identity {
+  name: string;
+  label: string;
+  default: boolean;
+  announced: 'waiting' | 'stamping' | 'published';
+}
+
+export interface Contact {
+  name: string;
+  petname: string | null;
+  state: 'added' | 'accepted' | 'blocked';
+  known: boolean;
+}
+
+export interface ContactRequest {
+  id: string;
+  name: string;
+  text: string;
+  at: number;
+  invited: boolean;
+}
+
+export type MessageState =
+  | 'waiting'
+  | 'stamping'
+  | 'stamped'
+  | 'published'
+  | 'received'
+  | 'read'
+  | 'cancelled'
+  | 'failed';
+
+export interface Message {
+  id: string;
+  conversation: string;
+  from: string;
+  from_petname: string | null;
+  mine: boolean;
+  text: string;
+  at: number;
+  state: MessageState;
+  path: 'direct' | 'cast' | 'mix';
+  request: boolean;
+}
+
+export interface Conversation {
+  id: string;
+  kind: 'direct' | 'room';
+  who: string;
+  title: string;
+  last: Message | null;
+  unread: number;
+  label: string;
+}
+
+export interface Room {
+  room: string;
+  joined: boolean;
+  unread: number;
+  rewritten: string[];
+}
+
+export interface Peer {
+  peer: string;
+  path: 'direct' | 'relayed' | 'lan';
+  rtt_ms: number | null;
+  since: number;
+  dialed: boolean;
+}
+
+export interface Status {
+  version: string;
+  name: string;
+  identities: Identity[];
+  peers: Peer[];
+  store: { envelopes: number; bytes: number; budget_bytes: number; conflicts: number };
+  outbox: { waiting: number; stamping: number; stamped: number };
+  paths: Record<string, string>;
+  vault: 'key file' | 'passphrase';
+  drops: Record<string, number>;
+  join: string;
+}
+
+/** How far the stamp of a message has come. */
+export interface Stamping {
+  id: string;
+  tries: number;
+  expected_tries: number;
+  rate: number;
+  eta_s: number | null;
+}
+
+export interface Invite {
+  link: string;
+  name: string;
+}
+
+export type ErrorKind = 'usage' | 'not_found' | 'refused' | 'internal';
+
+export type NodeEvent =
+  | { event: 'ready' }
+  | { event: 'message'; message: Message }
+  | { event: 'request'; request: ContactRequest }
+  | { event: 'contact' }
+  | { event: 'conversation' }
+  | { event: 'peers'; count: number }
+  | { event: 'status'; status: Status }
+  | ({ event: 'stamp' } & Stamping)
+  | { event: 'mining' }
+  | { event: 'mined' }
+  | { event: 'lagged' };

@@ -1,0 +1,64 @@
+import { about } from './format';
+import type { Message, Stamping } from './shapes';
+
+export type MarkIcon = 'clock' | 'stamp' | 'check' | 'checks' | 'checks-read' | 'cross' | 'warning';
+
+/** How a message of ours stands. */
+export interface Mark {
+  icon: MarkIcon;
+  /** One or two words. */
+  word: string;
+  /** One sentence. */
+  means: string;
+}
+
+export interface Surroundings {
+  /** How many nodes we are connected to. */
+  peers: number;
+  /** The reader's keys have been seen; always true in rooms. */
+  known: boolean;
+  /** The reader, or null in rooms. */
+  reader: string | null;
+  stamping: Stamping | undefined;
+}
+
+export function mark(message: Message, around: Surroundings): Mark {
+  const reader = around.reader ?? 'Somebody';
+  switch (message.state) {
+    case 'waiting':
+      return { icon: 'clock', word: 'Waiting', means: waitsFor(around) };
+    case 'stamping': {
+      const eta = around.stamping?.eta_s ?? null;
+      const left = eta === null ? '' : `, ${about(eta)} left`;
+      return { icon: 'stamp', word: `Stamping${left}`, means: 'Your computer is working on the stamp that keeps spam away.' };
+    }
+    case 'stamped':
+      return { icon: 'stamp', word: 'Stamped', means: 'Ready in your node; no other node has it yet.' };
+    case 'published':
+      return { icon: 'check', word: 'Published', means: 'Another node has stored it.' };
+    case 'received':
+      return { icon: 'checks', word: 'Received', means: `${reader}'s node has it.` };
+    case 'read':
+      return { icon: 'checks-read', word: 'Read', means: `${reader} has read it.` };
+    case 'cancelled':
+      return { icon: 'cross', word: 'Cancelled', means: 'Nobody got it.' };
+    case 'failed':
+      return { icon: 'warning', word: 'Failed', means: 'Your node could not send it.' };
+  }
+}
+
+/** Only what is not stamped yet can be taken back. */
+export function canCancel(message: Message): boolean {
+  return message.mine && (message.state === 'waiting' || message.state === 'stamping');
+}
+
+/** Whether the text can be written once more. */
+export function canRewrite(message: Message): boolean {
+  return message.mine && (message.state === 'cancelled' || message.state === 'failed');
+}
+
+function waitsFor({ peers, known, reader }: Surroundings): string {
+  if (peers === 0) return 'Waits for a connection to another node.';
+  if (!known && reader) return `Waits until ${reader}'s keys arrive; they come when ${reader} is online.`;
+  return 'Waits for its turn.';
+}

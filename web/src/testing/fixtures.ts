@@ -1,0 +1,100 @@
+import axe from 'axe-core';
+import { expect } from 'vitest';
+import type { Api } from '../lib/api';
+import { Mirror } from '../lib/node.svelte';
+import type { Session } from '../lib/session';
+import type { Contact, ContactRequest, Conversation, Message, Room, Status } from '../lib/shapes';
+import { View } from '../lib/view.svelte';
+
+export const ALICE = 'abcdefghijklmnopqrstuvwxyz234567abcdef';
+export const BOB = 'bbcdefghijklmnopqrstuvwxyz234567abcdef';
+
+export const message = (over: Partial<Message> = {}): Message => ({
+  id: 'm1',
+  conversation: 'c1',
+  from: BOB,
+  from_petname: 'Bob',
+  mine: false,
+  text: 'hello',
+  at: Date.UTC(2026, 10, 21, 12),
+  state: 'received',
+  path: 'cast',
+  request: false,
+  ...over,
+});
+
+export const conversation = (over: Partial<Conversation> = {}): Conversation => ({
+  id: 'c1',
+  kind: 'direct',
+  who: BOB,
+  title: 'Bob',
+  last: null,
+  unread: 0,
+  label: 'Only Bob can read this.',
+  ...over,
+});
+
+export const contact = (over: Partial<Contact> = {}): Contact => ({
+  name: BOB,
+  petname: 'Bob',
+  state: 'accepted',
+  known: true,
+  ...over,
+});
+
+export const room = (over: Partial<Room> = {}): Room => ({
+  room: 'lobby',
+  joined: true,
+  unread: 0,
+  rewritten: [],
+  ...over,
+});
+
+export const request = (over: Partial<ContactRequest> = {}): ContactRequest => ({
+  id: 'r1',
+  name: BOB,
+  text: 'May I write to you?',
+  at: Date.UTC(2026, 10, 21, 12),
+  invited: false,
+  ...over,
+});
+
+export const status = (over: Partial<Status> = {}): Status => ({
+  version: '0.1.0',
+  name: ALICE,
+  identities: [{ name: ALICE, label: 'me', default: true, announced: 'published' }],
+  peers: [{ peer: 'k3v2m7qf4d', path: 'relayed', rtt_ms: 42, since: 0, dialed: true }],
+  store: { envelopes: 12, bytes: 3_140_000, budget_bytes: 1_000_000_000, conflicts: 0 },
+  outbox: { waiting: 1, stamping: 0, stamped: 2 },
+  paths: { cast: 'Hidden among about 40 nodes.' },
+  vault: 'key file',
+  drops: { stamp_too_low: 3, expired: 0 },
+  join: '203.0.113.7:4242',
+  ...over,
+});
+
+/** An API whose lists are empty and whose calls are those given. */
+export function fakeApi(over: Partial<Api> = {}): Api {
+  const empty = {
+    status: async () => status(),
+    contacts: async () => [],
+    requests: async () => [],
+    conversations: async () => [],
+    rooms: async () => [],
+    messages: async () => [],
+    markRead: async () => ({}),
+  };
+  return { ...empty, ...over } as unknown as Api;
+}
+
+export function fakeSession(over: Partial<Api> = {}): Session {
+  const api = fakeApi(over);
+  return { api, node: new Mirror(api), view: new View() };
+}
+
+/** jsdom draws nothing, so contrast is left to the browser tests; regions to the whole page. */
+export async function expectAccessible(element: Element): Promise<void> {
+  const rules = { 'color-contrast': { enabled: false }, region: { enabled: false } };
+  const { violations } = await axe.run(element, { rules });
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(', ')}`)).toEqual([]);
+}

@@ -1,0 +1,22 @@
+// What jsdom lacks and the page uses.
+
+HTMLDialogElement.prototype.showModal = function () {
+  this.open = true;
+  this.querySelector<HTMLElement>('[autofocus]')?.focus();
+};
+HTMLDialogElement.prototype.close = function () {
+  this.open = false;
+  this.dispatchEvent(new Event('close'));
+};
+
+window.matchMedia = (media) =>
+  ({ matches: false, media, addEventListener() {}, removeEventListener() {} }) as unknown as MediaQueryList;
+
+window.ResizeObserver = class {
+  observe() {}
+  unobserve() {}
+  disconnect() {}
+};
+
+URL.createObjectURL = () => 'blob:picture';
+URL.revokeObjectURL = () => {};
