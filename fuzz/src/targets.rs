@@ -3,9 +3,12 @@
 //! libFuzzer calls these by way of `fuzz_targets/`; `cargo test` calls them for every file of `corpus/` by way of
 //! `crates/sim/tests/fuzz_corpus.rs`, which includes this very file.
 
-use std::collections::VecDeque;
+use std::{cell::RefCell, collections::VecDeque};
 
-use samizdat_chat::content::{Bell, Content, Post};
+use samizdat_chat::{
+    Chat,
+    content::{Bell, Content, Post},
+};
 use samizdat_core::{
     EnvelopeId, EnvelopeIn, Hour, Kind, Name, Now, PeerId, Unstamped,
     announce::Announcement,
@@ -13,19 +16,22 @@ use samizdat_core::{
     pad::{pad, unpad},
     seal::ContactSecret,
 };
+use samizdat_engine::Engine;
+use samizdat_store::{Log, Vault};
 use samizdat_sync::{Config, Frame, Gossip, Input, Output, PeerAddr};
 
 /// A target by its name, which is also the name of its folder in the corpus.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("announcement", announcement),
     ("bell", bell),
     ("content", content),
     ("envelope", envelope),
     ("frame", frame),
     ("gossip", gossip),
+    ("import", import),
     ("link", link),
     ("name", name),
     ("padding", padding),
@@ -117,6 +123,27 @@ pub fn frame(bytes: &[u8]) -> bool {
     let Ok(frame) = Frame::decode(bytes) else { return false };
     assert_eq!(frame.encode(), bytes);
     true
+}
+
+thread_local! {
+    /// One node for all files: nothing hostile stays in it.
+    static NODE: RefCell<Engine> = RefCell::new({
+        let log = Log::in_memory(1 << 20).unwrap();
+        let chat = Chat::open(Vault::in_memory(samizdat_chat::MIGRATIONS).unwrap(), [1; 32]).unwrap();
+        Engine::new(log, chat, [1; 32], PeerId([0; 32]), Vec::new(), IMPORT_TIME).unwrap()
+    });
+}
+
+/// When files are imported here, hour 490,000.
+const IMPORT_TIME: Now = Now { mono_ms: 0, unix_ms: 490_000 * 3_600_000 };
+
+/// A file of exported envelopes from a stick. `false` also when any of them was refused.
+pub fn import(bytes: &[u8]) -> bool {
+    NODE.with_borrow_mut(|node| {
+        let taken = node.import(&mut &bytes[..], IMPORT_TIME).is_ok_and(|done| done.refused == 0);
+        while node.poll_output().is_some() {}
+        taken
+    })
 }
 
 /// What peers that say and do whatever they like make of a node: the first byte of each step says who (2 bits) and what (the rest),

@@ -3,12 +3,7 @@
 //! Only a last-resort KeyPackage is announced (docs/adr/0003): in a replicated log one-time ones cannot be handed out once.
 
 use rusqlite::OptionalExtension;
-use samizdat_core::{
-    Hour, IdentitySecret, Now, Unstamped,
-    announce::Announcement,
-    limits::LIFETIMES,
-    seal::ContactSecret,
-};
+use samizdat_core::{Hour, IdentitySecret, Now, Unstamped, announce::Announcement, limits::LIFETIMES, seal::ContactSecret};
 
 use crate::{
     error::ChatError,
@@ -38,17 +33,22 @@ pub(crate) struct AnnouncedKeys {
 impl Work<'_> {
     /// Announces every identity whose keys are missing or old, and forgets what nobody can use any more.
     pub(crate) fn announce(&mut self, now: Now) -> Result<(), ChatError> {
-        let identities: Vec<i64> = self.conn.prepare("SELECT identity FROM identity")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let identities: Vec<i64> =
+            self.conn.prepare("SELECT identity FROM identity")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
         for identity in identities {
             let newest: Option<(u32, u8)> = self
                 .conn
-                .query_row("SELECT hour, lifetime FROM announced WHERE identity = ?1 ORDER BY announced DESC LIMIT 1", [identity], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })
+                .query_row(
+                    "SELECT hour, lifetime FROM announced WHERE identity = ?1 ORDER BY announced DESC LIMIT 1",
+                    [identity],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
                 .optional()?;
             match newest {
                 None => self.announce_one(identity, FIRST_ANNOUNCEMENT_LIFETIME, now)?,
-                Some((hour, lifetime)) if is_old(hour, lifetime, now.hour()) => self.announce_one(identity, ANNOUNCEMENT_LIFETIME, now)?,
+                Some((hour, lifetime)) if is_old(hour, lifetime, now.hour()) => {
+                    self.announce_one(identity, ANNOUNCEMENT_LIFETIME, now)?
+                }
                 Some(_) => {}
             }
         }
@@ -58,9 +58,8 @@ impl Work<'_> {
     /// The secrets that may open a bell, newest first.
     pub(crate) fn announced_keys(&self) -> Result<Vec<AnnouncedKeys>, ChatError> {
         let mut statement = self.conn.prepare_cached("SELECT identity, seed FROM announced ORDER BY announced DESC")?;
-        let rows = statement.query_map([], |row| {
-            Ok(AnnouncedKeys { identity: row.get(0)?, secret: ContactSecret::from_seed(row.get(1)?) })
-        })?;
+        let rows = statement
+            .query_map([], |row| Ok(AnnouncedKeys { identity: row.get(0)?, secret: ContactSecret::from_seed(row.get(1)?) }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -93,13 +93,10 @@ impl Work<'_> {
         let identity = self.default_identity()?;
         let contact = match self.contact_by_name(&link.name)? {
             None => {
-                self.conn.execute("INSERT INTO contact(identity, name, petname, state, secret) VALUES(?1, ?2, ?3, ?4, ?5)", (
-                    identity,
-                    link.name.compact(),
-                    petname,
-                    ContactState::Added.number(),
-                    link.secret,
-                ))?;
+                self.conn.execute(
+                    "INSERT INTO contact(identity, name, petname, state, secret) VALUES(?1, ?2, ?3, ?4, ?5)",
+                    (identity, link.name.compact(), petname, ContactState::Added.number(), link.secret),
+                )?;
                 self.conn.last_insert_rowid()
             }
             Some(row) => {
@@ -181,13 +178,15 @@ impl Work<'_> {
 
     pub(crate) fn contact_by_name(&self, name: &Name) -> Result<Option<ContactRow>, ChatError> {
         let identity = self.default_identity()?;
-        let mut statement =
-            self.conn.prepare_cached(&format!("SELECT {COLUMNS} FROM contact WHERE name = ?1 ORDER BY identity = ?2 DESC LIMIT 1"))?;
+        let mut statement = self
+            .conn
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM contact WHERE name = ?1 ORDER BY identity = ?2 DESC LIMIT 1"))?;
         Ok(statement.query_row((name.compact(), identity), contact_row).optional()?)
     }
 
     pub(crate) fn contact_of(&self, identity: i64, name: &Name) -> Result<Option<ContactRow>, ChatError> {
-        let mut statement = self.conn.prepare_cached(&format!("SELECT {COLUMNS} FROM contact WHERE identity = ?1 AND name = ?2"))?;
+        let mut statement =
+            self.conn.prepare_cached(&format!("SELECT {COLUMNS} FROM contact WHERE identity = ?1 AND name = ?2"))?;
         Ok(statement.query_row((identity, name.compact()), contact_row).optional()?)
     }
 
@@ -209,7 +208,10 @@ impl Work<'_> {
     }
 
     fn refuse_taken_petname(&self, petname: &str, name: &Name) -> Result<(), ChatError> {
-        let taken = self.conn.prepare_cached("SELECT 1 FROM contact WHERE petname = ?1 AND name <> ?2")?.exists((petname, name.compact()))?;
+        let taken = self
+            .conn
+            .prepare_cached("SELECT 1 FROM contact WHERE petname = ?1 AND name <> ?2")?
+            .exists((petname, name.compact()))?;
         if taken {
             return Err(ChatError::Refused(format!("another contact is called \"{petname}\" already: choose another petname")));
         }

@@ -142,7 +142,10 @@ impl Work<'_> {
         let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id() };
         let read = self.read_inner(&from, &inner, now)?;
         self.unexpect(tag)?;
-        self.conn.execute("UPDATE epoch SET received = received + 1 WHERE pair = ?1 AND epoch = ?2", (expected.pair.0, expected.epoch))?;
+        self.conn.execute(
+            "UPDATE epoch SET received = received + 1 WHERE pair = ?1 AND epoch = ?2",
+            (expected.pair.0, expected.epoch),
+        )?;
         self.expect_more(&expected.pair, expected.epoch, our_rank, expected.counter.saturating_add(1))?;
         if read == Read::EpochChanged {
             self.begin_epoch(&expected.pair, our_rank, now)?;

@@ -90,14 +90,17 @@ fn ids(chat: &Chat, state: u8) -> Result<Vec<EnvelopeId>, ChatError> {
 
 impl Work<'_> {
     pub(crate) fn queue(&mut self, unstamped: &Unstamped, tries: u64, conversation: Option<i64>) -> Result<(), ChatError> {
-        self.conn.execute("INSERT INTO outbox(envelope, bytes, tries, bell, conversation, expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6)", (
-            unstamped.id().0,
-            &unstamped.bytes()[..],
-            tries,
-            matches!(unstamped.fields().kind, Kind::Bell { .. }),
-            conversation,
-            unstamped.fields().expires().0,
-        ))?;
+        self.conn.execute(
+            "INSERT INTO outbox(envelope, bytes, tries, bell, conversation, expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            (
+                unstamped.id().0,
+                &unstamped.bytes()[..],
+                tries,
+                matches!(unstamped.fields().kind, Kind::Bell { .. }),
+                conversation,
+                unstamped.fields().expires().0,
+            ),
+        )?;
         Ok(())
     }
 
@@ -145,9 +148,18 @@ impl Work<'_> {
     }
 
     /// Whether it could be encrypted.
-    fn encrypt_one(&mut self, contact: &ContactRow, conversation: i64, id: &MessageId, log: &Log, now: Now) -> Result<bool, ChatError> {
+    fn encrypt_one(
+        &mut self,
+        contact: &ContactRow,
+        conversation: i64,
+        id: &MessageId,
+        log: &Log,
+        now: Now,
+    ) -> Result<bool, ChatError> {
         let (text, at, lifetime): (String, u64, u8) =
-            self.conn.query_row("SELECT text, at, lifetime FROM message WHERE id = ?1", [id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            self.conn.query_row("SELECT text, at, lifetime FROM message WHERE id = ?1", [id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
         let parents = self.heads(conversation, PARENTS_MAX)?;
         let content = Content::Text { id: id.0, at, parents: parents.clone(), text };
         let unstamped = match self.pair_with(contact.contact)? {
@@ -161,7 +173,10 @@ impl Work<'_> {
             },
         };
         self.set_parents(id, &parents)?;
-        self.conn.execute("UPDATE message SET state = ?2, envelope = ?3 WHERE id = ?1", (id.0, State::Stamping.number(), unstamped.id().0))?;
+        self.conn.execute(
+            "UPDATE message SET state = ?2, envelope = ?3 WHERE id = ?1",
+            (id.0, State::Stamping.number(), unstamped.id().0),
+        )?;
         self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
         self.event(Event::Message(*id));
         Ok(true)

@@ -32,8 +32,9 @@ pub(crate) struct PairRow {
 impl Work<'_> {
     /// The pair in which we write to a contact. When both founded one, both choose that of the same founder.
     pub(crate) fn pair_with(&self, contact: i64) -> Result<Option<PairRow>, ChatError> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT pair, our_rank FROM pair WHERE contact = ?1 ORDER BY founder_rank, number DESC LIMIT 1")?;
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT pair, our_rank FROM pair WHERE contact = ?1 ORDER BY founder_rank, number DESC LIMIT 1")?;
         Ok(statement.query_row([contact], |row| Ok(PairRow { pair: PairId(row.get(0)?), our_rank: row.get(1)? })).optional()?)
     }
 
@@ -50,7 +51,14 @@ impl Work<'_> {
 
     /// Founds a pair with a contact whose announcement the log holds, and puts the bell with `first` into the outbox.
     /// `None`: their keys are not known yet.
-    pub(crate) fn ring(&mut self, contact: &ContactRow, first: &Content, lifetime: u8, log: &Log, now: Now) -> Result<Option<Unstamped>, ChatError> {
+    pub(crate) fn ring(
+        &mut self,
+        contact: &ContactRow,
+        first: &Content,
+        lifetime: u8,
+        log: &Log,
+        now: Now,
+    ) -> Result<Option<Unstamped>, ChatError> {
         let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(None) };
         let Some(signed) = announced.fields().kind.signed() else { return Ok(None) };
         let Ok(announcement) = Announcement::decode(&announced.fields().body) else { return Ok(None) };
@@ -79,7 +87,14 @@ impl Work<'_> {
     }
 
     /// Encrypts in a pair and puts the envelope into the outbox.
-    pub(crate) fn send_in(&mut self, row: PairRow, content: &Content, lifetime: u8, conversation: i64, now: Now) -> Result<Unstamped, ChatError> {
+    pub(crate) fn send_in(
+        &mut self,
+        row: PairRow,
+        content: &Content,
+        lifetime: u8,
+        conversation: i64,
+        now: Now,
+    ) -> Result<Unstamped, ChatError> {
         let epoch = self.mls.pairs(self.conn, self.rng).epoch(&row.pair)?;
         let inner = self.mls.pairs(self.conn, self.rng).encrypt(&row.pair, &content.encode())?;
         self.seal_outer(row, epoch, &inner, lifetime, conversation, now)
@@ -112,7 +127,15 @@ impl Work<'_> {
         self.begin_epoch(&row.pair, row.our_rank, now)
     }
 
-    fn seal_outer(&mut self, row: PairRow, epoch: u64, inner: &[u8], lifetime: u8, conversation: i64, now: Now) -> Result<Unstamped, ChatError> {
+    fn seal_outer(
+        &mut self,
+        row: PairRow,
+        epoch: u64,
+        inner: &[u8],
+        lifetime: u8,
+        conversation: i64,
+        now: Now,
+    ) -> Result<Unstamped, ChatError> {
         let (secret, counter): ([u8; 32], u64) = self.conn.query_row(
             "UPDATE epoch SET sent = sent + 1 WHERE pair = ?1 AND epoch = ?2 RETURNING secret, sent - 1",
             (row.pair.0, epoch),
@@ -161,15 +184,18 @@ impl Work<'_> {
                 row.contact
             }
             (None, _) => {
-                let open: u32 = self.conn.query_row("SELECT count(*) FROM contact WHERE state = ?1", [ContactState::Requested.number()], |r| r.get(0))?;
+                let open: u32 = self.conn.query_row(
+                    "SELECT count(*) FROM contact WHERE state = ?1",
+                    [ContactState::Requested.number()],
+                    |r| r.get(0),
+                )?;
                 if open >= REQUESTS_MAX {
                     return Ok(Heard::Dropped("bell while too many requests are open"));
                 }
-                self.conn.execute("INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)", (
-                    identity,
-                    joined.peer.name().compact(),
-                    ContactState::Requested.number(),
-                ))?;
+                self.conn.execute(
+                    "INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)",
+                    (identity, joined.peer.name().compact(), ContactState::Requested.number()),
+                )?;
                 let contact = self.conn.last_insert_rowid();
                 self.reopen_request(contact, invited, now)?;
                 contact
@@ -185,12 +211,10 @@ impl Work<'_> {
     /// Makes the current epoch of a pair known: its secret, and the tags of the other's first messages.
     pub(crate) fn begin_epoch(&mut self, pair: &PairId, our_rank: u8, now: Now) -> Result<(), ChatError> {
         let outer = self.mls.pairs(self.conn, self.rng).outer(pair)?;
-        self.conn.execute("INSERT INTO epoch(pair, epoch, secret, hour) VALUES(?1, ?2, ?3, ?4)", (
-            pair.0,
-            outer.epoch,
-            outer.secret,
-            now.hour().0,
-        ))?;
+        self.conn.execute(
+            "INSERT INTO epoch(pair, epoch, secret, hour) VALUES(?1, ?2, ?3, ?4)",
+            (pair.0, outer.epoch, outer.secret, now.hour().0),
+        )?;
         self.expect_more(pair, outer.epoch, our_rank, 0)?;
         let over = outer.epoch.saturating_sub(EPOCHS_KEPT);
         let old: Vec<[u8; TAG_LEN]> = self
@@ -227,21 +251,28 @@ impl Work<'_> {
     pub(crate) fn open_outer(&mut self, expected: &Expected, our_rank: u8, body: &[u8]) -> Result<Option<Vec<u8>>, ChatError> {
         let secret: Option<[u8; 32]> = self
             .conn
-            .query_row("SELECT secret FROM epoch WHERE pair = ?1 AND epoch = ?2", (expected.pair.0, expected.epoch), |row| row.get(0))
+            .query_row("SELECT secret FROM epoch WHERE pair = ?1 AND epoch = ?2", (expected.pair.0, expected.epoch), |row| {
+                row.get(0)
+            })
             .optional()?;
         Ok(secret.and_then(|secret| OuterSecret::new(secret).open(other(our_rank), expected.counter, body).ok()))
     }
 
-    fn add_pair(&mut self, pair: PairId, contact: i64, us: &IdentityKey, peer: &IdentityKey, founder: &IdentityKey, now: Now) -> Result<(), ChatError> {
+    fn add_pair(
+        &mut self,
+        pair: PairId,
+        contact: i64,
+        us: &IdentityKey,
+        peer: &IdentityKey,
+        founder: &IdentityKey,
+        now: Now,
+    ) -> Result<(), ChatError> {
         let our_rank = u8::from(us.0 > peer.0);
         let number: i64 = self.conn.query_row("SELECT coalesce(max(number), 0) + 1 FROM pair", [], |row| row.get(0))?;
-        self.conn.execute("INSERT INTO pair(pair, contact, founder_rank, our_rank, number) VALUES(?1, ?2, ?3, ?4, ?5)", (
-            pair.0,
-            contact,
-            founder_rank(us, peer, founder),
-            our_rank,
-            number,
-        ))?;
+        self.conn.execute(
+            "INSERT INTO pair(pair, contact, founder_rank, our_rank, number) VALUES(?1, ?2, ?3, ?4, ?5)",
+            (pair.0, contact, founder_rank(us, peer, founder), our_rank, number),
+        )?;
         self.begin_epoch(&pair, our_rank, now)
     }
 
@@ -251,12 +282,10 @@ impl Work<'_> {
     }
 
     fn reopen_request(&mut self, contact: i64, invited: bool, now: Now) -> Result<(), ChatError> {
-        self.conn.execute("UPDATE contact SET state = ?2, invited = ?3, asked_at = ?4 WHERE contact = ?1", (
-            contact,
-            ContactState::Requested.number(),
-            invited,
-            now.unix_ms,
-        ))?;
+        self.conn.execute(
+            "UPDATE contact SET state = ?2, invited = ?3, asked_at = ?4 WHERE contact = ?1",
+            (contact, ContactState::Requested.number(), invited, now.unix_ms),
+        )?;
         self.event(Event::Request(contact));
         Ok(())
     }

@@ -214,7 +214,9 @@ impl Chat {
 
     /// One request by the number of its contact, answered or not.
     pub fn request(&self, contact: i64) -> Result<Request, ChatError> {
-        self.requests_where("k.contact = ?1", contact)?.pop().ok_or_else(|| ChatError::NotFound("there is no such contact request".into()))
+        self.requests_where("k.contact = ?1", contact)?
+            .pop()
+            .ok_or_else(|| ChatError::NotFound("there is no such contact request".into()))
     }
 
     /// The number of a contact by petname, name or link.
@@ -237,7 +239,9 @@ impl Chat {
             .conn()
             .query_row("SELECT conversation FROM conversation JOIN room USING (room) WHERE name = ?1", [&name], |row| row.get(0))
             .optional()?
-            .ok_or_else(|| ChatError::NotFound(format!("you are not in the room \"{name}\": post something in it, or join it in the UI")))
+            .ok_or_else(|| {
+                ChatError::NotFound(format!("you are not in the room \"{name}\": post something in it, or join it in the UI"))
+            })
     }
 
     /// Conversations, newest first. Those that we declined or blocked are left out.
@@ -331,7 +335,12 @@ impl Chat {
             "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact) FROM contact k WHERE {condition} ORDER BY contact"
         ))?;
         let rows = statement.query_map([value], |row| {
-            Ok(Contact { name: row.get(0)?, petname: row.get(1)?, state: ContactState::from_number(row.get(2)?), known: row.get(3)? })
+            Ok(Contact {
+                name: row.get(0)?,
+                petname: row.get(1)?,
+                state: ContactState::from_number(row.get(2)?),
+                known: row.get(3)?,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

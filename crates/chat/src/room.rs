@@ -72,12 +72,26 @@ impl Work<'_> {
         let us = self.identity_secret(identity)?;
         let body = pad(&Post { room: name.clone(), at: now.unix_ms, text: text.to_owned() }.encode(), 0)?;
         let seq = self.next_seq(identity)?;
-        let unstamped = Unstamped::sign(&us, seq, Some(topic(&name)), now.hour(), lifetime, body).map_err(|_| ChatError::Bug("post"))?;
+        let unstamped =
+            Unstamped::sign(&us, seq, Some(topic(&name)), now.hour(), lifetime, body).map_err(|_| ChatError::Bug("post"))?;
         let conversation = self.room_conversation(&topic(&name))?.ok_or(ChatError::Bug("room"))?;
         let id = post_id(&unstamped.id());
         let author = us.key().name();
         let envelope = Some(unstamped.id());
-        self.insert(&NewRow { id, conversation, author: &author, mine: true, text, at: now.unix_ms, lifetime, state: State::Stamping, envelope }, now)?;
+        self.insert(
+            &NewRow {
+                id,
+                conversation,
+                author: &author,
+                mine: true,
+                text,
+                at: now.unix_ms,
+                lifetime,
+                state: State::Stamping,
+                envelope,
+            },
+            now,
+        )?;
         self.queue(&unstamped, unstamped.price(), None)?;
         self.show(&id)?;
         Ok(id)
@@ -96,7 +110,10 @@ impl Work<'_> {
         let state = if mine { State::Published } else { State::Received };
         let id = post_id(&envelope.id());
         let envelope = Some(envelope.id());
-        if self.insert(&NewRow { id, conversation, author: &author, mine, text: &post.text, at: post.at, lifetime: 0, state, envelope }, now)? {
+        if self.insert(
+            &NewRow { id, conversation, author: &author, mine, text: &post.text, at: post.at, lifetime: 0, state, envelope },
+            now,
+        )? {
             self.show(&id)?;
         }
         Ok(())
@@ -111,7 +128,8 @@ impl Work<'_> {
     }
 
     fn room_conversation(&self, topic: &[u8; TOPIC_LEN]) -> Result<Option<i64>, ChatError> {
-        let mut statement = self.conn.prepare_cached("SELECT conversation FROM room JOIN conversation USING (room) WHERE topic = ?1")?;
+        let mut statement =
+            self.conn.prepare_cached("SELECT conversation FROM room JOIN conversation USING (room) WHERE topic = ?1")?;
         Ok(statement.query_row([topic], |row| row.get(0)).optional()?)
     }
 }

@@ -102,7 +102,17 @@ impl Work<'_> {
         let mut id = MessageId([0; ID_LEN]);
         self.rng.fill_bytes(&mut id.0);
         let author = self.identity_secret(row.identity)?.key().name();
-        let new = NewRow { id, conversation, author: &author, mine: true, text, at: now.unix_ms, lifetime, state: State::Waiting, envelope: None };
+        let new = NewRow {
+            id,
+            conversation,
+            author: &author,
+            mine: true,
+            text,
+            at: now.unix_ms,
+            lifetime,
+            state: State::Waiting,
+            envelope: None,
+        };
         self.insert(&new, now)?;
         self.show(&id)?;
         Ok(id)
@@ -111,9 +121,13 @@ impl Work<'_> {
     pub(crate) fn cancel(&mut self, id: &MessageId) -> Result<(), ChatError> {
         let found: Option<(u8, bool, Option<[u8; 32]>)> = self
             .conn
-            .query_row("SELECT state, mine, envelope FROM message WHERE id = ?1", [id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .query_row("SELECT state, mine, envelope FROM message WHERE id = ?1", [id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
             .optional()?;
-        let Some((state, true, envelope)) = found else { return Err(ChatError::NotFound("there is no such message of yours".into())) };
+        let Some((state, true, envelope)) = found else {
+            return Err(ChatError::NotFound("there is no such message of yours".into()));
+        };
         let state = State::from_number(state);
         if state > State::Stamping {
             return Err(ChatError::Refused("it is too late: the message has left this node".into()));
@@ -122,10 +136,15 @@ impl Work<'_> {
             return Err(ChatError::Refused("a later message builds on this one: cancel that first".into()));
         }
         if let Some(envelope) = envelope {
-            let carries_invitation: bool =
-                self.conn.query_row("SELECT bell FROM outbox WHERE envelope = ?1", [envelope], |row| row.get(0)).optional()?.unwrap_or(false);
+            let carries_invitation: bool = self
+                .conn
+                .query_row("SELECT bell FROM outbox WHERE envelope = ?1", [envelope], |row| row.get(0))
+                .optional()?
+                .unwrap_or(false);
             if carries_invitation {
-                return Err(ChatError::Refused("the first message carries the invitation: it cannot be taken back any more".into()));
+                return Err(ChatError::Refused(
+                    "the first message carries the invitation: it cannot be taken back any more".into(),
+                ));
             }
             self.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = 0", [envelope])?;
         }
@@ -135,17 +154,15 @@ impl Work<'_> {
     }
 
     pub(crate) fn mark_read(&mut self, conversation: i64) -> Result<(), ChatError> {
-        let known = self
-            .conn
-            .execute("UPDATE conversation SET read_position = last_position WHERE conversation = ?1", [conversation])?;
+        let known =
+            self.conn.execute("UPDATE conversation SET read_position = last_position WHERE conversation = ?1", [conversation])?;
         if known == 0 {
             return Err(ChatError::NotFound("there is no such conversation".into()));
         }
-        self.conn.execute("UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3", (
-            conversation,
-            State::Read.number(),
-            State::Received.number(),
-        ))?;
+        self.conn.execute(
+            "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3",
+            (conversation, State::Read.number(), State::Received.number()),
+        )?;
         Ok(())
     }
 
@@ -191,21 +208,24 @@ impl Work<'_> {
 
     /// Whether it is new.
     pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<bool, ChatError> {
-        let inserted = self.conn.prepare_cached(
-            "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope)
+        let inserted = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
-        )?.execute((
-            new.id.0,
-            new.conversation,
-            new.author.compact(),
-            new.mine,
-            new.text,
-            i64::try_from(new.at).unwrap_or(i64::MAX),
-            new.lifetime,
-            new.state.number(),
-            i64::try_from(now.unix_ms).unwrap_or(i64::MAX),
-            new.envelope.map(|id| id.0),
-        ))?;
+            )?
+            .execute((
+                new.id.0,
+                new.conversation,
+                new.author.compact(),
+                new.mine,
+                new.text,
+                i64::try_from(new.at).unwrap_or(i64::MAX),
+                new.lifetime,
+                new.state.number(),
+                i64::try_from(now.unix_ms).unwrap_or(i64::MAX),
+                new.envelope.map(|id| id.0),
+            ))?;
         Ok(inserted == 1)
     }
 
@@ -304,11 +324,10 @@ impl Work<'_> {
     /// Moves one of our messages forward; backward moves and those of cancelled messages do nothing.
     pub(crate) fn advance(&mut self, id: &MessageId, state: State) -> Result<(), ChatError> {
         let last = if state == State::Failed { State::Stamped } else { State::Read };
-        let changed = self.conn.prepare_cached("UPDATE message SET state = ?2 WHERE id = ?1 AND state < ?2 AND state <= ?3")?.execute((
-            id.0,
-            state.number(),
-            last.number(),
-        ))?;
+        let changed = self
+            .conn
+            .prepare_cached("UPDATE message SET state = ?2 WHERE id = ?1 AND state < ?2 AND state <= ?3")?
+            .execute((id.0, state.number(), last.number()))?;
         if changed == 1 {
             self.event(Event::Message(*id));
         }
@@ -332,7 +351,10 @@ pub(crate) fn check_text(text: &str) -> Result<(), ChatError> {
         return Err(ChatError::Usage("an empty message says nothing: write something".into()));
     }
     if text.len() > TEXT_MAX {
-        return Err(ChatError::Usage(format!("a message holds at most {TEXT_MAX} bytes, this has {}: send it in parts", text.len())));
+        return Err(ChatError::Usage(format!(
+            "a message holds at most {TEXT_MAX} bytes, this has {}: send it in parts",
+            text.len()
+        )));
     }
     Ok(())
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha20Rng;
-use rusqlite::{Connection, OptionalExtension, types::{FromSql, ToSql}};
+use rusqlite::{
+    Connection, OptionalExtension,
+    types::{FromSql, ToSql},
+};
 use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
 
 use crate::{
@@ -63,12 +66,10 @@ impl<'a> Work<'a> {
     pub(crate) fn add_identity(&mut self, secret: &IdentitySecret, label: Option<&str>) -> Result<i64, ChatError> {
         let key = secret.key();
         let label = label.map(short_label).transpose()?;
-        self.conn.execute("INSERT INTO identity(seed, key, name, label) VALUES(?1, ?2, ?3, ?4)", (
-            secret.seed(),
-            key.0,
-            key.name().compact(),
-            label,
-        ))?;
+        self.conn.execute(
+            "INSERT INTO identity(seed, key, name, label) VALUES(?1, ?2, ?3, ?4)",
+            (secret.seed(), key.0, key.name().compact(), label),
+        )?;
         Ok(self.conn.last_insert_rowid())
     }
 
@@ -77,7 +78,9 @@ impl<'a> Work<'a> {
     }
 
     pub(crate) fn identity_secret(&self, identity: i64) -> Result<IdentitySecret, ChatError> {
-        Ok(self.conn.query_row("SELECT seed FROM identity WHERE identity = ?1", [identity], |row| Ok(IdentitySecret::from_seed(row.get(0)?)))?)
+        Ok(self.conn.query_row("SELECT seed FROM identity WHERE identity = ?1", [identity], |row| {
+            Ok(IdentitySecret::from_seed(row.get(0)?))
+        })?)
     }
 
     pub(crate) fn is_own_name(&self, name: &Name) -> Result<bool, ChatError> {
@@ -114,8 +117,7 @@ pub(crate) fn set_setting(conn: &Connection, key: &str, value: &dyn ToSql) -> Re
 
 pub(crate) fn load_expected(conn: &Connection) -> Result<Tags, ChatError> {
     let mut statement = conn.prepare("SELECT tag, pair, epoch, counter FROM expected")?;
-    let rows = statement.query_map([], |row| {
-        Ok((row.get(0)?, Expected { pair: PairId(row.get(1)?), epoch: row.get(2)?, counter: row.get(3)? }))
-    })?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, Expected { pair: PairId(row.get(1)?), epoch: row.get(2)?, counter: row.get(3)? })))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

@@ -18,8 +18,7 @@ impl Person {
     fn new(seed: u8) -> Self {
         let vault = Vault::in_memory(Chat::MIGRATIONS).unwrap();
         let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
-        let mut person =
-            Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
+        let mut person = Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
         person.settle();
         person
     }

@@ -31,7 +31,7 @@ pub fn check(id: &EnvelopeId, nonce: u64, tries: u64) -> bool {
 
 /// What a stamp is worth: the expected number of tries for one at least as good.
 pub fn worth(id: &EnvelopeId, nonce: u64) -> u64 {
-    u64::MAX / draw(id, nonce).max(1)
+    u64::MAX.checked_div(draw(id, nonce)).unwrap_or(u64::MAX)
 }
 
 /// Minting in steps, so that the caller decides threads, progress and when to stop.
@@ -77,7 +77,7 @@ impl Mint {
 }
 
 fn target(tries: u64) -> u64 {
-    u64::MAX / tries.max(1)
+    u64::MAX.checked_div(tries).unwrap_or(u64::MAX)
 }
 
 fn draw(id: &EnvelopeId, nonce: u64) -> u64 {

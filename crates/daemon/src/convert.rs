@@ -56,7 +56,13 @@ pub(crate) fn contact(engine: &Engine, contact: chat::Contact) -> api::Contact {
 }
 
 pub(crate) fn request(request: chat::Request) -> api::ContactRequest {
-    api::ContactRequest { id: request.id.to_string(), name: request.name, text: request.text, at: request.at, invited: request.invited }
+    api::ContactRequest {
+        id: request.id.to_string(),
+        name: request.name,
+        text: request.text,
+        at: request.at,
+        invited: request.invited,
+    }
 }
 
 pub(crate) fn message(message: chat::Message) -> api::Message {

@@ -55,7 +55,14 @@ impl Node {
         getrandom::fill(&mut seed).map_err(|e| ApiError::internal(format!("no randomness: {e}")))?;
         let id = HEXLOWER.encode(seed.get(..8).unwrap_or_default());
         let stop = Arc::<AtomicBool>::default();
-        let search = Search { id: id.clone(), prefix: prefix.clone(), label, stop: Arc::clone(&stop), tries: Arc::default(), results: self.results.clone() };
+        let search = Search {
+            id: id.clone(),
+            prefix: prefix.clone(),
+            label,
+            stop: Arc::clone(&stop),
+            tries: Arc::default(),
+            results: self.results.clone(),
+        };
         for lane in 0..lanes() {
             let (search, mut start) = (search.clone(), seed);
             start.iter_mut().zip(lane.to_be_bytes()).for_each(|(a, b)| *a ^= b);

@@ -1,6 +1,9 @@
 //! The loop: everything that happens becomes an input of the engine, everything it wants is done.
 
-use std::{collections::BTreeMap, time::{Duration, Instant, SystemTime, UNIX_EPOCH}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use samizdat_api::Event;
 use samizdat_chat::ChatError;
@@ -13,7 +16,13 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::{convert, http::Call, mine::Miner, mint::{Minted, Minter}, requests::Ended};
+use crate::{
+    convert,
+    http::Call,
+    mine::Miner,
+    mint::{Minted, Minter},
+    requests::Ended,
+};
 
 /// Inputs taken before the engine commits: one transaction and one fsync for all of them.
 const BATCH: usize = 1024;
@@ -110,7 +119,12 @@ impl Node {
     }
 
     /// Runs until `stop` or a request to end. What is in the vault and the log at that moment is complete.
-    pub(crate) async fn run(mut self, mut net: mpsc::Receiver<NetEvent>, mut calls: mpsc::Receiver<Call>, mut stop: oneshot::Receiver<()>) {
+    pub(crate) async fn run(
+        mut self,
+        mut net: mpsc::Receiver<NetEvent>,
+        mut calls: mpsc::Receiver<Call>,
+        mut stop: oneshot::Receiver<()>,
+    ) {
         let mut remember = tokio::time::interval(REMEMBER);
         let mut status = tokio::time::interval(STATUS);
         status.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

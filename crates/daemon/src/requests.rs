@@ -8,7 +8,10 @@ use std::{
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use samizdat_api::{self as api, ApiError, Request, Response};
-use samizdat_chat::{Answer, ChatError, Filter, limits::{MESSAGE_LIFETIME, lifetime_of_days}};
+use samizdat_chat::{
+    Answer, ChatError, Filter,
+    limits::{MESSAGE_LIFETIME, lifetime_of_days},
+};
 use samizdat_core::limits::LIFETIMES;
 use samizdat_engine::FileError;
 use samizdat_net::PathKind;
@@ -144,7 +147,11 @@ impl Node {
             Request::LogImport { path } => {
                 let file = File::open(&path).map_err(|e| file_error(FileError::Io(e)))?;
                 let imported = self.engine.import(&mut BufReader::new(file), now).map_err(file_error)?;
-                Ok(Response::Imported(api::Imported { new: imported.new, duplicate: imported.duplicate, refused: imported.refused }))
+                Ok(Response::Imported(api::Imported {
+                    new: imported.new,
+                    duplicate: imported.duplicate,
+                    refused: imported.refused,
+                }))
             }
             Request::Shutdown => Ok(Response::Done),
         }

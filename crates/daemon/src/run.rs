@@ -156,7 +156,12 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let ui = options.ui.then(|| ui_link(api, &token));
     on_ready(Ready { name, join: net.join_string(), api: format!("http://{api}"), ui });
 
-    let (asked_to_end, mut unexpected) = (async { tokio::select! { () = shutdown => true, _ = end => false } }, false);
+    let (asked_to_end, mut unexpected) = (
+        async {
+            tokio::select! { () = shutdown => true, _ = end => false }
+        },
+        false,
+    );
     let config = Config { token, home: home.dir().into(), ui: options.ui };
     let served = serve(listener, handle, config, async { unexpected = !asked_to_end.await }).await;
     let _ = stop.send(());

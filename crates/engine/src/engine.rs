@@ -142,7 +142,9 @@ impl Engine {
     /// Takes one input. What it brings from peers is looked at by the next [`Engine::commit`].
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
-            Input::Connected { peer, addr, dialed } => self.feed(GossipInput::Connected { peer, addr: peer_addr(addr), dialed }, now),
+            Input::Connected { peer, addr, dialed } => {
+                self.feed(GossipInput::Connected { peer, addr: peer_addr(addr), dialed }, now)
+            }
             Input::DialFailed { peer } => self.feed(GossipInput::DialFailed { peer }, now),
             Input::Disconnected { peer } => self.feed(GossipInput::Disconnected { peer }, now),
             Input::Frame { peer, bytes } => self.feed(GossipInput::Frame { peer, bytes }, now),

@@ -100,9 +100,10 @@ impl Engine {
 fn read_batch(from: &mut impl Read, batch: &mut Vec<Candidate>) -> io::Result<bool> {
     for _ in 0..BATCH {
         let mut length = [0; 4];
-        let Some(first) = from.by_ref().bytes().next() else { return Ok(false) };
         let (head, rest) = length.split_at_mut(1);
-        head.copy_from_slice(&[first?]);
+        if from.read(head)? == 0 {
+            return Ok(false);
+        }
         from.read_exact(rest)?;
         let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
         if length > ENVELOPE_MAX {

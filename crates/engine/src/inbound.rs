@@ -58,7 +58,12 @@ impl Engine {
         admitted
     }
 
-    fn verify(&mut self, paid: Vec<(Option<PeerId>, Stamped)>, admitted: &mut Admitted, now: Now) -> Vec<(Option<PeerId>, Envelope)> {
+    fn verify(
+        &mut self,
+        paid: Vec<(Option<PeerId>, Stamped)>,
+        admitted: &mut Admitted,
+        now: Now,
+    ) -> Vec<(Option<PeerId>, Envelope)> {
         let mut verified = Vec::with_capacity(paid.len());
         let mut paid = paid.into_iter().peekable();
         while paid.peek().is_some() {

@@ -23,6 +23,7 @@ use samizdat_core::{
     link::InviteLink,
     pad::pad,
     seal::{ContactSecret, seal_bell},
+    stamp::Mint,
 };
 use samizdat_sync::{
     Frame, PeerAddr,
@@ -46,6 +47,7 @@ fn the_corpus_is_taken_and_refused_as_its_names_say() {
         ("envelope", envelopes()),
         ("frame", frames()),
         ("gossip", meetings()),
+        ("import", files()),
         ("link", links()),
         ("name", names()),
         ("padding", paddings()),
@@ -163,6 +165,30 @@ fn envelopes() -> Seeds {
     }
     evil_cbor(&mut seeds, &post[..rest]);
     seeds
+}
+
+fn files() -> Seeds {
+    let unpaid = Unstamped::sign(&alice(), 1, Some([9; 16]), HOUR, 0, pad(b"hello", 0).unwrap()).unwrap();
+    let mut mint = Mint::new(unpaid.id(), unpaid.price(), 0);
+    let nonce = std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap();
+    let paid = unpaid.clone().stamp(nonce).unwrap();
+    let file = |envelopes: &[&[u8]]| {
+        let each = |envelope: &&[u8]| [&u32::try_from(envelope.len()).unwrap().to_be_bytes(), *envelope].concat();
+        [b"samizdat log v1\n".to_vec(), envelopes.iter().flat_map(each).collect()].concat()
+    };
+    let two = file(&[paid.bytes(), paid.bytes()]);
+    Seeds::from([
+        ("ok-nothing-in-it".into(), file(&[])),
+        ("ok-one".into(), file(&[paid.bytes()])),
+        ("bad-unpaid".into(), file(&[unpaid.bytes(), paid.bytes()])),
+        ("bad-noise".into(), file(&[&[0xff; 700], b"", paid.bytes()])),
+        ("bad-length-of-2-32".into(), [&two[..16], &[0xff; 4], &two[20..]].concat()),
+        ("bad-cut-in-an-envelope".into(), two[..two.len() - 1].to_vec()),
+        ("bad-cut-in-a-length".into(), two[..18].to_vec()),
+        ("bad-another-version".into(), replaced(&two, 14, b'2')),
+        ("bad-nothing".into(), Vec::new()),
+        ("ok-the-same-twice".into(), two),
+    ])
 }
 
 fn announcements() -> Seeds {

@@ -22,7 +22,9 @@ pub enum OpenError {
     #[error("{0} is in use by another program: stop the other node, or choose another --home")]
     InUse(PathBuf),
     /// Not readable as a database.
-    #[error("{0} is damaged: move it away and start again (the network still has what others wrote; a lost vault is a lost identity)")]
+    #[error(
+        "{0} is damaged: move it away and start again (the network still has what others wrote; a lost vault is a lost identity)"
+    )]
     Corrupt(PathBuf),
     /// Written by a later version.
     #[error("{path} was written by a newer samizdat (layout {found}, this program knows {known}): update the program")]

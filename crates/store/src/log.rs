@@ -177,7 +177,8 @@ impl Log {
 
     /// The envelopes under a one-time tag, at most `limit`. There is more than one when somebody copied the tag.
     pub fn by_tag(&self, tag: &[u8], limit: u32) -> Result<Vec<Stored>, StoreError> {
-        let mut statement = self.conn.prepare_cached("SELECT row, id, bytes FROM envelope WHERE topic = ?1 AND kind = 3 ORDER BY row LIMIT ?2")?;
+        let mut statement =
+            self.conn.prepare_cached("SELECT row, id, bytes FROM envelope WHERE topic = ?1 AND kind = 3 ORDER BY row LIMIT ?2")?;
         let rows = statement.query_map(params![tag, limit], stored)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -191,8 +192,9 @@ impl Log {
 
     /// Posts of one room in the order of arrival, at most `limit`.
     pub fn by_room(&self, topic: &[u8], after: i64, limit: u32) -> Result<Vec<Stored>, StoreError> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT row, id, bytes FROM envelope WHERE topic = ?1 AND kind = 1 AND row > ?2 ORDER BY row LIMIT ?3")?;
+        let mut statement = self.conn.prepare_cached(
+            "SELECT row, id, bytes FROM envelope WHERE topic = ?1 AND kind = 1 AND row > ?2 ORDER BY row LIMIT ?3",
+        )?;
         let rows = statement.query_map(params![topic, after, limit], stored)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -226,11 +228,11 @@ impl Log {
 
     /// Whether `author` was seen to sign two contents for one position, and the proofs that are kept.
     pub fn conflicts(&self, author: &IdentityKey) -> Result<Vec<Proof>, StoreError> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT head, body_hash, signature FROM conflict JOIN author USING (author) WHERE key = ?1")?;
-        let rows = statement.query_map([&author.0[..]], |row| {
-            Ok(Proof { head: row.get(0)?, body_hash: row.get(1)?, signature: row.get(2)? })
-        })?;
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT head, body_hash, signature FROM conflict JOIN author USING (author) WHERE key = ?1")?;
+        let rows = statement
+            .query_map([&author.0[..]], |row| Ok(Proof { head: row.get(0)?, body_hash: row.get(1)?, signature: row.get(2)? }))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -365,7 +367,13 @@ fn append_one(tx: &Transaction<'_>, envelope: &Envelope, bytes: &mut u64) -> Res
 }
 
 /// Two envelopes, one position: the lower id stays, and a proof of the other.
-fn settle(tx: &Transaction<'_>, envelope: &Envelope, author: i64, signed: &Signed, bytes: &mut u64) -> Result<Appended, StoreError> {
+fn settle(
+    tx: &Transaction<'_>,
+    envelope: &Envelope,
+    author: i64,
+    signed: &Signed,
+    bytes: &mut u64,
+) -> Result<Appended, StoreError> {
     let there = tx
         .prepare_cached("SELECT row, id, bytes, hour FROM envelope WHERE author = ?1 AND seq = ?2")?
         .query_row(params![author, signed.seq.cast_signed()], |row| Ok((stored(row)?, Hour(row.get(3)?))))
@@ -391,14 +399,17 @@ fn keep_proof(tx: &Transaction<'_>, loser: &Envelope, author: i64, seq: u64) -> 
     let Some(proof) = loser.proof() else { return Ok(()) };
     let kept: u32 = tx.prepare_cached("SELECT count(*) FROM conflict WHERE author = ?1")?.query_row([author], |row| row.get(0))?;
     if kept < CONFLICTS_PER_AUTHOR {
-        tx.prepare_cached("INSERT OR IGNORE INTO conflict(id, author, seq, head, body_hash, signature) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![loser.id().0, author, seq.cast_signed(), proof.head, proof.body_hash, proof.signature])?;
+        tx.prepare_cached(
+            "INSERT OR IGNORE INTO conflict(id, author, seq, head, body_hash, signature) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![loser.id().0, author, seq.cast_signed(), proof.head, proof.body_hash, proof.signature])?;
     }
     Ok(())
 }
 
 fn author(tx: &Transaction<'_>, key: &IdentityKey) -> Result<i64, StoreError> {
-    let known = tx.prepare_cached("SELECT author FROM author WHERE key = ?1")?.query_row([&key.0[..]], |row| row.get(0)).optional()?;
+    let known =
+        tx.prepare_cached("SELECT author FROM author WHERE key = ?1")?.query_row([&key.0[..]], |row| row.get(0)).optional()?;
     match known {
         Some(author) => Ok(author),
         None => {

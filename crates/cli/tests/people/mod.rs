@@ -1,4 +1,5 @@
 //! People with real nodes: processes of the binary that ships, each with a home of its own.
+#![allow(dead_code)] // Each test uses a part.
 
 use std::{
     io::{BufRead, BufReader},
@@ -14,31 +15,31 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Somebody with a home, whose node may run.
-pub struct Person {
+pub(crate) struct Person {
     dir: TempDir,
     node: Option<Child>,
-    pub name: String,
-    pub join: String,
-    pub passphrase: Option<String>,
+    pub(crate) name: String,
+    pub(crate) join: String,
+    pub(crate) passphrase: Option<String>,
 }
 
 impl Person {
-    pub fn new(who: &str) -> Self {
+    pub(crate) fn new(who: &str) -> Self {
         let dir = tempfile::Builder::new().prefix(who).tempdir().unwrap();
         Self { dir, node: None, name: String::new(), join: String::new(), passphrase: None }
     }
 
-    pub fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.dir.path().join("home")
     }
 
     /// Starts the node and waits until it says that it is ready.
-    pub fn start(mut self, joins: &[&str]) -> Self {
+    pub(crate) fn start(mut self, joins: &[&str]) -> Self {
         self.restart(joins);
         self
     }
 
-    pub fn restart(&mut self, joins: &[&str]) {
+    pub(crate) fn restart(&mut self, joins: &[&str]) {
         let mut command = self.command(&["up", "--no-ui", "--listen", "127.0.0.1:0"]);
         // A port that others remember stays the same.
         if let Some(port) = self.join.rsplit(':').next().filter(|_| !self.join.is_empty()) {
@@ -58,56 +59,58 @@ impl Person {
     }
 
     /// Ends the node as a person would.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.run(&["stop"]);
         let status = self.node.take().unwrap().wait().unwrap();
         assert!(status.success(), "the node ended with {status}");
     }
 
-    /// Ends the node as a power cut would.
-    #[allow(dead_code)]
-    pub fn kill(&mut self) {
-        let mut node = self.node.take().unwrap();
-        node.kill().unwrap();
-        node.wait().unwrap();
+    /// Ends the node as a power cut would, while others may be using it.
+    pub(crate) fn kill_now(&self) {
+        let pid = self.node.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    }
+
+    /// Starts the node again after it was killed.
+    pub(crate) fn revive(&mut self, joins: &[&str]) {
+        self.node.take().unwrap().wait().unwrap();
+        self.restart(joins);
     }
 
     /// One command that must succeed.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let output = self.command(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {} {}", output.status, String::from_utf8_lossy(&output.stderr));
         output
     }
 
     /// The rows that a command prints.
-    pub fn rows(&self, arguments: &[&str]) -> Vec<Value> {
+    pub(crate) fn rows(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(arguments);
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The one row that a command prints.
-    pub fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let mut rows = self.rows(arguments);
         assert_eq!(rows.len(), 1, "{arguments:?}: {rows:?}");
         rows.remove(0)
     }
 
     /// The exit code of a command.
-    #[allow(dead_code)]
-    pub fn code(&self, arguments: &[&str]) -> i32 {
+    pub(crate) fn code(&self, arguments: &[&str]) -> i32 {
         self.command(arguments).output().unwrap().status.code().unwrap()
     }
 
     /// Exit code and error of a node that cannot start.
-    #[allow(dead_code)]
-    pub fn up_fails(&self, arguments: &[&str]) -> (i32, String) {
+    pub(crate) fn up_fails(&self, arguments: &[&str]) -> (i32, String) {
         let mut all = vec!["up", "--no-ui"];
         all.extend(arguments);
         let output = self.command(&all).stdin(Stdio::null()).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    pub fn wait_announced(&self) {
+    pub(crate) fn wait_announced(&self) {
         eventually("the announcement to be published", || {
             let status = self.json(&["status"]);
             (status["identities"][0]["announced"] == "published").then_some(())
@@ -135,7 +138,7 @@ impl Drop for Person {
 }
 
 /// Asks again and again until there is an answer. Each question is a process of its own, which is pause enough.
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -145,7 +148,6 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-#[allow(dead_code)]
-pub fn contains(bytes: &[u8], text: &str) -> bool {
+pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }

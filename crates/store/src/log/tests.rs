@@ -34,11 +34,10 @@ fn what_is_appended_is_found_again_and_survives_a_restart() {
     let (first, second) = (post(1, "hello"), sealed(4, 0));
     {
         let mut log = Log::open(&path, 1 << 30).unwrap();
-        assert_eq!(log.append(&[first.clone(), second.clone(), first.clone()]).unwrap(), [
-            Appended::New,
-            Appended::New,
-            Appended::Duplicate
-        ]);
+        assert_eq!(
+            log.append(&[first.clone(), second.clone(), first.clone()]).unwrap(),
+            [Appended::New, Appended::New, Appended::Duplicate]
+        );
     }
     let log = Log::open(&path, 1 << 30).unwrap();
     assert!(log.knows(&first.id()).unwrap());

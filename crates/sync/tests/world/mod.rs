@@ -77,7 +77,6 @@ pub struct World {
 
 impl World {
     pub fn new(count: usize, seed: u8) -> Self {
-        let seed = seed.wrapping_add(std::env::var("S").ok().and_then(|s| s.parse().ok()).unwrap_or(0));
         let mut world = Self {
             now: 1_000,
             nodes: Vec::new(),
