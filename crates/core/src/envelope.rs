@@ -216,6 +216,11 @@ impl Stamped {
         self.0.fields.hour
     }
 
+    /// What its stamp is worth, expected tries.
+    pub fn worth(&self) -> u64 {
+        stamp::worth(&self.0.id, self.0.nonce)
+    }
+
     /// The last test, alone.
     pub fn verify(self) -> Result<Envelope, Reject> {
         match self.0.fields.kind.signed() {

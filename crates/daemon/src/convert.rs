@@ -98,7 +98,7 @@ pub(crate) fn conversation(engine: &Engine, conversation: chat::Conversation) ->
     let label = match conversation.state {
         _ if room => labels::room(),
         ContactState::Requested => labels::request(),
-        _ => labels::direct(known()),
+        _ => labels::direct(known(), engine.remembered().len()),
     };
     let title = match (&conversation.petname, room) {
         (Some(petname), _) => petname.clone(),

@@ -4,12 +4,19 @@
 pub(crate) const CAST: &str = "Broadcast without a stem: the nodes you are connected to can guess that what you send first comes from you; \
      nobody learns for whom it is, and only its reader can read it.";
 
-pub(crate) fn direct(known: bool) -> &'static str {
-    if known {
-        "End-to-end encrypted, post-quantum. Your contact does not learn your internet address; the nodes you are connected to can guess \
-         when you write, not to whom."
-    } else {
+/// Below so many known nodes nobody is hidden among them.
+const CROWD: usize = 30;
+
+/// `known`: whether their keys are; `nodes`: how many nodes we have heard of.
+pub(crate) fn direct(known: bool, nodes: usize) -> &'static str {
+    if !known {
         "Not connected yet: their keys have not been seen. What you write waits here and goes out by itself."
+    } else if nodes < CROWD {
+        "End-to-end encrypted, post-quantum. Not anonymous here: the network is too small. Whoever is connected to you, perhaps your \
+         contact, can guess that what you send comes from your internet address."
+    } else {
+        "End-to-end encrypted, post-quantum. Your contact is not told your internet address; the nodes you are connected to can guess \
+         when you write, not to whom."
     }
 }
 

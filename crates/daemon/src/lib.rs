@@ -11,3 +11,15 @@ mod requests;
 mod run;
 
 pub use run::{Options, Ready, StartError, run};
+
+/// What is logged unless somebody asks for more: the libraries below the network name peers and addresses in their
+/// warnings, so they are silent.
+pub const LOG_FILTER: &str = "warn,iroh=off,iroh_relay=off,noq=off,noq_proto=off,noq_udp=off,netwatch=off";
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_library_that_names_peers_is_logged_by_default() {
+        assert!(samizdat_net::LOG_TARGETS_BELOW.iter().all(|target| super::LOG_FILTER.contains(&format!(",{target}=off"))));
+    }
+}

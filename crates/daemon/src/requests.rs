@@ -206,6 +206,7 @@ impl Node {
                     ("signature", drops.signature),
                     ("duplicate", drops.duplicate),
                     ("conflict", drops.conflict),
+                    ("budget", drops.budget),
                     ("disk", drops.disk),
                 ]
                 .map(|(reason, count)| (reason.to_owned(), count)),

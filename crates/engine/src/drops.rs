@@ -19,6 +19,8 @@ pub struct Drops {
     pub duplicate: u64,
     /// Lost a conflict with another of the same author and position.
     pub conflict: u64,
+    /// Would be the first to go from a full log.
+    pub budget: u64,
     /// Could not be written: a full or failing disk. They come again.
     pub disk: u64,
 }

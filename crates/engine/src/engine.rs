@@ -139,6 +139,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Ends the node; another can be started over the same stores.
+    pub fn into_stores(self) -> (Log, Chat) {
+        (self.log, self.chat)
+    }
+
     /// Takes one input. What it brings from peers is looked at by the next [`Engine::commit`].
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {

@@ -50,6 +50,11 @@ impl Engine {
                     admitted.duplicate = admitted.duplicate.saturating_add(1);
                     self.duplicate(peer, &stamped, now);
                 }
+                Ok(stamped) if !self.log.has_room_for(stamped.worth()) => {
+                    admitted.refused = admitted.refused.saturating_add(1);
+                    self.drops.budget = self.drops.budget.saturating_add(1);
+                    self.answer_duplicate(peer, stamped.id(), now);
+                }
                 Ok(stamped) => paid.push((peer, stamped)),
             }
         }

@@ -15,6 +15,8 @@ use crate::{OpenError, StoreError, home, migrate::migrate};
 pub const CONFLICTS_PER_AUTHOR: u32 = 64;
 /// Part of the disk budget that one eviction frees, so that evictions are rare.
 const EVICT_PART: u64 = 20;
+/// Part of the disk budget that must be free again before envelopes as cheap as the evicted ones are taken.
+const REOPEN_PART: u64 = 5;
 
 const MIGRATIONS: &[&str] = &["
 CREATE TABLE author(
@@ -117,6 +119,8 @@ pub struct Log {
     conn: Connection,
     budget: u64,
     bytes: u64,
+    /// The dearest stamp that had to go. Without this, neighbours would bring the evicted again and again.
+    floor: u64,
 }
 
 impl Log {
@@ -138,7 +142,7 @@ impl Log {
         pragmas(&conn).map_err(failed)?;
         migrate(&mut conn, path, MIGRATIONS)?;
         let bytes = conn.query_row("SELECT coalesce(sum(length(bytes)), 0) FROM envelope", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self { conn, budget, bytes })
+        Ok(Self { conn, budget, bytes, floor: 0 })
     }
 
     /// Appends a batch durably, all or nothing, and says what became of each.
@@ -242,6 +246,11 @@ impl Log {
         self.delete("SELECT row, hour, id, length(bytes) FROM envelope WHERE expires < ?1 LIMIT ?2", over.into(), limit)
     }
 
+    /// Whether an envelope with a stamp worth so much would stay.
+    pub fn has_room_for(&self, worth: u64) -> bool {
+        worth > self.floor || self.bytes < self.budget.saturating_sub(self.budget / REOPEN_PART)
+    }
+
     /// Deletes what is priced lowest until the budget holds again, sparing nothing that `keep` names; what went.
     pub fn evict(&mut self, keep: impl Fn(&EnvelopeId) -> bool) -> Result<Vec<(Hour, EnvelopeId)>, StoreError> {
         if self.bytes <= self.budget {
@@ -249,10 +258,10 @@ impl Log {
         }
         let goal = self.budget.saturating_sub(self.budget / EVICT_PART);
         let tx = self.conn.transaction()?;
-        let mut bytes = self.bytes;
+        let (mut bytes, mut floor) = (self.bytes, 0);
         let mut gone = Vec::new();
         {
-            let mut cheapest = tx.prepare("SELECT row, hour, id, length(bytes) FROM envelope ORDER BY worth, hour")?;
+            let mut cheapest = tx.prepare("SELECT row, hour, id, length(bytes), worth FROM envelope ORDER BY worth, hour")?;
             let mut delete = tx.prepare("DELETE FROM envelope WHERE row = ?1")?;
             let mut rows = cheapest.query([])?;
             let mut doomed = Vec::new();
@@ -262,6 +271,7 @@ impl Log {
                     continue;
                 }
                 bytes = bytes.saturating_sub(row.get(3)?);
+                floor = floor.max(row.get(4)?);
                 doomed.push(row.get::<_, i64>(0)?);
                 gone.push((Hour(row.get(1)?), id));
             }
@@ -271,7 +281,7 @@ impl Log {
             }
         }
         tx.commit()?;
-        self.bytes = bytes;
+        (self.bytes, self.floor) = (bytes, floor);
         Ok(gone)
     }
 

@@ -46,6 +46,8 @@ impl Vault {
         let (key, protection) = load_or_make_key(dir, passphrase, rng)?;
         home::private(&path, false).map_err(OpenError::io(&path))?;
         let conn = Connection::open(&path).map_err(|e| OpenError::database(&path, e))?;
+        // SQLCipher would write its own words about a damaged file to stderr.
+        conn.execute_batch("PRAGMA cipher_log_level = NONE").map_err(|e| OpenError::database(&path, e))?;
         let pragma = Zeroizing::new(format!("PRAGMA key = \"x'{}'\";", *Zeroizing::new(HEXLOWER.encode(&key[..]))));
         conn.execute_batch(&pragma).map_err(|e| OpenError::database(&path, e))?;
         Self::prepare(conn, &path, protection, migrations)

@@ -1,5 +1,6 @@
 //! `cargo xtask TASK`: what is done to this repository besides building it.
 
+mod browser;
 mod deny;
 mod dependencies;
 mod fuzz;

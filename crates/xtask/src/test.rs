@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    deny, dependencies, fuzz, layers, purity,
+    browser, deny, dependencies, fuzz, layers, purity,
     repo::Repo,
     setup,
     step::{Report, Steps},
@@ -24,6 +24,7 @@ pub(crate) fn run(repo: &Repo, only: &[&str]) -> Result<bool> {
     });
     steps.step("tests", |repo| cargo(repo, "tests", &["test", "--workspace", "--no-fail-fast"]));
     steps.step("web", web::check);
+    steps.step("browser", browser::check);
     steps.step("licences", deny::check);
     steps.finish("advisories are not part of this, they need the advisory database: cargo xtask deny")
 }

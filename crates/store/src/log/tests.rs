@@ -108,6 +108,10 @@ fn over_budget_the_cheapest_go_and_the_kept_stay() {
     assert!(!gone.is_empty() && log.bytes() <= 3000);
     assert!(log.knows(&mine.id()).unwrap());
     assert!([3, 5].iter().all(|tag| log.by_tag(&[*tag; 16], 9).unwrap().len() == 1), "dearer ones stay");
+    assert!(!log.has_room_for(1), "what was just evicted is not taken again");
+    assert!(log.has_room_for(u64::MAX));
+    log.expire(Hour(NOW.0 + 99), 100).unwrap();
+    assert!(log.has_room_for(1));
 }
 
 #[test]
