@@ -55,6 +55,8 @@ pub struct Chat {
     pub(crate) rng: ChaCha20Rng,
     /// The table `expected`, in memory: it is asked for every sealed envelope of the whole network.
     pub(crate) expected: BTreeMap<[u8; TAG_LEN], Expected>,
+    /// Tags that the last transaction began to expect: what lies under them may be in the log already.
+    pub(crate) fresh: Vec<[u8; TAG_LEN]>,
     pub(crate) events: VecDeque<Event>,
     /// Whether [`Chat::work`] may find something to do.
     pub(crate) dirty: bool,
@@ -74,6 +76,7 @@ impl Chat {
             mls: Mls::new()?,
             rng: ChaCha20Rng::from_seed(seed),
             expected: BTreeMap::new(),
+            fresh: Vec::new(),
             events: VecDeque::new(),
             dirty: true,
             cursor: 0,
@@ -179,14 +182,21 @@ impl Chat {
         if !std::mem::take(&mut self.dirty) {
             return Ok(());
         }
-        let done = self.transact(|work| {
-            work.announce(now)?;
-            work.encrypt_waiting(log, now)?;
-            work.acknowledge(now)?;
-            Ok(())
-        });
+        let done = self.work_through(log, now);
         self.dirty |= done.is_err();
         done
+    }
+
+    /// One transaction for each conversation, so that one whose keys are damaged does not silence the others.
+    fn work_through(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
+        self.transact(|work| work.announce(now))?;
+        for (conversation, contact) in self.transact(|work| work.with_waiting())? {
+            self.transact(|work| work.encrypt_waiting(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
+        }
+        for (conversation, contact) in self.transact(|work| work.with_ack_due())? {
+            self.transact(|work| work.acknowledge(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
+        }
+        Ok(())
     }
 
     /// What a timer does: gives up on parents that never came, rotates announced keys.
@@ -226,6 +236,7 @@ impl Chat {
         removed.iter().for_each(|tag| {
             self.expected.remove(tag);
         });
+        self.fresh = added.keys().copied().collect();
         self.expected.extend(added);
         self.events.extend(events);
         Ok(result)
@@ -245,4 +256,8 @@ impl Chat {
     pub fn random(&mut self) -> u64 {
         self.rng.next_u64()
     }
+}
+
+fn unless_the_vault_fails(error: ChatError) -> Result<(), ChatError> {
+    if matches!(error, ChatError::Store(_)) { Err(error) } else { Ok(()) }
 }

@@ -45,7 +45,6 @@ impl Chat {
     pub fn ingest(&mut self, envelope: &Envelope, log: &Log, now: Now) -> Result<(), ChatError> {
         let mut next = VecDeque::from([envelope.clone()]);
         while let Some(envelope) = next.pop_front() {
-            let before = self.expected.len();
             match &envelope.fields().kind {
                 Kind::Announcement(signed) => {
                     let name = signed.author.name().compact();
@@ -58,16 +57,18 @@ impl Chat {
                     continue;
                 }
                 Kind::Bell { .. } => {
-                    let tags = self.hear(&envelope, now)?;
-                    next.extend(find(log, &tags)?);
+                    if self.hear(&envelope, now)? {
+                        next.extend(find(log, &std::mem::take(&mut self.fresh))?);
+                    }
                 }
                 Kind::Sealed { tag, .. } => {
                     let Some(expected) = self.expected.get(tag).copied() else { continue };
-                    let tags = self.receive(&envelope, *tag, &expected, now)?;
-                    next.extend(find(log, &tags)?);
+                    if self.receive(&envelope, *tag, &expected, now)? {
+                        next.extend(find(log, &std::mem::take(&mut self.fresh))?);
+                    }
                 }
             }
-            self.dirty |= self.expected.len() != before || !self.events.is_empty();
+            self.dirty = true;
         }
         Ok(())
     }
@@ -77,36 +78,21 @@ impl Chat {
         self.transact(|work| work.forget_post(id))
     }
 
-    fn hear(&mut self, envelope: &Envelope, now: Now) -> Result<Vec<[u8; 16]>, ChatError> {
+    /// Whether it was for us.
+    fn hear(&mut self, envelope: &Envelope, now: Now) -> Result<bool, ChatError> {
         // What turns out to be of no use must leave nothing: the keys of a pair that nobody wanted, for one.
-        let heard = self.transact_if(|work| {
+        self.transact_if(|work| {
             let heard = work.hear_bell(envelope, now)?;
-            Ok((matches!(heard, Heard::Pair(_)), heard))
-        })?;
-        match heard {
-            Heard::Pair(pair) => {
-                self.dirty = true;
-                Ok(self.expected.iter().filter(|(_, e)| e.pair == pair).map(|(tag, _)| *tag).collect())
-            }
-            Heard::NotForUs | Heard::Dropped(_) => Ok(Vec::new()),
-        }
+            Ok((heard == Heard::Pair, heard == Heard::Pair))
+        })
     }
 
-    fn receive(&mut self, envelope: &Envelope, tag: [u8; 16], expected: &Expected, now: Now) -> Result<Vec<[u8; 16]>, ChatError> {
-        let before: std::collections::BTreeSet<[u8; 16]> = self.tags_of(expected);
-        let kept = self.transact_if(|work| {
+    /// Whether it was what had been expected.
+    fn receive(&mut self, envelope: &Envelope, tag: [u8; 16], expected: &Expected, now: Now) -> Result<bool, ChatError> {
+        self.transact_if(|work| {
             let opened = work.open_expected(envelope, tag, expected, now)?;
             Ok((opened, opened))
-        })?;
-        if !kept {
-            return Ok(Vec::new());
-        }
-        self.dirty = true;
-        Ok(self.tags_of(expected).difference(&before).copied().collect())
-    }
-
-    fn tags_of(&self, expected: &Expected) -> std::collections::BTreeSet<[u8; 16]> {
-        self.expected.iter().filter(|(_, e)| e.pair == expected.pair).map(|(tag, _)| *tag).collect()
+        })
     }
 
     /// A transaction that lasts only if `f` says so.
@@ -142,10 +128,7 @@ impl Work<'_> {
         let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id() };
         let read = self.read_inner(&from, &inner, now)?;
         self.unexpect(tag)?;
-        self.conn.execute(
-            "UPDATE epoch SET received = received + 1 WHERE pair = ?1 AND epoch = ?2",
-            (expected.pair.0, expected.epoch),
-        )?;
+        self.heard_in(expected)?;
         self.expect_more(&expected.pair, expected.epoch, our_rank, expected.counter.saturating_add(1))?;
         if read == Read::EpochChanged {
             self.begin_epoch(&expected.pair, our_rank, now)?;

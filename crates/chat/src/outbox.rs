@@ -104,45 +104,46 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Encrypts what waits for the keys of its reader, in the order in which it was written.
-    pub(crate) fn encrypt_waiting(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
-        let waiting: Vec<(i64, i64)> = self
-            .conn
-            .prepare_cached(
-                "SELECT DISTINCT m.conversation, c.contact FROM message m JOIN conversation c USING (conversation)
-                 WHERE m.state = ?1 AND c.contact IS NOT NULL",
-            )?
-            .query_map([State::Waiting.number()], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        for (conversation, contact) in waiting {
-            let Some(row) = self.contact_row(contact)?.filter(|row| row.state.agreed()) else { continue };
-            while let Some(message) = self.oldest_waiting(conversation)? {
-                if !self.encrypt_one(&row, conversation, &message, log, now)? {
-                    break;
-                }
+    /// Conversations in which something waits for the keys of its reader, with their contacts.
+    pub(crate) fn with_waiting(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT DISTINCT m.conversation, c.contact FROM message m JOIN conversation c USING (conversation)
+             WHERE m.state = ?1 AND c.contact IS NOT NULL",
+        )?;
+        let rows = statement.query_map([State::Waiting.number()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Encrypts what waits in one conversation, in the order in which it was written.
+    pub(crate) fn encrypt_waiting(&mut self, conversation: i64, contact: i64, log: &Log, now: Now) -> Result<(), ChatError> {
+        let Some(row) = self.contact_row(contact)?.filter(|row| row.state.agreed()) else { return Ok(()) };
+        while let Some(message) = self.oldest_waiting(conversation)? {
+            if !self.encrypt_one(&row, conversation, &message, log, now)? {
+                break;
             }
         }
         Ok(())
     }
 
-    /// Acknowledges what has come in conversations that we agreed to, unless a message of ours just said the same.
-    pub(crate) fn acknowledge(&mut self, now: Now) -> Result<(), ChatError> {
-        let due: Vec<(i64, i64)> = self
-            .conn
-            .prepare_cached(
-                "SELECT conversation, contact FROM conversation c WHERE ack_due = 1 AND contact IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0)",
-            )?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        for (conversation, contact) in due {
-            let agreed = self.contact_row(contact)?.is_some_and(|row| row.state.agreed());
-            let Some(pair) = self.pair_with(contact)?.filter(|_| agreed) else { continue };
-            let heads = self.their_heads(conversation)?;
-            self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
-            if !heads.is_empty() {
-                self.send_in(pair, &Content::Ack { heads, read: false }, ACK_LIFETIME, conversation, now)?;
-            }
+    /// Conversations in which something has come that nobody has acknowledged, with their contacts. While something of
+    /// ours waits for its stamp there, that says as much.
+    pub(crate) fn with_ack_due(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT conversation, contact FROM conversation c WHERE ack_due = 1 AND contact IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0)",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Acknowledges what has come, if we agreed to talk.
+    pub(crate) fn acknowledge(&mut self, conversation: i64, contact: i64, log: &Log, now: Now) -> Result<(), ChatError> {
+        let Some(row) = self.contact_row(contact)?.filter(|row| row.state.agreed()) else { return Ok(()) };
+        let Some(pair) = self.pair_with(contact)? else { return Ok(()) };
+        let heads = self.their_heads(conversation)?;
+        self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
+        if !heads.is_empty() {
+            self.send_in(pair, &row, &Content::Ack { heads, read: false }, ACK_LIFETIME, log, now)?;
         }
         Ok(())
     }
@@ -165,7 +166,7 @@ impl Work<'_> {
         let unstamped = match self.pair_with(contact.contact)? {
             Some(pair) => {
                 self.rotate_if_due(pair, lifetime, conversation, now)?;
-                self.send_in(pair, &content, lifetime, conversation, now)?
+                self.send_in(pair, contact, &content, lifetime, log, now)?
             }
             None => match self.ring(contact, &content, lifetime, log, now)? {
                 Some(unstamped) => unstamped,

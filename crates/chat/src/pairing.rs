@@ -4,7 +4,8 @@ use rusqlite::OptionalExtension;
 use samizdat_core::{
     Envelope, IdentityKey, Now, Unstamped,
     announce::Announcement,
-    seal::{OuterSecret, TAG_LEN, seal_bell},
+    limits::LIFETIMES,
+    seal::{OuterSecret, SealError, TAG_LEN, seal_bell},
 };
 use samizdat_store::Log;
 use sha2::{Digest, Sha256};
@@ -74,9 +75,25 @@ impl Work<'_> {
         self.add_pair(pair, contact.contact, &us.key(), &peer, &us.key(), now)?;
         let first = self.mls.pairs(self.conn, self.rng).encrypt(&pair, &first.encode())?;
         let content = Bell { welcome, first, secret: contact.secret }.encode();
-        let body = match seal_bell(&announcement.contact_key, &content, self.rng) {
+        let bell = self.queue_bell(contact, &announcement.contact_key, &content, lifetime, now)?;
+        if let Some(bell) = &bell {
+            let epoch = self.mls.pairs(self.conn, self.rng).epoch(&pair)?;
+            self.keep_entry(&pair, epoch, &content, bell)?;
+        }
+        Ok(bell)
+    }
+
+    fn queue_bell(
+        &mut self,
+        contact: &ContactRow,
+        key: &[u8],
+        content: &[u8],
+        lifetime: u8,
+        now: Now,
+    ) -> Result<Option<Unstamped>, ChatError> {
+        let body = match seal_bell(key, content, self.rng) {
             Ok(body) => body,
-            Err(samizdat_core::seal::SealError::TooLong(error)) => return Err(error.into()),
+            Err(SealError::TooLong(error)) => return Err(error.into()),
             Err(_) => return Ok(None),
         };
         let unstamped = Unstamped::seal(None, now.hour(), lifetime, body).map_err(|_| ChatError::Bug("bell"))?;
@@ -86,15 +103,66 @@ impl Work<'_> {
         Ok(Some(unstamped))
     }
 
+    /// Sends again what the other side needs to enter our epoch, if it might expire before a message of `lifetime` and
+    /// nothing of the epoch has come back. Who was away for long would otherwise find messages without their key.
+    fn renew_entry(&mut self, row: PairRow, contact: &ContactRow, lifetime: u8, log: &Log, now: Now) -> Result<(), ChatError> {
+        let epoch = self.mls.pairs(self.conn, self.rng).epoch(&row.pair)?;
+        let until = now.hour().0.saturating_add(LIFETIMES.get(usize::from(lifetime)).copied().unwrap_or_default());
+        let entry: Option<Vec<u8>> = self
+            .conn
+            .query_row(
+                "SELECT entry FROM epoch WHERE pair = ?1 AND epoch = ?2 AND entry IS NOT NULL AND entry_expires < ?3",
+                (row.pair.0, epoch, until),
+                |row| row.get(0),
+            )
+            .optional()?;
+        let Some(entry) = entry else { return Ok(()) };
+        let conversation = self.conversation_with(contact.contact)?;
+        // A longer life than the message's, or the next hour's message would need it again.
+        let longer = lifetime.saturating_add(1);
+        let lifetime = if usize::from(longer) < LIFETIMES.len() { longer } else { lifetime };
+        let sent = if Bell::decode(&entry).is_ok() {
+            let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(()) };
+            let Ok(announcement) = Announcement::decode(&announced.fields().body) else { return Ok(()) };
+            self.queue_bell(contact, &announcement.contact_key, &entry, lifetime, now)?
+        } else {
+            Some(self.seal_outer(row, epoch.saturating_sub(1), &entry, lifetime, conversation, now)?)
+        };
+        match sent {
+            Some(sent) => self.keep_entry(&row.pair, epoch, &entry, &sent),
+            None => Ok(()),
+        }
+    }
+
+    fn keep_entry(&mut self, pair: &PairId, epoch: u64, entry: &[u8], sent: &Unstamped) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE epoch SET entry = ?3, entry_expires = ?4 WHERE pair = ?1 AND epoch = ?2",
+            (pair.0, epoch, entry, sent.fields().expires().0),
+        )?;
+        Ok(())
+    }
+
+    /// The other side is in this epoch: nobody needs what leads into it any more.
+    pub(crate) fn heard_in(&mut self, expected: &Expected) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE epoch SET received = received + 1, entry = NULL WHERE pair = ?1 AND epoch = ?2",
+            (expected.pair.0, expected.epoch),
+        )?;
+        Ok(())
+    }
+
     /// Encrypts in a pair and puts the envelope into the outbox.
     pub(crate) fn send_in(
         &mut self,
         row: PairRow,
+        contact: &ContactRow,
         content: &Content,
         lifetime: u8,
-        conversation: i64,
+        log: &Log,
         now: Now,
     ) -> Result<Unstamped, ChatError> {
+        self.renew_entry(row, contact, lifetime, log, now)?;
+        let conversation = self.conversation_with(contact.contact)?;
         let epoch = self.mls.pairs(self.conn, self.rng).epoch(&row.pair)?;
         let inner = self.mls.pairs(self.conn, self.rng).encrypt(&row.pair, &content.encode())?;
         self.seal_outer(row, epoch, &inner, lifetime, conversation, now)
@@ -123,8 +191,9 @@ impl Work<'_> {
             Err(crate::mls::RotateError::OutOfTurn) => return Ok(()),
             Err(crate::mls::RotateError::State(error)) => return Err(error.into()),
         };
-        self.seal_outer(row, epoch, &commit, lifetime, conversation, now)?;
-        self.begin_epoch(&row.pair, row.our_rank, now)
+        let sent = self.seal_outer(row, epoch, &commit, lifetime, conversation, now)?;
+        self.begin_epoch(&row.pair, row.our_rank, now)?;
+        self.keep_entry(&row.pair, epoch.saturating_add(1), &commit, &sent)
     }
 
     fn seal_outer(
@@ -144,7 +213,7 @@ impl Work<'_> {
         let secret = OuterSecret::new(secret);
         let body = match secret.seal(row.our_rank, counter, inner) {
             Ok(body) => body,
-            Err(samizdat_core::seal::SealError::TooLong(error)) => return Err(error.into()),
+            Err(SealError::TooLong(error)) => return Err(error.into()),
             Err(_) => return Err(ChatError::Bug("outer layer")),
         };
         let tag = secret.tag(row.our_rank, counter);
@@ -205,7 +274,7 @@ impl Work<'_> {
         let conversation = self.conversation_with(contact)?;
         let from = joined.peer.name();
         self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)?;
-        Ok(Heard::Pair(joined.pair))
+        Ok(Heard::Pair)
     }
 
     /// Makes the current epoch of a pair known: its secret, and the tags of the other's first messages.
@@ -299,7 +368,7 @@ pub(crate) enum Heard {
     /// For us, and of no use.
     Dropped(&'static str),
     /// The beginning of a pair.
-    Pair(PairId),
+    Pair,
 }
 
 /// Of two pairs that both sides founded at once, that of the founder with the lower hash goes on. Fixed by the two keys,

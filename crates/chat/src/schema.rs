@@ -104,6 +104,9 @@ CREATE TABLE epoch(
     expected_to INTEGER NOT NULL DEFAULT 0,
     received INTEGER NOT NULL DEFAULT 0,
     hour INTEGER NOT NULL,
+    -- What the other side needs to enter this epoch, until something of the epoch comes back: a bell or a Commit.
+    entry BLOB,
+    entry_expires INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY(pair, epoch)
 ) STRICT, WITHOUT ROWID;
 

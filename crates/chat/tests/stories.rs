@@ -306,23 +306,41 @@ fn keys_rotate_while_they_talk_and_nothing_is_lost() {
     let alice_name = alice.name();
     let sealed = |p: &Person| p.envelopes().iter().filter(|e| e.fields().body.len() >= 4096).count();
     let before = sealed(&alice);
-    for i in 0..6 {
-        alice.write("bob", &format!("a{i:02}"));
-        if i % 3 == 0 {
-            bob.write(&alice_name, &format!("b{i:02}"));
+    for turn in 0..5 {
+        for i in 0..6 {
+            alice.write("bob", &format!("a{turn}{i}"));
+            bob.write(&alice_name, &format!("b{turn}{i}"));
         }
         meet(&mut alice, &mut bob);
-        // A day passes between the turns.
-        for p in [&mut alice, &mut bob] {
-            p.now.unix_ms += 25 * 60 * 60 * 1000;
-        }
     }
     assert!(sealed(&alice) > before, "at least one rotation went over the wire");
     for p in [&alice, &bob] {
         let texts = p.texts();
-        assert!((0..6).all(|i| texts.contains(&format!("a{i:02}"))));
-        assert!((0..6).step_by(3).all(|i| texts.contains(&format!("b{i:02}"))));
+        for (turn, i) in (0..5).flat_map(|turn| (0..6).map(move |i| (turn, i))) {
+            assert!(texts.contains(&format!("a{turn}{i}")) && texts.contains(&format!("b{turn}{i}")));
+        }
     }
+}
+
+#[test]
+fn who_was_away_for_longer_than_an_invitation_lives_still_reads_what_came_later() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let link = bob.link();
+    carry(&bob, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    alice.write("bob", "expires before he comes");
+    alice.settle();
+    // The bell is over; nobody holds it any more.
+    let gone: Vec<EnvelopeId> = alice.envelopes().iter().map(Envelope::id).collect();
+    alice.now.unix_ms += 12 * 60 * 60 * 1000;
+    alice.write("bob", "still alive");
+    alice.settle();
+    for envelope in alice.envelopes().iter().filter(|e| !gone.contains(&e.id())) {
+        bob.receive(envelope);
+    }
+    bob.now.unix_ms = alice.now.unix_ms + 60 * 60 * 1000;
+    bob.chat.tick(bob.now).unwrap();
+    assert!(bob.texts().contains(&"still alive".into()), "{:?}", bob.texts());
 }
 
 #[test]
