@@ -129,7 +129,7 @@ thread_local! {
     /// One node for all files: nothing hostile stays in it.
     static NODE: RefCell<Engine> = RefCell::new({
         let log = Log::in_memory(1 << 20).unwrap();
-        let chat = Chat::open(Vault::in_memory(samizdat_chat::MIGRATIONS).unwrap(), [1; 32]).unwrap();
+        let chat = Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [1; 32]).unwrap();
         Engine::new(log, chat, [1; 32], PeerId([0; 32]), Vec::new(), IMPORT_TIME).unwrap()
     });
 }

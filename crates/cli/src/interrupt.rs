@@ -1,6 +1,6 @@
 //! Ctrl-C and the polite signals.
 
-use std::{future::ready, pin::pin, process, sync::mpsc, thread};
+use std::{future::ready, io, pin::pin, process, sync::mpsc, thread};
 
 use tokio::{runtime, signal};
 
@@ -33,17 +33,20 @@ pub(crate) fn on_interrupt(farewell: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Resolves when somebody wants this process to end.
-pub(crate) async fn wanted() {
+/// Catches the signals from now on, inside a runtime; what it returns resolves when somebody wants this process to end.
+pub(crate) fn wanted() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
-    {
-        if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            tokio::select! {
-                _ = signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+    let (mut interrupt, mut terminate) = {
+        use signal::unix::{SignalKind, signal};
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    Ok(async move {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    let _ = signal::ctrl_c().await;
+        #[cfg(not(unix))]
+        let _ = signal::ctrl_c().await;
+    })
 }

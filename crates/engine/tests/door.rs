@@ -2,11 +2,7 @@
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use samizdat_chat::Chat;
-use samizdat_core::{
-    Envelope, EnvelopeId, Hour, IdentitySecret, Now, PeerId, Unstamped,
-    pad::pad,
-    stamp::Mint,
-};
+use samizdat_core::{Envelope, EnvelopeId, Hour, IdentitySecret, Now, PeerId, Unstamped, pad::pad, stamp::Mint};
 use samizdat_engine::{Drops, Engine, FileError, Imported, Input, Output};
 use samizdat_store::{Log, Vault};
 
@@ -135,7 +131,8 @@ fn a_stamp_for_what_was_cancelled_or_never_asked_for_does_nothing() {
     engine.handle(Input::Stamped { id: asked.unwrap(), nonce: 0 }, NOW);
     engine.commit(NOW);
     assert!(ids(&engine).is_empty(), "a worthless stamp is no stamp");
-    let again = std::iter::from_fn(|| engine.poll_output()).any(|output| matches!(output, Output::Mint { id, .. } if Some(id) == asked));
+    let again =
+        std::iter::from_fn(|| engine.poll_output()).any(|output| matches!(output, Output::Mint { id, .. } if Some(id) == asked));
     assert!(again, "and is asked for again");
 }
 

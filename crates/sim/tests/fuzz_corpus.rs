@@ -357,7 +357,7 @@ fn meetings() -> Seeds {
     let connected = |peer: u8| (peer, 0, vec![1; 19]);
     let disconnected = |peer: u8| (peer, 1, Vec::new());
     let junk = |peer: u8| (peer, 2, Vec::new());
-    let later = |seconds: usize| (0, 3, vec![0; seconds * 1000 >> 6]);
+    let later = |seconds: usize| (0, 3, vec![0; (seconds * 1000) >> 6]);
     let says = |peer: u8, frame: Frame| (peer, 4, frame.encode());
     let addr = || PeerAddr(vec![1; 19]);
     let print = |count| vec![Range { upper: Bound::End, claim: Claim::Print { count, print: [6; 16] } }];

@@ -22,7 +22,8 @@ pub(crate) fn check(repo: &Repo) -> Result<Report> {
     let bob = Node::start(&program, homes.join("bob"), None)?;
     let alice = Node::start(&program, homes.join("alice"), Some(&bob.join))?;
     let run = repo.command("node").args(["e2e/run.mjs"]).within(&repo.target.join("web"));
-    let run = run.env("UI_URL", &alice.ui).env("PEER_UI_URL", &bob.ui).env("SCREENSHOTS", repo.target.join("xtask").join("screenshots"));
+    let run =
+        run.env("UI_URL", &alice.ui).env("PEER_UI_URL", &bob.ui).env("SCREENSHOTS", repo.target.join("xtask").join("screenshots"));
     run.report(repo, "browser")
 }
 

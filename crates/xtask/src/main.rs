@@ -22,7 +22,7 @@ use crate::repo::Repo;
 const HELP: &str = "\
 cargo xtask TASK
 
-  test [STEP]...                everything that must hold, or some of it: format layers purity tidy lints tests web licences
+  test [STEP]...                everything that must hold, or some of it: format layers purity tidy lints tests web browser licences
   fmt                           formats all Rust code
   bless                         runs the tests and accepts the vectors, snapshots and corpora they make
   bench                         runs the benchmarks

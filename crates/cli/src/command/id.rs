@@ -69,7 +69,7 @@ fn show(context: &Context, identity: &Identity) -> Result<(), Failure> {
         match identity.announced {
             Announced::Published => {}
             Announced::Stamping => line.push_str("  its announcement is being stamped"),
-            Announced::Waiting => line.push_str("  not announced yet: no other node has been met"),
+            Announced::Waiting => line.push_str("  not announced yet"),
         }
         line
     })

@@ -176,9 +176,15 @@ fn goal(text: &str) -> Goal {
 }
 
 fn read_text() -> Result<String, Failure> {
-    let mut text = String::new();
-    let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-    io::stdin().take(limit).read_to_string(&mut text).map_err(|e| Failure::usage(format!("standard input is no text: {e}")))?;
+    let mut text = Vec::new();
+    // One byte more, to tell what is too long from what just fits.
+    let limit = u64::try_from(MAX_BODY).unwrap_or(u64::MAX).saturating_add(1);
+    let unreadable = |e: &dyn core::fmt::Display| Failure::usage(format!("standard input is no text: {e}"));
+    io::stdin().take(limit).read_to_end(&mut text).map_err(|e| unreadable(&e))?;
+    if text.len() > MAX_BODY {
+        return Err(Failure::usage("standard input is too long for a message"));
+    }
+    let text = String::from_utf8(text).map_err(|e| unreadable(&e))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 

@@ -66,7 +66,8 @@ fn page(context: &Context, status: &Status) -> String {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
     }
     rows.extend(status.paths.iter().map(|(path, sentence)| (path.as_str(), printable(sentence))));
-    let drops: Vec<String> = status.drops.iter().map(|(reason, n)| format!("{n} {}", printable(reason))).collect();
+    let drops: Vec<String> =
+        status.drops.iter().filter(|(_, n)| **n > 0).map(|(reason, n)| format!("{n} {}", printable(reason))).collect();
     if !drops.is_empty() {
         rows.push(("Refused", drops.join(", ")));
     }

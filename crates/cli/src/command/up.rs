@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    future::pending,
     io::{self, BufRead, IsTerminal, Write},
     net::SocketAddr,
     path::PathBuf,
@@ -12,7 +13,7 @@ use clap::Args;
 use samizdat_api::{Client, ErrorKind};
 use samizdat_daemon::{Options, Ready, StartError};
 use serde_json::json;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, sync::oneshot};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -50,7 +51,9 @@ impl Up {
         }
         let given = passphrase(self.passphrase_file.as_deref())?;
         let _ = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_from_env("SAMIZDAT_LOG").unwrap_or_else(|_| EnvFilter::new("warn")))
+            .with_env_filter(
+                EnvFilter::try_from_env("SAMIZDAT_LOG").unwrap_or_else(|_| EnvFilter::new(samizdat_daemon::LOG_FILTER)),
+            )
             .with_ansi(io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()))
             .with_writer(io::stderr)
             .try_init();
@@ -64,8 +67,22 @@ impl Up {
                 ui: !self.no_ui,
                 passphrase,
             };
-            let on_ready = |ready| welcome(context, &ready, open);
-            runtime.block_on(samizdat_daemon::run(options, on_ready, interrupt::wanted()))
+            // Caught before the first word, so that whoever has read it can end the node cleanly; until then there is nothing
+            // to end, and Ctrl-C leaves the prompt for the passphrase.
+            let (catch, caught) = oneshot::channel();
+            let on_ready = |ready| {
+                if let Ok(wanted) = interrupt::wanted() {
+                    let _ = catch.send(wanted);
+                }
+                welcome(context, &ready, open);
+            };
+            let shutdown = async {
+                match caught.await {
+                    Ok(wanted) => wanted.await,
+                    Err(_) => pending().await,
+                }
+            };
+            runtime.block_on(samizdat_daemon::run(options, on_ready, shutdown))
         };
         let ended = match start(given) {
             Err(error) if error.needs_passphrase() && io::stdin().is_terminal() => start(Some(ask()?)),

@@ -81,6 +81,14 @@ fn an_empty_message_is_wrong_usage() {
 }
 
 #[test]
+fn standard_input_must_be_text_of_a_bearable_length() {
+    let node = Node::alice();
+    node.samizdat(&["send", "bob", "-"]).write_stdin("x".repeat(300 * 1024)).assert().code(2);
+    node.samizdat(&["send", "bob", "-"]).write_stdin(vec![0xff]).assert().code(2);
+    assert!(node.asked().is_empty());
+}
+
+#[test]
 fn every_kind_of_error_has_its_code() {
     let kinds = [
         (ErrorKind::Internal, 1, "internal"),

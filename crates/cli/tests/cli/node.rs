@@ -242,7 +242,7 @@ fn status() -> Status {
         outbox: Outbox { waiting: 1, stamping: 0, stamped: 2 },
         paths: [("cast".to_owned(), "hidden among ~40 people".to_owned())].into(),
         vault: Vault::KeyFile,
-        drops: [("stamp".to_owned(), 3)].into(),
+        drops: [("expired".to_owned(), 0), ("stamp".to_owned(), 3)].into(),
         join: "p0@192.0.2.1:4433".into(),
     }
 }

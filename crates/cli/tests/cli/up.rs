@@ -1,7 +1,9 @@
 //! The node itself: starts, says so, and ends cleanly.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Child, Command, Stdio},
 };
@@ -97,4 +99,43 @@ fn a_running_node_is_not_started_twice_where_there_is_no_display() {
     samizdat(home.path(), &[]).assert().code(4);
     samizdat(home.path(), &["stop"]).assert().success();
     child.wait().unwrap();
+}
+
+#[test]
+fn the_browser_gets_a_link_that_works_once_and_not_the_token() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut child, mut out) = up(home.path(), &["--json"]);
+    let ui = ready(&mut out)["ui"].as_str().unwrap().to_owned();
+    let (api, token) = ui.split_once("/#token=").unwrap();
+    // A browser that notes what it was given.
+    let browser = home.path().join("xdg-open");
+    let (draft, note) = (home.path().join("draft"), home.path().join("note"));
+    let script = format!("#!/bin/sh\necho \"$@\" > {0}\n/bin/mv {0} {1}\n", draft.display(), note.display());
+    fs::write(&browser, script).unwrap();
+    fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
+    let found = samizdat(home.path(), &["--json"]).env("DISPLAY", ":0").env("PATH", home.path()).assert().success();
+    assert_eq!(found.get_output().stdout, b"{\"event\":\"opened\"}\n");
+    while !note.exists() {
+        std::thread::yield_now();
+    }
+    let link = fs::read_to_string(&note).unwrap();
+    assert!(link.starts_with(&format!("{api}/open/")) && !link.contains(token), "{link}");
+    samizdat(home.path(), &["stop"]).assert().success();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_vault_with_a_passphrase_opens_only_with_it() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("passphrase");
+    fs::write(&file, "correct horse\nignored\n").unwrap();
+    for _ in ["sealed", "opened"] {
+        let (mut child, mut out) = up(home.path(), &["--json", "--passphrase-file", file.to_str().unwrap()]);
+        ready(&mut out);
+        samizdat(home.path(), &["stop"]).assert().success();
+        assert!(child.wait().unwrap().success());
+    }
+    let hint = "samizdat: the vault has a passphrase: give it in SAMIZDAT_PASSPHRASE or with --passphrase-file\n";
+    samizdat(home.path(), &UP).assert().code(4).stdout("").stderr(hint);
+    samizdat(home.path(), &UP).env("SAMIZDAT_PASSPHRASE", "wrong").assert().code(4).stdout("");
 }

@@ -1,0 +1,207 @@
+//! What it costs to take envelopes in: the engine's real way against the sum of its parts, measured in the same run, and
+//! what junk costs. Processor time of the thread, medians of interleaved rounds; every round has a new log on disk.
+//! `cargo bench -p samizdat-engine`; the first run finds stamps for some minutes and keeps them in the target folder.
+#![allow(missing_docs, clippy::disallowed_methods, unreachable_pub)]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod material;
+mod startup;
+
+use std::{collections::BTreeMap, path::Path, time::Instant};
+
+use material::Material;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use rustix::time::{ClockId, clock_gettime};
+use samizdat_chat::Chat;
+use samizdat_core::{
+    EnvelopeIn, Now, PeerId,
+    envelope::{Stamped, verify_batch},
+    limits::SIGNATURE_BATCH,
+};
+use samizdat_engine::{Engine, Input};
+use samizdat_store::{Log, Vault};
+use samizdat_sync::{Frame, PeerAddr, index::Index, tree::Entry};
+
+pub const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+const ROUNDS: usize = 7;
+/// As the engine takes them from a file.
+const BATCH: usize = 1024;
+const PEER: PeerId = PeerId([7; 32]);
+
+/// Processor time of this thread, microseconds.
+pub fn cpu_us() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// Samples by what they are of; one per round.
+#[derive(Default)]
+struct Samples(BTreeMap<&'static str, Vec<f64>>);
+
+impl Samples {
+    /// Processor time for each of `count`, microseconds.
+    fn take<T>(&mut self, name: &'static str, count: usize, work: impl FnOnce() -> T) -> T {
+        let start = cpu_us();
+        let result = work();
+        self.0.entry(name).or_default().push((cpu_us() - start) / count as f64);
+        result
+    }
+
+    fn median(&self, name: &str) -> f64 {
+        median(&self.0[name])
+    }
+}
+
+pub fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn main() {
+    let material = Material::load();
+    let mut samples = Samples::default();
+    let mut wall = Vec::new();
+    for round in 0..ROUNDS {
+        wall.push(whole(&mut samples, &material));
+        parts(&mut samples, &material.posts, "signed");
+        parts(&mut samples, &material.sealed, "sealed");
+        eprintln!("round {} of {ROUNDS}", round + 1);
+    }
+    tell(&samples, median(&wall), material.posts.len());
+    startup::measure();
+}
+
+/// The engine's own way, and junk of all sorts. Returns the time on the wall of the signed ones, each.
+fn whole(samples: &mut Samples, material: &Material) -> f64 {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    let wall = Instant::now();
+    import(samples, &mut engine, "ingest signed", &material.posts, (material.posts.len(), 0, 0));
+    let wall = wall.elapsed().as_secs_f64() * 1e6 / material.posts.len() as f64;
+    import(samples, &mut engine, "ingest sealed", &material.sealed, (material.sealed.len(), 0, 0));
+    import(samples, &mut engine, "duplicates", &material.posts, (0, material.posts.len(), 0));
+    import(samples, &mut engine, "bad stamps", &material.unpaid, (0, 0, material.unpaid.len()));
+    import(samples, &mut engine, "bad signatures", &material.forged, (0, 0, material.forged.len()));
+
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = self::engine(dir.path());
+    engine.handle(Input::Connected { peer: PEER, addr: Vec::new(), dialed: false }, NOW);
+    engine.handle(Input::Frame { peer: PEER, bytes: Frame::Join { addr: PeerAddr::default() }.encode() }, NOW);
+    let frames: Vec<Vec<u8>> = material.posts.iter().map(|bytes| Frame::Push { envelope: bytes.clone() }.encode()).collect();
+    samples.take("pushed signed", frames.len(), || {
+        for batch in frames.chunks(BATCH) {
+            batch.iter().for_each(|bytes| engine.handle(Input::Frame { peer: PEER, bytes: bytes.clone() }, NOW));
+            engine.commit(NOW);
+            while engine.poll_output().is_some() {}
+        }
+    });
+    assert_eq!(engine.held(), frames.len());
+    wall
+}
+
+fn engine(dir: &Path) -> Engine {
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    let chat = Chat::open(Vault::open(dir, None, Chat::MIGRATIONS, &mut rng).unwrap(), [2; 32]).unwrap();
+    let log = Log::open(&dir.join("log.sqlite"), 1 << 40).unwrap();
+    Engine::new(log, chat, [3; 32], PeerId([4; 32]), Vec::new(), NOW).unwrap()
+}
+
+fn import(
+    samples: &mut Samples,
+    engine: &mut Engine,
+    name: &'static str,
+    envelopes: &[Vec<u8>],
+    (new, duplicate, refused): (usize, usize, usize),
+) {
+    let file = material::file(envelopes);
+    let done = samples.take(name, envelopes.len(), || engine.import(&mut &file[..], NOW).unwrap());
+    assert_eq!((done.new, done.duplicate, done.refused), (new as u64, duplicate as u64, refused as u64), "{name}");
+}
+
+/// Each step alone, over the same envelopes and a log of its own.
+fn parts(samples: &mut Samples, envelopes: &[Vec<u8>], kind: &'static str) {
+    let name = |part| NAMES.into_iter().find(|(p, k, _)| (*p, *k) == (part, kind)).unwrap().2;
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::open(&dir.path().join("log.sqlite"), 1 << 40).unwrap();
+    let mut index = Index::default();
+    let mut rng = ChaCha20Rng::from_seed([5; 32]);
+    let count = envelopes.len();
+
+    let decoded: Vec<EnvelopeIn> =
+        samples.take(name("decode"), count, || envelopes.iter().map(|bytes| EnvelopeIn::decode(bytes).unwrap()).collect());
+    let mut paid: Vec<Stamped> =
+        samples.take(name("stamp"), count, || decoded.into_iter().map(|e| e.screen(NOW.hour()).unwrap()).collect());
+    let [mut lookup, mut signature, mut append, mut insert] = [0.0; 4];
+    // The log grows between batches, as it does in the engine.
+    while !paid.is_empty() {
+        let rest = paid.split_off(paid.len().min(BATCH));
+        let batch = std::mem::replace(&mut paid, rest);
+        let start = cpu_us();
+        assert!(batch.iter().all(|stamped| !log.knows(&stamped.id()).unwrap()));
+        let looked_up = cpu_us();
+        let mut verified = Vec::with_capacity(batch.len());
+        let mut batch = batch.into_iter().peekable();
+        while batch.peek().is_some() {
+            let some: Vec<Stamped> = batch.by_ref().take(SIGNATURE_BATCH).collect();
+            verified.extend(verify_batch(some, &mut rng).into_iter().map(Result::unwrap));
+        }
+        let checked = cpu_us();
+        log.append(&verified).unwrap();
+        let appended = cpu_us();
+        for envelope in &verified {
+            index.insert(Entry::new(envelope.fields().hour, envelope.id()));
+        }
+        insert += cpu_us() - appended;
+        append += appended - checked;
+        signature += checked - looked_up;
+        lookup += looked_up - start;
+    }
+    for (part, us) in [("lookup", lookup), ("signature", signature), ("append", append), ("index", insert)] {
+        samples.0.entry(name(part)).or_default().push(us / count as f64);
+    }
+}
+
+/// Part, kind, name of the samples.
+const NAMES: [(&str, &str, &str); 12] = [
+    ("decode", "signed", "signed: decode"),
+    ("stamp", "signed", "signed: stamp"),
+    ("lookup", "signed", "signed: lookup"),
+    ("signature", "signed", "signed: signature"),
+    ("append", "signed", "signed: append"),
+    ("index", "signed", "signed: index"),
+    ("decode", "sealed", "sealed: decode"),
+    ("stamp", "sealed", "sealed: stamp"),
+    ("lookup", "sealed", "sealed: lookup"),
+    ("signature", "sealed", "sealed: signature"),
+    ("append", "sealed", "sealed: append"),
+    ("index", "sealed", "sealed: index"),
+];
+
+fn tell(samples: &Samples, wall_us: f64, count: usize) {
+    println!("processor time for each envelope, median of {ROUNDS} rounds of {count}");
+    for name in samples.0.keys() {
+        println!("{name:<20} {:>9.2} us", samples.median(name));
+    }
+    println!("ingest signed, wall  {wall_us:>9.2} us");
+    let sum = |kind| NAMES.into_iter().filter(|(_, k, _)| *k == kind).map(|(_, _, name)| samples.median(name)).sum::<f64>();
+    let (signed, sealed) = (samples.median("ingest signed"), samples.median("ingest sealed"));
+    println!("{{\"signed_per_s\":{:.0},\"sealed_per_s\":{:.0}}}", 1e6 / signed, 1e6 / sealed);
+    let figures = [
+        ("signed_to_parts", sum("signed") / signed, ">=", 0.80),
+        ("sealed_to_parts", sum("sealed") / sealed, ">=", 0.80),
+        ("pushed_to_parts", sum("signed") / samples.median("pushed signed"), ">=", 0.80),
+        ("sealed_to_signed", signed / sealed, ">=", 3.0),
+        ("duplicate_to_new", samples.median("duplicates") / signed, "<=", 0.12),
+        ("bad_stamp_to_new", samples.median("bad stamps") / signed, "<=", 0.03),
+        ("bad_signature_to_new", samples.median("bad signatures") / signed, "<=", f64::INFINITY),
+    ];
+    figures.into_iter().for_each(|(name, figure, sense, goal)| figure_line(name, figure, sense, goal));
+}
+
+pub fn figure_line(name: &str, figure: f64, sense: &str, goal: f64) {
+    let reached = if sense == ">=" { figure >= goal } else { figure <= goal };
+    let goal = if goal.is_finite() { format!(",\"goal\":\"{sense} {goal}\",\"reached\":{reached}") } else { String::new() };
+    println!("{{\"figure\":\"{name}\",\"value\":{figure:.3}{goal}}}");
+}
