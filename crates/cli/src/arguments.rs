@@ -12,7 +12,7 @@ use etcetera::base_strategy::{BaseStrategy, Xdg};
 use samizdat_api::{Client, ConnectError};
 
 use crate::{
-    command::{contact, id, invite, log, message, read, room, shell, status, up},
+    command::{contact, id, invite, log, message, passphrase, read, room, shell, status, up},
     failure::Failure,
     output::Output,
 };
@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Rooms,
     /// Looks into the log of envelopes, exports and imports it.
     Log(log::Log),
+    /// Sets, changes or removes the passphrase of the vault, while no node runs.
+    Passphrase(passphrase::Passphrase),
     /// Prints completions for a shell.
     Completions(shell::Completions),
     /// Writes manual pages into a folder.
@@ -94,6 +96,7 @@ impl Command {
             Self::Read(read) => read.run(context),
             Self::Rooms => room::list(context),
             Self::Log(log) => log.run(context),
+            Self::Passphrase(passphrase) => passphrase.run(context),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),
         }

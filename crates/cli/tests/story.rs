@@ -131,8 +131,11 @@ fn a_passphrase_locks_the_vault() {
     assert_eq!(code, 4);
     assert!(error.contains("passphrase"), "{error}");
     alice.passphrase = Some("correct horse".into());
+    assert_eq!(alice.json(&["passphrase", "--remove"])["vault"], "key file");
+    alice.passphrase = None;
     alice.restart(&[]);
     assert_eq!(alice.name, name);
+    assert_eq!(alice.code(&["passphrase", "--remove"]), 4, "a running node keeps its vault");
 }
 
 #[test]

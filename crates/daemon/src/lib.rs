@@ -10,7 +10,7 @@ mod node;
 mod requests;
 mod run;
 
-pub use run::{Options, Ready, StartError, run};
+pub use run::{Options, Ready, StartError, change_passphrase, run};
 
 /// What is logged unless somebody asks for more: the libraries below the network name peers and addresses in their
 /// warnings, so they are silent.

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -13,7 +13,7 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_engine::Engine;
 use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
-use samizdat_store::{Home, Log, OpenError, Vault};
+use samizdat_store::{Home, Log, OpenError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
@@ -172,6 +172,13 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
         Ok(Ok(())) => Ok(()),
         _ => Err(StartError::Ended),
     }
+}
+
+/// Seals the vault in `home` under a new passphrase, or lays its key open with `None`. No node may run there.
+pub fn change_passphrase(home: &Path, present: Option<&str>, next: Option<&str>) -> Result<(), StartError> {
+    let home = Home::open(home)?;
+    let mut rng = ChaCha20Rng::from_seed(random()?);
+    Ok(vault::change_passphrase(home.dir(), present, next, &mut rng)?)
 }
 
 fn random() -> Result<[u8; 32], StartError> {

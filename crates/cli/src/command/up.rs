@@ -85,7 +85,7 @@ impl Up {
             runtime.block_on(samizdat_daemon::run(options, on_ready, shutdown))
         };
         let ended = match start(given) {
-            Err(error) if error.needs_passphrase() && io::stdin().is_terminal() => start(Some(ask()?)),
+            Err(error) if error.needs_passphrase() && io::stdin().is_terminal() => start(Some(ask("Passphrase of the vault: ")?)),
             ended => ended,
         };
         ended.map_err(Failure::from)
@@ -112,7 +112,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     if address.ip().is_loopback() { Ok(address) } else { Err("the API listens on 127.0.0.1 or [::1] only".to_owned()) }
 }
 
-fn passphrase(file: Option<&std::path::Path>) -> Result<Option<String>, Failure> {
+pub(crate) fn passphrase(file: Option<&std::path::Path>) -> Result<Option<String>, Failure> {
     let Some(file) = file else {
         return Ok(env::var("SAMIZDAT_PASSPHRASE").ok().filter(|passphrase| !passphrase.is_empty()));
     };
@@ -126,8 +126,8 @@ fn passphrase(file: Option<&std::path::Path>) -> Result<Option<String>, Failure>
     Ok(Some(passphrase.to_owned()))
 }
 
-fn ask() -> Result<String, Failure> {
-    rpassword::prompt_password("Passphrase of the vault: ").map_err(|e| Failure::refused(format!("no passphrase was given ({e})")))
+pub(crate) fn ask(prompt: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(prompt).map_err(|e| Failure::refused(format!("no passphrase was given ({e})")))
 }
 
 /// The first thing that the node says.
