@@ -75,6 +75,7 @@ impl FromStr for InviteLink {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::string_slice)]
     use super::*;
     use proptest::prelude::*;
 

@@ -27,6 +27,8 @@ pub const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
 const ROUNDS: usize = 7;
 /// As the engine takes them from a file.
 const BATCH: usize = 1024;
+/// The steps of taking an envelope in.
+const PARTS: [&str; 6] = ["decode", "stamp", "lookup", "signature", "append", "index"];
 const PEER: PeerId = PeerId([7; 32]);
 
 /// Processor time of this thread, microseconds.
@@ -37,14 +39,14 @@ pub fn cpu_us() -> f64 {
 
 /// Samples by what they are of; one per round.
 #[derive(Default)]
-struct Samples(BTreeMap<&'static str, Vec<f64>>);
+struct Samples(BTreeMap<String, Vec<f64>>);
 
 impl Samples {
     /// Processor time for each of `count`, microseconds.
-    fn take<T>(&mut self, name: &'static str, count: usize, work: impl FnOnce() -> T) -> T {
+    fn take<T>(&mut self, name: &str, count: usize, work: impl FnOnce() -> T) -> T {
         let start = cpu_us();
         let result = work();
-        self.0.entry(name).or_default().push((cpu_us() - start) / count as f64);
+        self.0.entry(name.into()).or_default().push((cpu_us() - start) / count as f64);
         result
     }
 
@@ -111,7 +113,7 @@ fn engine(dir: &Path) -> Engine {
 fn import(
     samples: &mut Samples,
     engine: &mut Engine,
-    name: &'static str,
+    name: &str,
     envelopes: &[Vec<u8>],
     (new, duplicate, refused): (usize, usize, usize),
 ) {
@@ -121,63 +123,44 @@ fn import(
 }
 
 /// Each step alone, over the same envelopes and a log of its own.
-fn parts(samples: &mut Samples, envelopes: &[Vec<u8>], kind: &'static str) {
-    let name = |part| NAMES.into_iter().find(|(p, k, _)| (*p, *k) == (part, kind)).unwrap().2;
+fn parts(samples: &mut Samples, envelopes: &[Vec<u8>], kind: &str) {
     let dir = tempfile::tempdir().unwrap();
     let mut log = Log::open(&dir.path().join("log.sqlite"), 1 << 40).unwrap();
     let mut index = Index::default();
     let mut rng = ChaCha20Rng::from_seed([5; 32]);
-    let count = envelopes.len();
-
-    let decoded: Vec<EnvelopeIn> =
-        samples.take(name("decode"), count, || envelopes.iter().map(|bytes| EnvelopeIn::decode(bytes).unwrap()).collect());
-    let mut paid: Vec<Stamped> =
-        samples.take(name("stamp"), count, || decoded.into_iter().map(|e| e.screen(NOW.hour()).unwrap()).collect());
-    let [mut lookup, mut signature, mut append, mut insert] = [0.0; 4];
+    let mut sums = [0.0; PARTS.len()];
     // The log grows between batches, as it does in the engine.
-    while !paid.is_empty() {
-        let rest = paid.split_off(paid.len().min(BATCH));
-        let batch = std::mem::replace(&mut paid, rest);
-        let start = cpu_us();
-        assert!(batch.iter().all(|stamped| !log.knows(&stamped.id()).unwrap()));
-        let looked_up = cpu_us();
-        let mut verified = Vec::with_capacity(batch.len());
-        let mut batch = batch.into_iter().peekable();
-        while batch.peek().is_some() {
-            let some: Vec<Stamped> = batch.by_ref().take(SIGNATURE_BATCH).collect();
+    for batch in envelopes.chunks(BATCH) {
+        let mut before = cpu_us();
+        let mut took = |part: usize| {
+            let now = cpu_us();
+            sums[part] += now - before;
+            before = now;
+        };
+        let decoded: Vec<EnvelopeIn> = batch.iter().map(|bytes| EnvelopeIn::decode(bytes).unwrap()).collect();
+        took(0);
+        let paid: Vec<Stamped> = decoded.into_iter().map(|envelope| envelope.screen(NOW.hour()).unwrap()).collect();
+        took(1);
+        assert!(paid.iter().all(|stamped| !log.knows(&stamped.id()).unwrap()));
+        took(2);
+        let mut verified = Vec::with_capacity(paid.len());
+        let mut paid = paid.into_iter().peekable();
+        while paid.peek().is_some() {
+            let some: Vec<Stamped> = paid.by_ref().take(SIGNATURE_BATCH).collect();
             verified.extend(verify_batch(some, &mut rng).into_iter().map(Result::unwrap));
         }
-        let checked = cpu_us();
+        took(3);
         log.append(&verified).unwrap();
-        let appended = cpu_us();
+        took(4);
         for envelope in &verified {
             index.insert(Entry::new(envelope.fields().hour, envelope.id()));
         }
-        insert += cpu_us() - appended;
-        append += appended - checked;
-        signature += checked - looked_up;
-        lookup += looked_up - start;
+        took(5);
     }
-    for (part, us) in [("lookup", lookup), ("signature", signature), ("append", append), ("index", insert)] {
-        samples.0.entry(name(part)).or_default().push(us / count as f64);
+    for (part, us) in PARTS.into_iter().zip(sums) {
+        samples.0.entry(format!("{kind}: {part}")).or_default().push(us / envelopes.len() as f64);
     }
 }
-
-/// Part, kind, name of the samples.
-const NAMES: [(&str, &str, &str); 12] = [
-    ("decode", "signed", "signed: decode"),
-    ("stamp", "signed", "signed: stamp"),
-    ("lookup", "signed", "signed: lookup"),
-    ("signature", "signed", "signed: signature"),
-    ("append", "signed", "signed: append"),
-    ("index", "signed", "signed: index"),
-    ("decode", "sealed", "sealed: decode"),
-    ("stamp", "sealed", "sealed: stamp"),
-    ("lookup", "sealed", "sealed: lookup"),
-    ("signature", "sealed", "sealed: signature"),
-    ("append", "sealed", "sealed: append"),
-    ("index", "sealed", "sealed: index"),
-];
 
 fn tell(samples: &Samples, wall_us: f64, count: usize) {
     println!("processor time for each envelope, median of {ROUNDS} rounds of {count}");
@@ -185,7 +168,7 @@ fn tell(samples: &Samples, wall_us: f64, count: usize) {
         println!("{name:<20} {:>9.2} us", samples.median(name));
     }
     println!("ingest signed, wall  {wall_us:>9.2} us");
-    let sum = |kind| NAMES.into_iter().filter(|(_, k, _)| *k == kind).map(|(_, _, name)| samples.median(name)).sum::<f64>();
+    let sum = |kind| PARTS.map(|part| samples.median(&format!("{kind}: {part}"))).into_iter().sum::<f64>();
     let (signed, sealed) = (samples.median("ingest signed"), samples.median("ingest sealed"));
     println!("{{\"signed_per_s\":{:.0},\"sealed_per_s\":{:.0}}}", 1e6 / signed, 1e6 / sealed);
     let figures = [
