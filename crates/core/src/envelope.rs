@@ -168,10 +168,11 @@ impl EnvelopeIn {
         if !SIZE_CLASSES.contains(&fields.body.len()) {
             return Err(DecodeError::SizeClass);
         }
-        if encode(&fields, nonce) != bytes {
+        let head = head(&fields);
+        if !is_canonical(bytes, &head, &fields) {
             return Err(DecodeError::NotCanonical);
         }
-        let (signed, id) = hashes(&fields);
+        let (signed, id) = hashes(&head, &fields);
         Ok(Self { fields, id, signed, nonce, bytes: bytes.into() })
     }
 
@@ -344,7 +345,7 @@ impl Unstamped {
             topic.map_or(Kind::Announcement(signed), |topic| Kind::Post(signed, topic))
         };
         let mut fields = Fields { kind: kind([0; 64]), hour, lifetime, body };
-        fields.kind = kind(secret.sign(&hashes(&fields).0));
+        fields.kind = kind(secret.sign(&hashes(&head(&fields), &fields).0));
         Self::from_bytes(&encode(&fields, 0))
     }
 
@@ -385,15 +386,31 @@ impl Unstamped {
     }
 }
 
-fn hashes(fields: &Fields) -> ([u8; 32], EnvelopeId) {
-    let head = head(fields);
+/// Whether another encoder would have made the same bytes. Behind the head there are only byte strings of definite length
+/// and one small number, so a longer form than the shortest shows in the length of the whole.
+fn is_canonical(bytes: &[u8], head: &[u8], fields: &Fields) -> bool {
+    let string = |length: usize| {
+        let prefix = match length {
+            0..24 => 1,
+            24..256 => 2,
+            256..65_536 => 3,
+            _ => 5,
+        };
+        length.saturating_add(prefix)
+    };
+    let signature = fields.kind.signed().map_or(0, |signed| string(signed.signature.len()));
+    let length = head.len().saturating_add(string(fields.body.len())).saturating_add(signature).saturating_add(STAMP_LEN);
+    bytes.len() == length && bytes.starts_with(head)
+}
+
+fn hashes(head: &[u8], fields: &Fields) -> ([u8; 32], EnvelopeId) {
     let body = Sha256::digest(&fields.body);
-    let id = Sha256::new().chain_update(ID_DOMAIN).chain_update(&head).chain_update(body);
+    let id = Sha256::new().chain_update(ID_DOMAIN).chain_update(head).chain_update(body);
     let id = match fields.kind.signed() {
         Some(signed) => id.chain_update(signed.signature),
         None => id,
     };
-    (signed_hash(&head, &body.into()), EnvelopeId(id.finalize().into()))
+    (signed_hash(head, &body.into()), EnvelopeId(id.finalize().into()))
 }
 
 fn signed_hash(head: &[u8], body_hash: &[u8; 32]) -> [u8; 32] {

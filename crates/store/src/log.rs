@@ -121,6 +121,8 @@ pub struct Log {
     bytes: u64,
     /// The dearest stamp that had to go. Without this, neighbours would bring the evicted again and again.
     floor: u64,
+    /// Whether any conflict was ever seen: mostly not, and then nobody need be asked about losers.
+    conflicts: bool,
 }
 
 impl Log {
@@ -142,7 +144,8 @@ impl Log {
         pragmas(&conn).map_err(failed)?;
         migrate(&mut conn, path, MIGRATIONS)?;
         let bytes = conn.query_row("SELECT coalesce(sum(length(bytes)), 0) FROM envelope", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self { conn, budget, bytes, floor: 0 })
+        let conflicts = conn.query_row("SELECT EXISTS (SELECT 1 FROM conflict)", [], |row| row.get(0)).map_err(failed)?;
+        Ok(Self { conn, budget, bytes, floor: 0, conflicts })
     }
 
     /// Appends a batch durably, all or nothing, and says what became of each.
@@ -155,6 +158,7 @@ impl Log {
         }
         tx.commit()?;
         self.bytes = bytes;
+        self.conflicts |= outcomes.iter().any(|outcome| matches!(outcome, Appended::Replaced { .. } | Appended::Lost));
         Ok(outcomes)
     }
 
@@ -164,7 +168,7 @@ impl Log {
         if stored.exists([&id.0[..]])? {
             return Ok(true);
         }
-        Ok(self.conn.prepare_cached("SELECT 1 FROM conflict WHERE id = ?1")?.exists([&id.0[..]])?)
+        Ok(self.conflicts && self.conn.prepare_cached("SELECT 1 FROM conflict WHERE id = ?1")?.exists([&id.0[..]])?)
     }
 
     /// The bytes of each of `ids`, where it is stored.

@@ -19,14 +19,16 @@ const DIGEST_MS: u64 = 100;
 /// Acks are gathered for so long after the first, which goes at once.
 const ACK_MS: u64 = 25;
 /// Wait for an envelope after its first digest, at least: the tree may still bring it.
-const GRAFT_FIRST_MS: u64 = 2_000;
+const GRAFT_FIRST_MS: u64 = 1_000;
 /// And at most so much longer. When a link of the tree breaks, all nodes behind it miss the same; the first of them that
 /// asks repairs the tree for the others.
-const GRAFT_SPREAD_MS: u64 = 1_500;
+const GRAFT_SPREAD_MS: u64 = 500;
 /// Wait if the tree will not bring it.
 const GRAFT_LATE_MS: u64 = 100;
 /// Wait after asking one source before asking the next.
 const GRAFT_NEXT_MS: u64 = 3_000;
+/// Of a hundred superfluous copies, so many prune the link that brought them.
+const PRUNE_CHANCE: u64 = 25;
 /// Pushes that were under way when a prune was sent are no offence.
 const PRUNE_GRACE_MS: u64 = 10_000;
 
@@ -131,8 +133,14 @@ impl Broadcast {
     }
 
     /// A pushed copy was not needed; true if the peer should know better.
-    pub fn duplicate(&mut self, from: PeerId, now: u64) -> bool {
+    ///
+    /// Not every one prunes: two envelopes that cross the same cycle at once would each prune another link of it and so cut
+    /// the tree. A link that is really superfluous brings the next copy soon.
+    pub fn duplicate(&mut self, from: PeerId, now: u64, draw: &mut Draw) -> bool {
         let Some(branch) = self.branches.get_mut(&from) else { return false };
+        if branch.eager && !draw.percent(PRUNE_CHANCE) {
+            return false;
+        }
         let late = branch.pruned_ms.is_some_and(|at| at.saturating_add(PRUNE_GRACE_MS) < now);
         if branch.eager || late {
             self.frames.push((from, Frame::Prune));

@@ -260,7 +260,7 @@ impl Gossip {
     fn duplicate(&mut self, peer: PeerId, id: EnvelopeId) {
         let filled = self.verified(&peer);
         self.broadcast.ack(&peer, id);
-        if !filled && self.broadcast.duplicate(peer, self.now_ms) {
+        if !filled && self.broadcast.duplicate(peer, self.now_ms, &mut self.draw) {
             self.blame(peer, Offence::UselessDuplicate);
         }
         self.held(peer, [id]);

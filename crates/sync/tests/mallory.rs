@@ -323,8 +323,9 @@ fn pushing_on_after_a_prune_is_noticed() {
     let mut alice = Alice::holding(1);
     alice.meet(1);
     let id = entry(0).id;
-    let first = alice.input(Input::Duplicate { peer: peer(1), id });
-    assert!(frames(&first).contains(&Frame::Prune));
+    // Not every superfluous copy prunes, but soon one does.
+    let pruned = (0..100).any(|_| frames(&alice.input(Input::Duplicate { peer: peer(1), id })).contains(&Frame::Prune));
+    assert!(pruned);
     alice.now += 60_000;
     for _ in 0..30 {
         alice.input(Input::Duplicate { peer: peer(1), id });
