@@ -41,7 +41,7 @@ pub const FIRST_ANNOUNCEMENT_AGE: u32 = 1;
 /// Age at which announced keys are replaced, hours.
 pub const ANNOUNCEMENT_AGE: u32 = 7 * 24;
 /// Age at which replaced keys are forgotten, hours: whoever used them must have been heard by then.
-pub const KEYS_KEPT: u32 = 6 * 7 * 24;
+pub const KEYS_KEPT: u32 = 12 * 7 * 24;
 /// Own messages after which an epoch is old enough to rotate.
 pub const ROTATE_MESSAGES: u64 = 20;
 /// Hours after which an epoch is old enough to rotate.
