@@ -326,8 +326,7 @@ fn frames() -> Seeds {
         ("shuffle-reply", Frame::ShuffleReply { peers: Vec::new() }),
         ("push", Frame::Push { envelope: vec![1; 600] }),
         ("ihave", Frame::IHave { late: false, entries: vec![entry(1), entry(2)] }),
-        ("graft", Frame::Graft { entries: vec![entry(1)] }),
-        ("prune", Frame::Prune),
+        ("ask", Frame::Ask { entries: vec![entry(1)] }),
         ("ack", Frame::Ack { ids: vec![EnvelopeId([1; 32])] }),
         ("fill", Frame::Fill { envelopes: vec![vec![1; 600], vec![2; 600]] }),
         ("nudge", Frame::Nudge { root: [9; 16] }),
@@ -368,6 +367,7 @@ fn meetings() -> Seeds {
     };
     let wanted = || (0..50).map(|id| WantedId { hour: Hour(490_000 + u32::from(id)), start: [id; 8] }).collect();
     let push = || says(1, Frame::Push { envelope: vec![5; 200] });
+    let ask = || says(1, Frame::Ask { entries: vec![Entry { hour: Hour(490_000), id: EnvelopeId([5; 32]) }] });
     let met = || vec![connected(1), says(1, Frame::Join { addr: addr() }), says(1, Frame::Welcome), later(1)];
     let and = |steps: Vec<(u8, u8, Vec<u8>)>| script(&[met(), steps].concat());
     Seeds::from([
@@ -376,7 +376,7 @@ fn meetings() -> Seeds {
             "ok-a-second-neighbour".into(),
             and(vec![connected(2), says(2, Frame::Neighbor { urgent: true, addr: addr() }), later(2)]),
         ),
-        ("ok-an-envelope-twice".into(), and(vec![push(), push(), says(1, Frame::Prune), later(2)])),
+        ("ok-an-envelope-twice".into(), and(vec![push(), push(), ask(), later(2)])),
         ("ok-comes-and-goes".into(), and(vec![disconnected(1), connected(1), connected(1), disconnected(1), disconnected(1)])),
         ("ok-lists-all".into(), and(vec![open(3), says(1, Frame::Ranges { session: 1, estimate: 80, ranges: all() })])),
         ("ok-wants".into(), and(vec![open(9), says(1, Frame::Want { session: 1, wanted: wanted() }), later(1)])),

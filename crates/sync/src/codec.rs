@@ -61,25 +61,23 @@ pub enum Frame {
         /// Some peers.
         peers: Vec<PeerAt>,
     },
-    /// A new envelope, along the tree.
+    /// A new envelope, unasked.
     Push {
         /// Its bytes, not yet verified.
         envelope: Vec<u8>,
     },
     /// I hold these.
     IHave {
-        /// I got them otherwise than along the tree, so that it will not bring them to you.
+        /// They are not spreading just now: I caught up on them.
         late: bool,
         /// What is held.
         entries: Vec<Entry>,
     },
-    /// Send me these, and from now on push to me.
-    Graft {
+    /// Send me these.
+    Ask {
         /// What is missing.
         entries: Vec<Entry>,
     },
-    /// I have it from elsewhere: from now on only announce to me.
-    Prune,
     /// I have stored these, which you sent me.
     Ack {
         /// Their ids.
@@ -247,8 +245,7 @@ impl Frame {
             Self::ShuffleReply { peers } => write_peers(e.array(2)?.u8(7)?, peers),
             Self::Push { envelope } => e.array(2)?.u8(16)?.bytes(envelope)?.ok(),
             Self::IHave { late, entries } => e.array(3)?.u8(17)?.bool(*late)?.bytes(&joined(entries.iter().map(entry_bytes)))?.ok(),
-            Self::Graft { entries } => e.array(2)?.u8(18)?.bytes(&joined(entries.iter().map(entry_bytes)))?.ok(),
-            Self::Prune => e.array(1)?.u8(19)?.ok(),
+            Self::Ask { entries } => e.array(2)?.u8(18)?.bytes(&joined(entries.iter().map(entry_bytes)))?.ok(),
             Self::Ack { ids } => e.array(2)?.u8(20)?.bytes(&joined(ids.iter().map(|id| id.0)))?.ok(),
             Self::Fill { envelopes } => {
                 e.array(2)?.u8(21)?.array(envelopes.len() as u64)?;
@@ -284,8 +281,7 @@ impl Frame {
             (7, 2) => Self::ShuffleReply { peers: read_peers(d)? },
             (16, 2) => Self::Push { envelope: read_envelope(d)? },
             (17, 3) => Self::IHave { late: d.bool()?, entries: read_items(d, IDS_PER_FRAME, read_entry)? },
-            (18, 2) => Self::Graft { entries: read_items(d, IDS_PER_FRAME, read_entry)? },
-            (19, 1) => Self::Prune,
+            (18, 2) => Self::Ask { entries: read_items(d, IDS_PER_FRAME, read_entry)? },
             (20, 2) => Self::Ack { ids: read_items(d, IDS_PER_FRAME, |id: &[u8; 32]| EnvelopeId(*id))? },
             (21, 2) => {
                 let count = read_count(d, FILL_COUNT_MAX)?;

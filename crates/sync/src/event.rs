@@ -163,8 +163,6 @@ pub struct PeerStatus {
     pub since_ms: u64,
     /// Points of misbehaviour, 0 for a good peer.
     pub score: u32,
-    /// Whether new envelopes are pushed to it rather than announced.
-    pub eager: bool,
     /// Whether we dialled.
     pub dialed: bool,
 }

@@ -135,12 +135,11 @@ impl Gossip {
             peer: *peer,
             since_ms: link.since_ms.unwrap_or(self.now_ms),
             score: self.scores.points(peer, self.now_ms),
-            eager: self.broadcast.eager(peer),
             dialed: link.dialed,
         })
     }
 
-    /// Peers to remember over a restart, the best first; at most 72.
+    /// Peers to remember over a restart, the best first; at most 76.
     pub fn remembered(&self) -> Vec<PeerAt> {
         self.view.remembered()
     }
@@ -207,13 +206,11 @@ impl Gossip {
             Frame::Push { envelope } => self.out.push_back(Output::Candidates { peer, envelopes: vec![envelope] }),
             Frame::Fill { envelopes } => self.fill(peer, envelopes),
             Frame::IHave { late, entries } => self.digests(peer, late, entries),
-            Frame::Graft { entries } => {
-                self.broadcast.grafted(&peer);
+            Frame::Ask { entries } => {
                 if let Some(neighbour) = self.neighbours.get_mut(&peer) {
                     neighbour.transfer.add_first(entries.into_iter().map(Span::one));
                 }
             }
-            Frame::Prune => self.broadcast.pruned(&peer),
             Frame::Ack { ids } => self.acked(peer, ids),
             Frame::Nudge { root } => {
                 if root != self.index.root() {
@@ -241,10 +238,10 @@ impl Gossip {
         let new = self.index.insert(entry);
         let filled = from.is_some_and(|peer| self.verified(&peer));
         if let Some(peer) = from {
-            self.broadcast.ack(&peer, entry.id);
+            self.broadcast.ack(&peer, entry.id, self.now_ms);
         }
         if new && (!filled || self.broadcast.awaited(&entry.id)) {
-            self.broadcast.spread(entry, bytes, from, self.now_ms);
+            self.broadcast.spread(entry, bytes, from, self.now_ms, &mut self.draw);
         } else if new {
             // A long catch-up is not announced piece by piece: the neighbours compare sets when it is through.
             let caught_up = from.and_then(|peer| self.sessions.stored(&peer, self.now_ms)).unwrap_or(0);
@@ -259,8 +256,8 @@ impl Gossip {
 
     fn duplicate(&mut self, peer: PeerId, id: EnvelopeId) {
         let filled = self.verified(&peer);
-        self.broadcast.ack(&peer, id);
-        if !filled && self.broadcast.duplicate(peer, self.now_ms, &mut self.draw) {
+        self.broadcast.ack(&peer, id, self.now_ms);
+        if !filled && self.broadcast.duplicate(&peer) {
             self.blame(peer, Offence::UselessDuplicate);
         }
         self.held(peer, [id]);
@@ -301,7 +298,7 @@ impl Gossip {
         }
         for entry in entries {
             if !self.index.contains(entry.hour, &entry.id) {
-                self.broadcast.missing(entry, late, peer, self.now_ms, &mut self.draw);
+                self.broadcast.missing(entry, late, peer, self.now_ms);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! the same seed gives the same run. It knows envelopes only by hour and id; whoever drives it verifies and stores them.
 //!
 //! * [`view`]: neighbours, and others to fall back on (HyParView).
-//! * [`broadcast`]: whole envelopes along a tree, digests beside it (Plumtree).
+//! * [`broadcast`]: what is new is announced to all, asked for at once, pushed ahead to a few.
 //! * [`reconcile`]: what two sets lack of each other, by [`ranges`] over an ordered [`tree`] and coded symbols ([`riblt`]).
 //! * [`sessions`] and [`transfer`]: when to reconcile, and sending what was found missing at the pace of the receiver.
 //! * [`score`]: what misbehaviour costs.

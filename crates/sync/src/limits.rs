@@ -4,7 +4,7 @@
 pub const ADDR_MAX: usize = 256;
 /// Most peers named in one frame (*wire*).
 pub const SAMPLE_MAX: usize = 16;
-/// Most envelopes named in one frame of digests, grafts, acks or wants (*wire*).
+/// Most envelopes named in one frame of digests, questions, acks or wants (*wire*).
 pub const IDS_PER_FRAME: usize = 4096;
 /// Most envelopes in one fill frame (*wire*).
 pub const FILL_COUNT_MAX: usize = 256;
@@ -16,9 +16,9 @@ pub const LISTED_PER_FRAME: usize = 4096;
 pub const SYMBOLS_PER_FRAME: usize = 4096;
 
 /// Peers a node tries to be connected to.
-pub const ACTIVE_TARGET: usize = 6;
+pub const ACTIVE_TARGET: usize = 9;
 /// Peers a node is connected to at most; those above the target came to us.
-pub const ACTIVE_MAX: usize = 8;
+pub const ACTIVE_MAX: usize = 12;
 /// Peers a node remembers besides the active ones.
 pub const PASSIVE_MAX: usize = 64;
 /// Of those, how many are protected because a connection to them once worked.
@@ -41,7 +41,9 @@ pub const MISSING_MAX: usize = 8192;
 /// Missing envelopes waited for that one peer announced first.
 pub const MISSING_PER_PEER: usize = 1024;
 /// Peers remembered as sources of one missing envelope.
-pub const SOURCES_MAX: usize = 4;
+pub const SOURCES_MAX: usize = ACTIVE_MAX;
+/// Superfluous pushes of one peer beyond the new envelopes that came meanwhile; more are an offence.
+pub const USELESS_MAX: u64 = 256;
 /// Digests waiting for one peer; what comes on top is left to reconciliation.
 pub const DIGESTS_PENDING_MAX: usize = 4096;
 /// Acks waiting for one peer.

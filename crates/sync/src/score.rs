@@ -13,7 +13,7 @@ pub enum Offence {
     Junk,
     /// Bytes that are no frame, or a frame out of turn.
     InvalidFrame,
-    /// An envelope pushed after it was told not to.
+    /// Far more superfluous pushes than chance explains.
     UselessDuplicate,
     /// Something promised that does not come.
     Stall,
