@@ -45,13 +45,13 @@ pub fn envelope(bytes: &[u8]) -> bool {
     // The same bytes without a stamp to speak of: what our own half reads back from the vault.
     let Ok(own) = Unstamped::from_bytes(bytes) else { return false };
     assert_eq!((own.id(), &own.bytes()[..]), (received.id(), bytes));
-    let fields = own.fields().clone();
+    let fields = *own.fields();
     let tag = match fields.kind {
         Kind::Sealed { tag, .. } => Some(tag),
         Kind::Bell { .. } | Kind::Announcement(_) | Kind::Post(..) => None,
     };
     if fields.kind.signed().is_none() {
-        let again = Unstamped::seal(tag, fields.hour, fields.lifetime, fields.body.clone());
+        let again = Unstamped::seal(tag, fields.hour, fields.lifetime, own.body().to_vec());
         assert_eq!(again.map(|again| again.id()), Ok(own.id()), "the fields say everything");
     }
     // Whatever the fields claim, the later tests answer.

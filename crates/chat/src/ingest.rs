@@ -123,7 +123,7 @@ impl Work<'_> {
         if contact.state == ContactState::Blocked {
             return Ok(false);
         }
-        let Some(inner) = self.open_outer(expected, our_rank, &envelope.fields().body)? else { return Ok(false) };
+        let Some(inner) = self.open_outer(expected, our_rank, envelope.body())? else { return Ok(false) };
         let conversation = self.conversation_with(contact.contact)?;
         let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id() };
         let read = self.read_inner(&from, &inner, now)?;

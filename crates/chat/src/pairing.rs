@@ -62,7 +62,7 @@ impl Work<'_> {
     ) -> Result<Option<Unstamped>, ChatError> {
         let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(None) };
         let Some(signed) = announced.fields().kind.signed() else { return Ok(None) };
-        let Ok(announcement) = Announcement::decode(&announced.fields().body) else { return Ok(None) };
+        let Ok(announcement) = Announcement::decode(announced.body()) else { return Ok(None) };
         let us = self.identity_secret(contact.identity)?;
         let Created { pair, welcome, peer, .. } = match self.mls.pairs(self.conn, self.rng).create(&us, &announcement.key_package) {
             Ok(created) => created,
@@ -123,7 +123,7 @@ impl Work<'_> {
         let lifetime = if usize::from(longer) < LIFETIMES.len() { longer } else { lifetime };
         let sent = if Bell::decode(&entry).is_ok() {
             let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(()) };
-            let Ok(announcement) = Announcement::decode(&announced.fields().body) else { return Ok(()) };
+            let Ok(announcement) = Announcement::decode(announced.body()) else { return Ok(()) };
             self.queue_bell(contact, &announcement.contact_key, &entry, lifetime, now)?
         } else {
             Some(self.seal_outer(row, epoch.saturating_sub(1), &entry, lifetime, conversation, now)?)
@@ -226,7 +226,7 @@ impl Work<'_> {
     pub(crate) fn hear_bell(&mut self, envelope: &Envelope, now: Now) -> Result<Heard, ChatError> {
         let mut opened = None;
         for keys in self.announced_keys()? {
-            if let Ok(content) = keys.secret.open(&envelope.fields().body) {
+            if let Ok(content) = keys.secret.open(envelope.body()) {
                 opened = Some((keys.identity, content));
                 break;
             }

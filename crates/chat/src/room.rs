@@ -101,7 +101,7 @@ impl Work<'_> {
     pub(crate) fn read_post(&mut self, envelope: &Envelope, now: Now) -> Result<(), ChatError> {
         let Kind::Post(signed, post_topic) = &envelope.fields().kind else { return Ok(()) };
         let Some(conversation) = self.room_conversation(post_topic)? else { return Ok(()) };
-        let Some(post) = unpad(&envelope.fields().body).ok().and_then(|content| Post::decode(content).ok()) else { return Ok(()) };
+        let Some(post) = unpad(envelope.body()).ok().and_then(|content| Post::decode(content).ok()) else { return Ok(()) };
         if topic(&post.room) != *post_topic {
             return Ok(());
         }

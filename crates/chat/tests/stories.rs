@@ -291,7 +291,7 @@ fn copied_tags_and_replayed_bodies_change_nothing() {
     };
     // Mallory sees the tag go by, is faster, and later repeats the body under another hour.
     let forged = stamp(vec![7; 512], bob.now.hour());
-    let replayed = stamp(real.fields().body.clone(), samizdat_core::Hour(bob.now.hour().0 - 1));
+    let replayed = stamp(real.body().to_vec(), samizdat_core::Hour(bob.now.hour().0 - 1));
     for envelope in [&forged, &real, &replayed] {
         bob.receive(envelope);
     }
@@ -304,7 +304,7 @@ fn copied_tags_and_replayed_bodies_change_nothing() {
 fn keys_rotate_while_they_talk_and_nothing_is_lost() {
     let (mut alice, mut bob) = acquainted();
     let alice_name = alice.name();
-    let sealed = |p: &Person| p.envelopes().iter().filter(|e| e.fields().body.len() >= 4096).count();
+    let sealed = |p: &Person| p.envelopes().iter().filter(|e| e.body().len() >= 4096).count();
     let before = sealed(&alice);
     for turn in 0..5 {
         for i in 0..6 {

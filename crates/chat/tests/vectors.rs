@@ -134,7 +134,7 @@ fn rooms() -> Vec<Value> {
             let envelope = chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
             let topic = &sha(&[b"samizdat room v1\0", room.as_bytes()])[..16];
             assert!(matches!(envelope.fields().kind, Kind::Post(_, found) if found == topic));
-            let content = unpad(&envelope.fields().body).unwrap();
+            let content = unpad(envelope.body()).unwrap();
             let post = Post { room: room.into(), at: now.unix_ms, text: "hello".into() };
             assert_eq!(Post::decode(content), Ok(post));
             json!({ "typed": typed, "room": room, "topic": hex(topic), "at": now.unix_ms, "text": "hello", "content": hex(content) })

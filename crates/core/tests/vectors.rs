@@ -84,8 +84,8 @@ fn envelope_vector(name: &str, unstamped: &Unstamped) -> Value {
     let signature = fields.kind.signed().map(|signed| signed.signature);
     // From the end: the stamp (10), the signature if there is one (66), the body and its head of three bytes.
     let tail = 10 + signature.map_or(0, |_| 66);
-    let head = &bytes[..bytes.len() - tail - fields.body.len() - 3];
-    let body_hash = sha(&[&fields.body]);
+    let head = &bytes[..bytes.len() - tail - envelope.body().len() - 3];
+    let body_hash = sha(&[envelope.body()]);
     let sign_hash = sha(&[b"samizdat sign v1\0", head, &body_hash]);
     let id = sha(&[b"samizdat id v1\0", head, &body_hash, signature.as_ref().map_or(&[], |s| &s[..])]);
     assert_eq!(id, envelope.id().0, "{name}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use samizdat_chat::ChatError;
 use samizdat_core::{
-    Envelope, EnvelopeIn, Now, PeerId, Reject,
+    Envelope, EnvelopeId, EnvelopeIn, Now, PeerId, Reject,
     envelope::{Stamped, verify_batch},
     limits::SIGNATURE_BATCH,
 };
@@ -38,22 +38,28 @@ impl Engine {
         let mut admitted = Admitted::default();
         let mut paid = Vec::with_capacity(candidates.len());
         let mut seen = BTreeSet::new();
-        for Candidate { peer, bytes } in candidates {
-            let screened = EnvelopeIn::decode(&bytes).map_err(Reject::from).and_then(|envelope| envelope.screen(now.hour()));
+        for Candidate { peer, bytes } in &candidates {
+            let peer = *peer;
+            let screened = EnvelopeIn::decode(bytes).map_err(Reject::from).and_then(|envelope| envelope.screen(now.hour()));
             match screened {
                 Err(reject) => {
                     admitted.refused = admitted.refused.saturating_add(1);
-                    self.refuse(peer, &bytes, &reject, now);
+                    self.refuse(peer, bytes, &reject, now);
+                }
+                Ok(stamped) if !seen.insert(stamped.id()) || self.gossip.contains(stamped.hour(), &stamped.id()) => {
+                    admitted.duplicate = admitted.duplicate.saturating_add(1);
+                    self.drops.duplicate = self.drops.duplicate.saturating_add(1);
+                    self.answer(peer, |peer| GossipInput::Duplicate { peer, id: stamped.id() }, now);
                 }
                 // A log that cannot answer is asked again by the append.
-                Ok(stamped) if !seen.insert(stamped.id()) || self.log.knows(&stamped.id()).unwrap_or(false) => {
-                    admitted.duplicate = admitted.duplicate.saturating_add(1);
-                    self.duplicate(peer, &stamped, now);
+                Ok(stamped) if self.log.lost(&stamped.id()).unwrap_or(false) => {
+                    admitted.refused = admitted.refused.saturating_add(1);
+                    self.decline(peer, stamped.id(), now);
                 }
                 Ok(stamped) if !self.log.has_room_for(stamped.worth()) => {
                     admitted.refused = admitted.refused.saturating_add(1);
                     self.drops.budget = self.drops.budget.saturating_add(1);
-                    self.answer_duplicate(peer, stamped.id(), now);
+                    self.decline(peer, stamped.id(), now);
                 }
                 Ok(stamped) => paid.push((peer, stamped)),
             }
@@ -65,7 +71,7 @@ impl Engine {
 
     fn verify(
         &mut self,
-        paid: Vec<(Option<PeerId>, Stamped)>,
+        paid: Vec<(Option<PeerId>, Stamped<'_>)>,
         admitted: &mut Admitted,
         now: Now,
     ) -> Vec<(Option<PeerId>, Envelope)> {
@@ -92,11 +98,11 @@ impl Engine {
         }
         let (peers, envelopes): (Vec<_>, Vec<_>) = verified.into_iter().unzip();
         let Ok(outcomes) = self.log.append(&envelopes) else {
-            // Rolled back. To the peers it is as if we had it: they are not to blame, and reconciliation brings it again.
+            // Rolled back. The peers are not to blame, and reconciliation brings it again.
             let count = u64::try_from(envelopes.len()).unwrap_or(u64::MAX);
             self.drops.disk = self.drops.disk.saturating_add(count);
             for (peer, envelope) in peers.into_iter().zip(&envelopes) {
-                self.answer_duplicate(peer, envelope.id(), now);
+                self.decline(peer, envelope.id(), now);
             }
             return;
         };
@@ -117,11 +123,11 @@ impl Engine {
                 Appended::Lost => {
                     admitted.refused = admitted.refused.saturating_add(1);
                     self.drops.conflict = self.drops.conflict.saturating_add(1);
-                    self.answer_duplicate(peer, envelope.id(), now);
+                    self.decline(peer, envelope.id(), now);
                 }
                 Appended::Duplicate => {
                     admitted.duplicate = admitted.duplicate.saturating_add(1);
-                    self.answer_duplicate(peer, envelope.id(), now);
+                    self.answer(peer, |peer| GossipInput::Duplicate { peer, id: envelope.id() }, now);
                 }
             }
         }
@@ -149,27 +155,21 @@ impl Engine {
 
     fn refuse(&mut self, peer: Option<PeerId>, bytes: &[u8], reject: &Reject, now: Now) {
         self.drops.count(reject);
-        let Some(peer) = peer else { return };
-        match reject {
-            // Clocks differ: neither is anybody's fault.
-            Reject::Expired | Reject::Future => {
-                let id = EnvelopeIn::decode(bytes).map(|envelope| envelope.id());
-                if let Ok(id) = id {
-                    self.feed(GossipInput::Duplicate { peer, id }, now);
-                }
-            }
-            Reject::Decode(_) | Reject::Stamp | Reject::Signature => self.feed(GossipInput::Junk { peer }, now),
+        match (reject, EnvelopeIn::decode(bytes)) {
+            // Clocks differ: that is nobody's fault.
+            (Reject::Expired | Reject::Future, Ok(envelope)) => self.decline(peer, envelope.id(), now),
+            _ => self.answer(peer, |peer| GossipInput::Junk { peer }, now),
         }
     }
 
-    fn duplicate(&mut self, peer: Option<PeerId>, stamped: &Stamped, now: Now) {
-        self.drops.duplicate = self.drops.duplicate.saturating_add(1);
-        self.answer_duplicate(peer, stamped.id(), now);
+    /// Good, but not kept: the peer must not count on us.
+    fn decline(&mut self, peer: Option<PeerId>, id: EnvelopeId, now: Now) {
+        self.answer(peer, |peer| GossipInput::Declined { peer, id }, now);
     }
 
-    fn answer_duplicate(&mut self, peer: Option<PeerId>, id: samizdat_core::EnvelopeId, now: Now) {
+    fn answer(&mut self, peer: Option<PeerId>, what: impl FnOnce(PeerId) -> GossipInput, now: Now) {
         if let Some(peer) = peer {
-            self.feed(GossipInput::Duplicate { peer, id }, now);
+            self.feed(what(peer), now);
         }
     }
 }

@@ -5,6 +5,7 @@ use samizdat_chat::Chat;
 use samizdat_core::{Envelope, EnvelopeId, Hour, IdentitySecret, Now, PeerId, Unstamped, pad::pad, stamp::Mint};
 use samizdat_engine::{Drops, Engine, FileError, Imported, Input, Output};
 use samizdat_store::{Log, Vault};
+use samizdat_sync::{Frame, PeerAddr};
 
 const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
 
@@ -145,4 +146,35 @@ fn expired_envelopes_leave_log_and_index() {
     let later = Now { mono_ms: 60_000, unix_ms: NOW.unix_ms + 10 * 3_600_000 };
     engine.handle(Input::Timeout, later);
     assert_eq!((engine.held(), ids(&engine).len()), (0, 0));
+}
+
+/// A node without room, or whose clock differs, used to acknowledge what it did not keep, and authors saw it as published.
+#[test]
+fn what_is_not_kept_is_declined_not_acknowledged() {
+    let pushed = |mut node: Engine, envelope: &Envelope, now: Now| {
+        let peer = PeerId([4; 32]);
+        node.handle(Input::Connected { peer, addr: Vec::new(), dialed: false }, now);
+        node.handle(Input::Frame { peer, bytes: Frame::Join { addr: PeerAddr::default() }.encode() }, now);
+        node.handle(Input::Frame { peer, bytes: Frame::Push { envelope: envelope.bytes().to_vec() }.encode() }, now);
+        node.commit(now);
+        let mut frames = Vec::new();
+        while let Some(output) = node.poll_output() {
+            if let Output::Send { bytes, .. } = output {
+                frames.push(Frame::decode(&bytes).unwrap());
+            }
+        }
+        let acked = frames.iter().any(|f| matches!(f, Frame::Ack { ids } if ids == &[envelope.id()]));
+        let declined = frames.iter().any(|f| matches!(f, Frame::Decline { ids } if ids == &[envelope.id()]));
+        (acked, declined, node.log().knows(&envelope.id()).unwrap())
+    };
+    let posts: Vec<Envelope> = (1..12).map(|seq| post(7, seq, NOW.hour(), "x")).collect();
+    assert_eq!(pushed(node(1 << 20), &posts[0], NOW), (true, false, true));
+    let late = Now { unix_ms: NOW.unix_ms + 48 * 3_600_000, ..NOW };
+    assert_eq!(pushed(node(1 << 20), &posts[0], late), (false, true, false));
+    let mut full = node(4000);
+    import(&mut full, &posts.iter().map(|p| &p.bytes()[..]).collect::<Vec<_>>());
+    let later = Now { mono_ms: 60_000, ..NOW };
+    full.handle(Input::Timeout, later);
+    let evicted = posts.iter().find(|p| !ids(&full).contains(&p.id())).unwrap();
+    assert_eq!(pushed(full, evicted, later), (false, true, false));
 }

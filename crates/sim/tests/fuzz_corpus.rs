@@ -327,6 +327,7 @@ fn frames() -> Seeds {
         ("push", Frame::Push { envelope: vec![1; 600] }),
         ("ihave", Frame::IHave { late: false, entries: vec![entry(1), entry(2)] }),
         ("ask", Frame::Ask { entries: vec![entry(1)] }),
+        ("decline", Frame::Decline { ids: vec![EnvelopeId([2; 32])] }),
         ("ack", Frame::Ack { ids: vec![EnvelopeId([1; 32])] }),
         ("fill", Frame::Fill { envelopes: vec![vec![1; 600], vec![2; 600]] }),
         ("nudge", Frame::Nudge { root: [9; 16] }),

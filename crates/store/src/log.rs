@@ -168,6 +168,11 @@ impl Log {
         if stored.exists([&id.0[..]])? {
             return Ok(true);
         }
+        self.lost(id)
+    }
+
+    /// Whether it was here and lost a conflict.
+    pub fn lost(&self, id: &EnvelopeId) -> Result<bool, StoreError> {
         Ok(self.conflicts && self.conn.prepare_cached("SELECT 1 FROM conflict WHERE id = ?1")?.exists([&id.0[..]])?)
     }
 

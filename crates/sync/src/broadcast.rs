@@ -45,6 +45,7 @@ struct Neighbour {
     digests: Gathered<Entry>,
     late: Gathered<Entry>,
     acks: Gathered<EnvelopeId>,
+    declined: Gathered<EnvelopeId>,
     missing: usize,
     useless: u64,
 }
@@ -168,6 +169,13 @@ impl Broadcast {
         }
     }
 
+    /// Tells the peer that an envelope it sent is not kept here.
+    pub fn decline(&mut self, peer: &PeerId, id: EnvelopeId, now: u64) {
+        if let Some(neighbour) = self.neighbours.get_mut(peer) {
+            neighbour.declined.add(id, ACKS_PENDING_MAX, now);
+        }
+    }
+
     /// Does what is due.
     pub fn poll(&mut self, now: u64) {
         for (peer, neighbour) in &mut self.neighbours {
@@ -178,6 +186,9 @@ impl Broadcast {
             }
             if let Some(ids) = neighbour.acks.take(now) {
                 self.frames.push((*peer, Frame::Ack { ids }));
+            }
+            if let Some(ids) = neighbour.declined.take(now) {
+                self.frames.push((*peer, Frame::Decline { ids }));
             }
         }
         let mut questions: BTreeMap<PeerId, Vec<Entry>> = BTreeMap::new();
@@ -216,7 +227,8 @@ impl Broadcast {
 
     /// When to call [`Self::poll`].
     pub fn next_timeout(&self) -> Option<u64> {
-        let gathered = self.neighbours.values().flat_map(|n| [n.digests.due(), n.late.due(), n.acks.due()]).flatten();
+        let gathered =
+            self.neighbours.values().flat_map(|n| [n.digests.due(), n.late.due(), n.acks.due(), n.declined.due()]).flatten();
         gathered.chain(self.due.first().map(|(at, _)| *at)).min()
     }
 

@@ -78,6 +78,11 @@ pub enum Frame {
         /// What is missing.
         entries: Vec<Entry>,
     },
+    /// I do not keep these, which you sent me.
+    Decline {
+        /// Their ids.
+        ids: Vec<EnvelopeId>,
+    },
     /// I have stored these, which you sent me.
     Ack {
         /// Their ids.
@@ -246,6 +251,7 @@ impl Frame {
             Self::Push { envelope } => e.array(2)?.u8(16)?.bytes(envelope)?.ok(),
             Self::IHave { late, entries } => e.array(3)?.u8(17)?.bool(*late)?.bytes(&joined(entries.iter().map(entry_bytes)))?.ok(),
             Self::Ask { entries } => e.array(2)?.u8(18)?.bytes(&joined(entries.iter().map(entry_bytes)))?.ok(),
+            Self::Decline { ids } => e.array(2)?.u8(19)?.bytes(&joined(ids.iter().map(|id| id.0)))?.ok(),
             Self::Ack { ids } => e.array(2)?.u8(20)?.bytes(&joined(ids.iter().map(|id| id.0)))?.ok(),
             Self::Fill { envelopes } => {
                 e.array(2)?.u8(21)?.array(envelopes.len() as u64)?;
@@ -282,6 +288,7 @@ impl Frame {
             (16, 2) => Self::Push { envelope: read_envelope(d)? },
             (17, 3) => Self::IHave { late: d.bool()?, entries: read_items(d, IDS_PER_FRAME, read_entry)? },
             (18, 2) => Self::Ask { entries: read_items(d, IDS_PER_FRAME, read_entry)? },
+            (19, 2) => Self::Decline { ids: read_items(d, IDS_PER_FRAME, |id: &[u8; 32]| EnvelopeId(*id))? },
             (20, 2) => Self::Ack { ids: read_items(d, IDS_PER_FRAME, |id: &[u8; 32]| EnvelopeId(*id))? },
             (21, 2) => {
                 let count = read_count(d, FILL_COUNT_MAX)?;

@@ -61,6 +61,13 @@ pub enum Input {
         /// Who sent it.
         peer: PeerId,
     },
+    /// A candidate is good but is not kept: no room, another clock, a conflict lost.
+    Declined {
+        /// Who sent it.
+        peer: PeerId,
+        /// Its id.
+        id: EnvelopeId,
+    },
     /// An envelope is no longer held: expired, evicted or replaced.
     Removed {
         /// Its claimed hour.
@@ -103,7 +110,7 @@ pub enum Output {
         /// Why.
         reason: HangupReason,
     },
-    /// Verify and store these; each is answered by `Stored`, `Duplicate` or `Junk`.
+    /// Verify and store these; each is answered by `Stored`, `Duplicate`, `Declined` or `Junk`.
     Candidates {
         /// Who sent them.
         peer: PeerId,

@@ -98,6 +98,7 @@ impl Gossip {
             Input::Frame { peer, bytes } => self.frame(peer, &bytes),
             Input::Stored { hour, id, bytes, from } => self.stored(Entry::new(hour, id), &bytes, from),
             Input::Duplicate { peer, id } => self.duplicate(peer, id),
+            Input::Declined { peer, id } => self.declined(peer, id),
             Input::Junk { peer } => {
                 self.verified(&peer);
                 self.blame(peer, Offence::Junk);
@@ -211,7 +212,11 @@ impl Gossip {
                     neighbour.transfer.add_first(entries.into_iter().map(Span::one));
                 }
             }
-            Frame::Ack { ids } => self.acked(peer, ids),
+            Frame::Ack { ids } => {
+                self.delivered(peer, &ids);
+                self.held(peer, ids);
+            }
+            Frame::Decline { ids } => self.delivered(peer, &ids),
             Frame::Nudge { root } => {
                 if root != self.index.root() {
                     self.sessions.hurry(&peer, self.now_ms, &mut self.draw);
@@ -264,6 +269,14 @@ impl Gossip {
         self.drained(peer);
     }
 
+    fn declined(&mut self, peer: PeerId, id: EnvelopeId) {
+        self.verified(&peer);
+        self.broadcast.arrived(&id);
+        self.broadcast.decline(&peer, id, self.now_ms);
+        self.held(peer, [id]);
+        self.drained(peer);
+    }
+
     /// The engine is through with one candidate of this peer; true if it was one of a fill.
     fn verified(&mut self, peer: &PeerId) -> bool {
         let Some(neighbour) = self.neighbours.get_mut(peer) else { return false };
@@ -303,11 +316,10 @@ impl Gossip {
         }
     }
 
-    fn acked(&mut self, peer: PeerId, ids: Vec<EnvelopeId>) {
+    fn delivered(&mut self, peer: PeerId, ids: &[EnvelopeId]) {
         if let Some(neighbour) = self.neighbours.get_mut(&peer) {
-            ids.iter().for_each(|id| neighbour.transfer.acked(id, self.now_ms));
+            ids.iter().for_each(|id| neighbour.transfer.delivered(id, self.now_ms));
         }
-        self.held(peer, ids);
     }
 
     fn held(&mut self, peer: PeerId, ids: impl IntoIterator<Item = EnvelopeId>) {

@@ -94,7 +94,7 @@ impl Transfer {
     }
 
     /// The peer has stored one.
-    pub fn acked(&mut self, id: &EnvelopeId, now: u64) {
+    pub fn delivered(&mut self, id: &EnvelopeId, now: u64) {
         if let Some(size) = self.unacked.remove(id) {
             self.bytes = self.bytes.saturating_sub(size);
             self.progress_ms = now;
@@ -155,7 +155,7 @@ mod tests {
             }
             assert!(open.len() <= UNACKED_MAX + FETCH_MAX);
             let Some(id) = open.pop_front() else { break };
-            transfer.acked(&id, 0);
+            transfer.delivered(&id, 0);
         }
         assert_eq!(sent, 10_000);
         assert!(transfer.is_idle());
