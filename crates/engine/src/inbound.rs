@@ -155,10 +155,14 @@ impl Engine {
 
     fn refuse(&mut self, peer: Option<PeerId>, bytes: &[u8], reject: &Reject, now: Now) {
         self.drops.count(reject);
-        match (reject, EnvelopeIn::decode(bytes)) {
+        match reject {
             // Clocks differ: that is nobody's fault.
-            (Reject::Expired | Reject::Future, Ok(envelope)) => self.decline(peer, envelope.id(), now),
-            _ => self.answer(peer, |peer| GossipInput::Junk { peer }, now),
+            Reject::Expired | Reject::Future => {
+                if let Ok(envelope) = EnvelopeIn::decode(bytes) {
+                    self.decline(peer, envelope.id(), now);
+                }
+            }
+            Reject::Decode(_) | Reject::Stamp | Reject::Signature => self.answer(peer, |peer| GossipInput::Junk { peer }, now),
         }
     }
 
