@@ -215,14 +215,15 @@ impl<'a> EnvelopeIn<'a> {
         self.0.id
     }
 
-    /// The tests that cost next to nothing: time and stamp. `now` is the hour on our clock.
+    /// The tests that cost next to nothing: stamp and time. `now` is the hour on our clock. What is out of time must be paid
+    /// for too, or it would be junk for nothing.
     pub fn screen(self, now: Hour) -> Result<Stamped<'a>, Reject> {
-        match in_time(self.0.fields.hour, self.0.fields.lifetime_hours(), now) {
-            InTime::Yes => {}
-            InTime::Future => return Err(Reject::Future),
-            InTime::Expired => return Err(Reject::Expired),
+        let stamped = self.check_stamp()?;
+        match in_time(stamped.0.fields.hour, stamped.0.fields.lifetime_hours(), now) {
+            InTime::Yes => Ok(stamped),
+            InTime::Future => Err(Reject::Future),
+            InTime::Expired => Err(Reject::Expired),
         }
-        self.check_stamp()
     }
 
     /// All tests but the one of time, for what our own log holds.

@@ -36,7 +36,7 @@ pub fn worth(id: &EnvelopeId, nonce: u64) -> u64 {
 
 /// Minting in steps, so that the caller decides threads, progress and when to stop.
 ///
-/// Several threads share one search by starting at different `lane`s.
+/// Several threads share one search by starting far from each other.
 #[derive(Clone, Debug)]
 pub struct Mint {
     id: EnvelopeId,
@@ -46,9 +46,10 @@ pub struct Mint {
 }
 
 impl Mint {
-    /// A search for a stamp worth `tries`; `lane` keeps the searches of several threads apart.
-    pub fn new(id: EnvelopeId, tries: u64, lane: u16) -> Self {
-        Self { id, tries, next: u64::from(lane).wrapping_shl(48), made: 0 }
+    /// A search for a stamp worth `tries` from the nonce `start` on. Everybody sees the nonce: a random start hides how
+    /// many tries and threads it took, which could tell machines apart.
+    pub fn new(id: EnvelopeId, tries: u64, start: u64) -> Self {
+        Self { id, tries, next: start, made: 0 }
     }
 
     /// Makes up to `steps` tries; the nonce when one was found.

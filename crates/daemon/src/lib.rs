@@ -3,6 +3,7 @@
 
 mod convert;
 pub mod http;
+mod jobs;
 mod labels;
 mod mine;
 mod mint;

@@ -48,9 +48,13 @@ impl Minter {
         self.cancel();
         self.stop = Arc::default();
         let made = Arc::new(AtomicU64::new(0));
+        let mut start = [0; 8];
+        // Without randomness the stamp is as good.
+        let _ = getrandom::fill(&mut start);
         for lane in 0..lanes() {
+            let start = u64::from_be_bytes(start).wrapping_add(u64::from(lane).wrapping_shl(48));
             let (stop, made, results) = (Arc::clone(&self.stop), Arc::clone(&made), self.results.clone());
-            let search = move || search(id, tries, lane, &stop, &made, &results);
+            let search = move || search(Mint::new(id, tries, start), id, lane, &stop, &made, &results);
             // Without a thread there is no stamp now; the upkeep of the engine will not ask again, so try here.
             if thread::Builder::new().name(format!("mint {lane}")).spawn(search).is_err() && lane == 0 {
                 tracing::warn!("no thread for a stamp: messages wait until the node is started again");
@@ -76,9 +80,8 @@ pub(crate) fn lanes() -> u16 {
     u16::try_from(cores).unwrap_or(1)
 }
 
-fn search(id: EnvelopeId, tries: u64, lane: u16, stop: &AtomicBool, made: &AtomicU64, results: &mpsc::Sender<Minted>) {
+fn search(mut mint: Mint, id: EnvelopeId, lane: u16, stop: &AtomicBool, made: &AtomicU64, results: &mpsc::Sender<Minted>) {
     let start = Instant::now();
-    let mut mint = Mint::new(id, tries, lane);
     let mut reported = start;
     while !stop.load(Ordering::Relaxed) {
         let found = mint.step(STEP);
@@ -93,7 +96,7 @@ fn search(id: EnvelopeId, tries: u64, lane: u16, stop: &AtomicBool, made: &Atomi
         if lane == 0 && reported.elapsed() >= REPORT {
             reported = Instant::now();
             let rate = total as f64 / start.elapsed().as_secs_f64().max(0.001);
-            let _ = results.try_send(Minted::StampProgress { id, tries: total, expected: tries, rate });
+            let _ = results.try_send(Minted::StampProgress { id, tries: total, expected: mint.expected(), rate });
         }
     }
 }

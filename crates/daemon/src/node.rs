@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use crate::{
     convert,
     http::Call,
+    jobs::Jobs,
     mine::Miner,
     mint::{Minted, Minter},
     requests::Ended,
@@ -108,6 +109,7 @@ pub(crate) struct Node {
     minted: mpsc::Receiver<Minted>,
     pub(crate) results: mpsc::Sender<Minted>,
     status_due: bool,
+    jobs: Jobs,
     pub(crate) stamps: BTreeMap<EnvelopeId, (u64, u64)>,
 }
 
@@ -115,7 +117,19 @@ impl Node {
     pub(crate) fn new(engine: Engine, net: Net, clock: Clock, events: broadcast::Sender<Event>) -> Self {
         let (results, minted) = mpsc::channel(RESULTS);
         let minter = Minter::new(results.clone());
-        Self { engine, net, clock, miner: None, events, minter, minted, results, status_due: true, stamps: BTreeMap::new() }
+        Self {
+            engine,
+            net,
+            clock,
+            miner: None,
+            events,
+            minter,
+            minted,
+            results,
+            status_due: true,
+            jobs: Jobs::default(),
+            stamps: BTreeMap::new(),
+        }
     }
 
     /// Runs until `stop` or a request to end. What is in the vault and the log at that moment is complete.
@@ -135,11 +149,13 @@ impl Node {
                 biased;
                 _ = &mut stop => break,
                 Some((request, answer)) = calls.recv() => {
-                    let (result, ended) = self.answer(request);
-                    // Whoever asked may have gone.
-                    let _ = answer.send(result);
-                    if ended == Ended::Yes {
-                        break;
+                    if let Some((request, answer)) = self.jobs.begin(request, answer) {
+                        let (result, ended) = self.answer(request);
+                        // Whoever asked may have gone.
+                        let _ = answer.send(result);
+                        if ended == Ended::Yes {
+                            break;
+                        }
                     }
                 }
                 Some(minted) = self.minted.recv() => self.on_minted(minted),
@@ -153,7 +169,9 @@ impl Node {
                 () = sleep_until(timeout) => self.engine.handle(Input::Timeout, self.clock.now()),
                 _ = remember.tick() => self.remember(),
                 _ = status.tick() => self.tell_status(),
+                () = std::future::ready(()), if self.jobs.any() => {}
             }
+            self.jobs.step(&mut self.engine, self.clock.now());
             self.engine.commit(self.clock.now());
             self.drain();
         }

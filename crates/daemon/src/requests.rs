@@ -1,12 +1,8 @@
 //! Answers to what is asked over the API.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{BufReader, BufWriter},
-};
+use std::collections::BTreeMap;
 
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use data_encoding::BASE32_NOPAD;
 use samizdat_api::{self as api, ApiError, Request, Response};
 use samizdat_chat::{
     Answer, ChatError, Filter,
@@ -26,7 +22,7 @@ pub(crate) enum Ended {
     No,
 }
 
-type Answered = Result<Response, ApiError>;
+pub(crate) type Answered = Result<Response, ApiError>;
 
 impl Node {
     pub(crate) fn answer(&mut self, request: Request) -> (Answered, Ended) {
@@ -135,23 +131,8 @@ impl Node {
                     conflicts: stats.conflicts,
                 }))
             }
-            Request::LogVerify => {
-                let (checked, bad) = self.engine.verify_log().map_err(store)?;
-                Ok(Response::LogCheck(api::LogCheck { checked, bad: bad.iter().map(|id| HEXLOWER.encode(&id.0)).collect() }))
-            }
-            Request::LogExport { path } => {
-                let file = File::create(&path).map_err(|e| file_error(FileError::Io(e)))?;
-                self.engine.export(&mut BufWriter::new(file)).map_err(file_error)?;
-                Ok(Response::Done)
-            }
-            Request::LogImport { path } => {
-                let file = File::open(&path).map_err(|e| file_error(FileError::Io(e)))?;
-                let imported = self.engine.import(&mut BufReader::new(file), now).map_err(file_error)?;
-                Ok(Response::Imported(api::Imported {
-                    new: imported.new,
-                    duplicate: imported.duplicate,
-                    refused: imported.refused,
-                }))
+            Request::LogVerify | Request::LogExport { .. } | Request::LogImport { .. } => {
+                Err(ApiError::internal("a job was not begun as one"))
             }
             Request::Shutdown => Ok(Response::Done),
         }
@@ -162,7 +143,7 @@ impl Node {
         let engine = &self.engine;
         let chat = engine.chat();
         let identities: Vec<api::Identity> = chat.identities().map_err(convert::error)?.iter().map(convert::identity).collect();
-        let stats = engine.log().stats().map_err(store)?;
+        let conflicts = engine.log().conflicts_kept().map_err(store)?;
         let outbox = chat.outbox().map_err(convert::error)?;
         let drops = engine.drops();
         let paths = self.net.paths();
@@ -189,7 +170,7 @@ impl Node {
                 envelopes: engine.held() as u64,
                 bytes: engine.log().bytes(),
                 budget_bytes: engine.log().budget(),
-                conflicts: stats.conflicts,
+                conflicts,
             },
             outbox: api::Outbox { waiting: outbox.waiting, stamping: outbox.stamping, stamped: outbox.stamped },
             paths: BTreeMap::from([("cast".to_owned(), labels::CAST.to_owned())]),
@@ -242,11 +223,11 @@ fn lifetime(days: Option<u32>) -> Result<u8, ApiError> {
     })
 }
 
-fn store(error: StoreError) -> ApiError {
+pub(crate) fn store(error: StoreError) -> ApiError {
     convert::error(error.into())
 }
 
-fn file_error(error: FileError) -> ApiError {
+pub(crate) fn file_error(error: FileError) -> ApiError {
     match error {
         FileError::Store(error) => store(error),
         FileError::Io(_) => ApiError::internal(error.to_string()),

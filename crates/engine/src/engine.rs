@@ -134,6 +134,10 @@ impl Engine {
             neighbours: 0,
         };
         engine.chat.catch_up(&engine.log, now)?;
+        // A crash may have come between the log's verdict and the screen.
+        for id in engine.log.losers()? {
+            engine.chat.replaced(&id)?;
+        }
         engine.watch_unpublished()?;
         engine.commit(now);
         Ok(engine)
@@ -154,10 +158,7 @@ impl Engine {
             Input::Disconnected { peer } => self.feed(GossipInput::Disconnected { peer }, now),
             Input::Frame { peer, bytes } => self.feed(GossipInput::Frame { peer, bytes }, now),
             Input::Stamped { id, nonce } => self.stamped(id, nonce, now),
-            Input::Timeout => {
-                self.feed(GossipInput::Timeout, now);
-                self.keep_up(now);
-            }
+            Input::Timeout => self.feed(GossipInput::Timeout, now),
         }
     }
 
@@ -165,8 +166,10 @@ impl Engine {
     pub fn commit(&mut self, now: Now) {
         while !self.candidates.is_empty() {
             let candidates = std::mem::take(&mut self.candidates);
-            self.admit(candidates, now);
+            // What could not be written was declined and comes again.
+            let _ = self.admit(candidates, now);
         }
+        self.keep_up(now);
         self.send_out(now);
         let neighbours = self.gossip.peers().count();
         if neighbours != self.neighbours {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use samizdat_core::{Now, limits::ENVELOPE_MAX};
+use samizdat_core::{EnvelopeId, Now, limits::ENVELOPE_MAX};
 use samizdat_store::StoreError;
 
 use crate::{
@@ -35,62 +35,125 @@ pub enum FileError {
     Truncated(Admitted),
 }
 
+/// An import under way. A step is short; whoever has other things to do, does them in between.
+#[derive(Debug)]
+pub struct Import<R> {
+    from: R,
+    total: Admitted,
+}
+
+impl<R: Read> Import<R> {
+    /// Looks at the beginning of the file only.
+    pub fn new(mut from: R) -> Result<Self, FileError> {
+        let mut magic = [0; MAGIC.len()];
+        if from.read_exact(&mut magic).is_err() || magic != *MAGIC {
+            return Err(FileError::NotALog);
+        }
+        Ok(Self { from, total: Admitted::default() })
+    }
+
+    /// Takes in the next envelopes; what it came to when all are.
+    pub fn step(&mut self, engine: &mut Engine, now: Now) -> Result<Option<Imported>, FileError> {
+        let mut batch = Vec::new();
+        let more = read_batch(&mut self.from, &mut batch);
+        let (admitted, appended) = engine.admit(batch, now);
+        engine.commit(now);
+        appended?;
+        self.total.new = self.total.new.saturating_add(admitted.new);
+        self.total.duplicate = self.total.duplicate.saturating_add(admitted.duplicate);
+        self.total.refused = self.total.refused.saturating_add(admitted.refused);
+        match more {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(self.total)),
+            Err(_) => Err(FileError::Truncated(self.total)),
+        }
+    }
+}
+
+/// An export under way, in short steps.
+#[derive(Debug)]
+pub struct Export<W> {
+    to: W,
+    row: i64,
+    count: u64,
+}
+
+impl<W: Write> Export<W> {
+    /// Writes the beginning of the file only.
+    pub fn new(mut to: W) -> Result<Self, FileError> {
+        to.write_all(MAGIC)?;
+        Ok(Self { to, row: 0, count: 0 })
+    }
+
+    /// Writes the next envelopes; how many there were when all are.
+    pub fn step(&mut self, engine: &Engine) -> Result<Option<u64>, FileError> {
+        let batch = engine.log.after(self.row, BATCH)?;
+        let Some(last) = batch.last() else {
+            self.to.flush()?;
+            return Ok(Some(self.count));
+        };
+        self.row = last.row;
+        for stored in &batch {
+            let length = u32::try_from(stored.bytes.len()).unwrap_or(u32::MAX);
+            self.to.write_all(&length.to_be_bytes())?;
+            self.to.write_all(&stored.bytes)?;
+            self.count = self.count.saturating_add(1);
+        }
+        Ok(None)
+    }
+}
+
+/// A test of everything in the log under way, in short steps.
+#[derive(Debug, Default)]
+pub struct Verification {
+    row: i64,
+    checked: u64,
+    bad: Vec<EnvelopeId>,
+}
+
+impl Verification {
+    /// Tests the next envelopes; when all are, how many they were and which are damaged.
+    pub fn step(&mut self, engine: &Engine) -> Result<Option<(u64, Vec<EnvelopeId>)>, StoreError> {
+        let batch = engine.log.after(self.row, BATCH)?;
+        let Some(last) = batch.last() else { return Ok(Some((self.checked, std::mem::take(&mut self.bad)))) };
+        self.row = last.row;
+        for stored in &batch {
+            self.checked = self.checked.saturating_add(1);
+            if stored.envelope().is_none_or(|envelope| envelope.id() != stored.id) {
+                self.bad.push(stored.id);
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Engine {
     /// Writes everything that is held; how many envelopes.
     pub fn export(&self, to: &mut impl Write) -> Result<u64, FileError> {
-        to.write_all(MAGIC)?;
-        let (mut row, mut count) = (0, 0u64);
+        let mut export = Export::new(to)?;
         loop {
-            let batch = self.log.after(row, BATCH)?;
-            let Some(last) = batch.last() else {
-                to.flush()?;
+            if let Some(count) = export.step(self)? {
                 return Ok(count);
-            };
-            row = last.row;
-            for stored in &batch {
-                let length = u32::try_from(stored.bytes.len()).unwrap_or(u32::MAX);
-                to.write_all(&length.to_be_bytes())?;
-                to.write_all(&stored.bytes)?;
-                count = count.saturating_add(1);
             }
         }
     }
 
     /// Takes in what [`Engine::export`] wrote, wherever.
     pub fn import(&mut self, from: &mut impl Read, now: Now) -> Result<Imported, FileError> {
-        let mut magic = [0; MAGIC.len()];
-        if from.read_exact(&mut magic).is_err() || magic != *MAGIC {
-            return Err(FileError::NotALog);
-        }
-        let mut total = Admitted::default();
+        let mut import = Import::new(from)?;
         loop {
-            let mut batch = Vec::new();
-            let more = read_batch(from, &mut batch);
-            let admitted = self.admit(batch, now);
-            self.commit(now);
-            total.new = total.new.saturating_add(admitted.new);
-            total.duplicate = total.duplicate.saturating_add(admitted.duplicate);
-            total.refused = total.refused.saturating_add(admitted.refused);
-            match more {
-                Ok(true) => {}
-                Ok(false) => return Ok(total),
-                Err(_) => return Err(FileError::Truncated(total)),
+            if let Some(imported) = import.step(self, now)? {
+                return Ok(imported);
             }
         }
     }
 
     /// Tests every envelope in the log again; how many, and which are damaged.
-    pub fn verify_log(&self) -> Result<(u64, Vec<samizdat_core::EnvelopeId>), StoreError> {
-        let (mut row, mut checked, mut bad) = (0, 0u64, Vec::new());
+    pub fn verify_log(&self) -> Result<(u64, Vec<EnvelopeId>), StoreError> {
+        let mut verification = Verification::default();
         loop {
-            let batch = self.log.after(row, BATCH)?;
-            let Some(last) = batch.last() else { return Ok((checked, bad)) };
-            row = last.row;
-            for stored in &batch {
-                checked = checked.saturating_add(1);
-                if stored.envelope().is_none_or(|envelope| envelope.id() != stored.id) {
-                    bad.push(stored.id);
-                }
+            if let Some(result) = verification.step(self)? {
+                return Ok(result);
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use samizdat_chat::ChatError;
 use samizdat_core::{
-    Envelope, EnvelopeId, EnvelopeIn, Now, PeerId, Reject,
+    Envelope, EnvelopeId, EnvelopeIn, Hour, Now, PeerId, Reject,
     envelope::{Stamped, verify_batch},
     limits::SIGNATURE_BATCH,
 };
@@ -34,10 +34,11 @@ pub struct Admitted {
 
 impl Engine {
     /// Takes what is good of a batch into the log, in one transaction, and tells everybody concerned.
-    pub(crate) fn admit(&mut self, candidates: Vec<Candidate>, now: Now) -> Admitted {
+    pub(crate) fn admit(&mut self, candidates: Vec<Candidate>, now: Now) -> (Admitted, Result<(), StoreError>) {
         let mut admitted = Admitted::default();
         let mut paid = Vec::with_capacity(candidates.len());
         let mut seen = BTreeSet::new();
+        let mut again = Vec::new();
         for Candidate { peer, bytes } in &candidates {
             let peer = *peer;
             let screened = EnvelopeIn::decode(bytes).map_err(Reject::from).and_then(|envelope| envelope.screen(now.hour()));
@@ -46,11 +47,10 @@ impl Engine {
                     admitted.refused = admitted.refused.saturating_add(1);
                     self.refuse(peer, bytes, &reject, now);
                 }
-                Ok(stamped) if !seen.insert(stamped.id()) || self.gossip.contains(stamped.hour(), &stamped.id()) => {
-                    admitted.duplicate = admitted.duplicate.saturating_add(1);
-                    self.drops.duplicate = self.drops.duplicate.saturating_add(1);
-                    self.answer(peer, |peer| GossipInput::Duplicate { peer, id: stamped.id() }, now);
+                Ok(stamped) if self.gossip.contains(stamped.hour(), &stamped.id()) => {
+                    self.duplicate(peer, stamped.id(), &mut admitted, now);
                 }
+                Ok(stamped) if !seen.insert(stamped.id()) => again.push((peer, stamped.hour(), stamped.id())),
                 // A log that cannot answer is asked again by the append.
                 Ok(stamped) if self.log.lost(&stamped.id()).unwrap_or(false) => {
                     admitted.refused = admitted.refused.saturating_add(1);
@@ -65,8 +65,16 @@ impl Engine {
             }
         }
         let verified = self.verify(paid, &mut admitted, now);
-        self.append(verified, &mut admitted, now);
-        admitted
+        let appended = self.append(verified, &mut admitted, now);
+        // Twice in one batch: what is said of the second depends on what became of the first.
+        for (peer, hour, id) in again {
+            if self.gossip.contains(hour, &id) {
+                self.duplicate(peer, id, &mut admitted, now);
+            } else {
+                self.decline(peer, id, now);
+            }
+        }
+        (admitted, appended)
     }
 
     fn verify(
@@ -92,19 +100,22 @@ impl Engine {
         verified
     }
 
-    fn append(&mut self, verified: Vec<(Option<PeerId>, Envelope)>, admitted: &mut Admitted, now: Now) {
+    fn append(&mut self, verified: Vec<(Option<PeerId>, Envelope)>, admitted: &mut Admitted, now: Now) -> Result<(), StoreError> {
         if verified.is_empty() {
-            return;
+            return Ok(());
         }
         let (peers, envelopes): (Vec<_>, Vec<_>) = verified.into_iter().unzip();
-        let Ok(outcomes) = self.log.append(&envelopes) else {
-            // Rolled back. The peers are not to blame, and reconciliation brings it again.
-            let count = u64::try_from(envelopes.len()).unwrap_or(u64::MAX);
-            self.drops.disk = self.drops.disk.saturating_add(count);
-            for (peer, envelope) in peers.into_iter().zip(&envelopes) {
-                self.decline(peer, envelope.id(), now);
+        let outcomes = match self.log.append(&envelopes) {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                // Rolled back. The peers are not to blame, and reconciliation brings it again.
+                let count = u64::try_from(envelopes.len()).unwrap_or(u64::MAX);
+                self.drops.disk = self.drops.disk.saturating_add(count);
+                for (peer, envelope) in peers.into_iter().zip(&envelopes) {
+                    self.decline(peer, envelope.id(), now);
+                }
+                return Err(error);
             }
-            return;
         };
         for ((peer, envelope), outcome) in peers.into_iter().zip(&envelopes).zip(outcomes) {
             match outcome {
@@ -114,10 +125,7 @@ impl Engine {
                 }
                 Appended::Replaced { hour, id } => {
                     admitted.new = admitted.new.saturating_add(1);
-                    self.drops.conflict = self.drops.conflict.saturating_add(1);
-                    self.feed(GossipInput::Removed { hour, id }, now);
-                    let forgotten = self.chat.replaced(&id);
-                    self.note(&forgotten);
+                    self.replaced(hour, id, now);
                     self.accepted(peer, envelope, now);
                 }
                 Appended::Lost => {
@@ -134,6 +142,15 @@ impl Engine {
         if let (false, Ok(row)) = (self.behind, self.log.last_row()) {
             self.chat.read_up_to(row);
         }
+        Ok(())
+    }
+
+    /// The loser of a conflict went: it leaves the index and the screen.
+    pub(crate) fn replaced(&mut self, hour: Hour, id: EnvelopeId, now: Now) {
+        self.drops.conflict = self.drops.conflict.saturating_add(1);
+        self.feed(GossipInput::Removed { hour, id }, now);
+        let forgotten = self.chat.replaced(&id);
+        self.note(&forgotten);
     }
 
     fn accepted(&mut self, from: Option<PeerId>, envelope: &Envelope, now: Now) {
@@ -148,8 +165,8 @@ impl Engine {
     /// A failing vault stops reading; the upkeep goes on from where it stopped. Whatever else an envelope does to us
     /// concerns that envelope alone.
     pub(crate) fn note<T>(&mut self, result: &Result<T, ChatError>) {
-        if let Err(ChatError::Store(StoreError::Full | StoreError::Corrupt)) = result {
-            self.behind = true;
+        if let Err(ChatError::Store(error)) = result {
+            self.behind |= error.is_of_the_disk();
         }
     }
 
@@ -164,6 +181,12 @@ impl Engine {
             }
             Reject::Decode(_) | Reject::Stamp | Reject::Signature => self.answer(peer, |peer| GossipInput::Junk { peer }, now),
         }
+    }
+
+    fn duplicate(&mut self, peer: Option<PeerId>, id: EnvelopeId, admitted: &mut Admitted, now: Now) {
+        admitted.duplicate = admitted.duplicate.saturating_add(1);
+        self.drops.duplicate = self.drops.duplicate.saturating_add(1);
+        self.answer(peer, |peer| GossipInput::Duplicate { peer, id }, now);
     }
 
     /// Good, but not kept: the peer must not count on us.

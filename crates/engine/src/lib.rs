@@ -18,5 +18,5 @@ mod upkeep;
 
 pub use drops::Drops;
 pub use engine::{Engine, Input, Output};
-pub use file::{FileError, Imported};
+pub use file::{Export, FileError, Import, Imported, Verification};
 pub use inbound::Admitted;

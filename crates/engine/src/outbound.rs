@@ -2,6 +2,7 @@
 
 use samizdat_chat::ChatError;
 use samizdat_core::{EnvelopeId, Now};
+use samizdat_store::Appended;
 use samizdat_sync::Input as GossipInput;
 
 use crate::engine::{Engine, Output};
@@ -57,8 +58,14 @@ impl Engine {
     fn publish(&mut self, id: EnvelopeId, nonce: u64, now: Now) -> Result<(), ChatError> {
         // Cancelled meanwhile, or a wrong stamp: the outbox decides what is next.
         let Some(envelope) = self.chat.stamp(&id, nonce)? else { return Ok(()) };
-        self.log.append(std::slice::from_ref(&envelope))?;
+        let outcomes = self.log.append(std::slice::from_ref(&envelope))?;
         self.chat.logged(&id)?;
+        match outcomes.first() {
+            // A home from a backup counts its posts anew: another post of ours lies at this position.
+            Some(Appended::Lost) => return Ok(()),
+            Some(Appended::Replaced { hour, id }) => self.replaced(*hour, *id, now),
+            Some(Appended::New | Appended::Duplicate) | None => {}
+        }
         let hour = envelope.fields().hour;
         self.gossip.watch(hour, id);
         self.feed(GossipInput::Stored { hour, id, bytes: envelope.bytes().clone(), from: None }, now);

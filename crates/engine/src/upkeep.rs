@@ -9,6 +9,8 @@ use crate::engine::Engine;
 
 /// Between two rounds, milliseconds.
 const PERIOD_MS: u64 = 30_000;
+/// Until the next round when this one did not delete everything that expired.
+const AGAIN_MS: u64 = 100;
 /// Expired envelopes deleted at once, so that a round is short.
 const EXPIRE_AT_ONCE: u32 = 2_000;
 
@@ -48,6 +50,9 @@ impl Engine {
     /// Everything that expired, then the cheapest beyond the disk budget. Our own that nobody else has yet stays.
     fn drop_old(&mut self, now: Now) {
         let mut gone: Vec<(Hour, EnvelopeId)> = self.log.expire(now.hour(), EXPIRE_AT_ONCE).unwrap_or_default();
+        if gone.len() >= EXPIRE_AT_ONCE as usize {
+            self.upkeep = Upkeep(now.mono_ms.saturating_add(AGAIN_MS));
+        }
         let own: BTreeSet<EnvelopeId> = self.chat.unpublished().unwrap_or_default().into_iter().collect();
         gone.extend(self.log.evict(|id| own.contains(id)).unwrap_or_default());
         for (hour, id) in gone {

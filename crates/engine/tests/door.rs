@@ -4,7 +4,7 @@
 use samizdat_chat::Chat;
 use samizdat_core::{Envelope, EnvelopeId, Hour, IdentitySecret, Now, PeerId, Unstamped, pad::pad, stamp::Mint};
 use samizdat_engine::{Drops, Engine, FileError, Imported, Input, Output};
-use samizdat_store::{Log, Vault};
+use samizdat_store::{Log, Vault, rusqlite::Connection};
 use samizdat_sync::{Frame, PeerAddr};
 
 const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
@@ -99,6 +99,7 @@ fn a_full_log_keeps_what_is_dear_and_does_not_take_the_evicted_again() {
     import(&mut engine, &bytes);
     let later = Now { mono_ms: 60_000, ..NOW };
     engine.handle(Input::Timeout, later);
+    engine.commit(later);
     assert!(engine.log().bytes() <= 4000);
     let gone: Vec<&[u8]> = posts.iter().filter(|p| !ids(&engine).contains(&p.id())).map(|p| &p.bytes()[..]).collect();
     assert!(!gone.is_empty());
@@ -145,6 +146,7 @@ fn expired_envelopes_leave_log_and_index() {
     assert_eq!(engine.held(), 1);
     let later = Now { mono_ms: 60_000, unix_ms: NOW.unix_ms + 10 * 3_600_000 };
     engine.handle(Input::Timeout, later);
+    engine.commit(later);
     assert_eq!((engine.held(), ids(&engine).len()), (0, 0));
 }
 
@@ -175,6 +177,36 @@ fn what_is_not_kept_is_declined_not_acknowledged() {
     import(&mut full, &posts.iter().map(|p| &p.bytes()[..]).collect::<Vec<_>>());
     let later = Now { mono_ms: 60_000, ..NOW };
     full.handle(Input::Timeout, later);
+    full.commit(later);
     let evicted = posts.iter().find(|p| !ids(&full).contains(&p.id())).unwrap();
     assert_eq!(pushed(full, evicted, later), (false, true, false));
+}
+
+/// A copy that came twice at once, by Push and by Fill, was acknowledged as a duplicate although neither was kept.
+#[test]
+fn two_copies_at_once_are_both_declined_where_there_is_no_room() {
+    let posts: Vec<Envelope> = (1..12).map(|seq| post(7, seq, NOW.hour(), "x")).collect();
+    let mut full = node(4000);
+    import(&mut full, &posts.iter().map(|p| &p.bytes()[..]).collect::<Vec<_>>());
+    let later = Now { mono_ms: 60_000, ..NOW };
+    full.commit(later);
+    let gone = posts.iter().find(|p| !ids(&full).contains(&p.id())).unwrap();
+    let told = import(&mut full, &[gone.bytes(), gone.bytes()]);
+    assert_eq!((told.new, told.duplicate), (0, 0));
+}
+
+/// The import said that all is well and had stored nothing.
+#[test]
+fn an_import_that_cannot_be_written_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.sqlite");
+    let log = Log::open(&path, 1 << 30).unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON envelope BEGIN SELECT raise(ABORT, 'no'); END";
+    Connection::open(&path).unwrap().execute_batch(refuse).unwrap();
+    let chat = Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [1; 32]).unwrap();
+    let mut engine = Engine::new(log, chat, [2; 32], PeerId([3; 32]), Vec::new(), NOW).unwrap();
+    let posts: Vec<Envelope> = (1..3).map(|seq| post(7, seq, NOW.hour(), "x")).collect();
+    let bytes: Vec<&[u8]> = posts.iter().map(|p| &p.bytes()[..]).collect();
+    let failed = engine.import(&mut file(&bytes).as_slice(), NOW);
+    assert!(matches!(failed, Err(FileError::Store(_))), "{failed:?}");
 }

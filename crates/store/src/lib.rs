@@ -74,6 +74,20 @@ pub enum StoreError {
     Database(rusqlite::Error),
 }
 
+impl StoreError {
+    /// Whether the disk or the system is the trouble, and not what was to be written: later it may work.
+    pub fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::*;
+        match self {
+            Self::Full | Self::Corrupt => true,
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(SystemIoFailure | DatabaseBusy | DatabaseLocked | OutOfMemory | ReadOnly | CannotOpen | OperationInterrupted)
+            ),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {

@@ -13,12 +13,15 @@ use crate::{OpenError, StoreError, home, migrate::migrate};
 
 /// Losers of conflicts whose proofs are kept per author; more prove nothing new.
 pub const CONFLICTS_PER_AUTHOR: u32 = 64;
+/// How long proofs are kept, in hours from the claimed hour: the longest lifetime.
+const PROOF_HOURS: u32 = 28 * 24;
 /// Part of the disk budget that one eviction frees, so that evictions are rare.
 const EVICT_PART: u64 = 20;
 /// Part of the disk budget that must be free again before envelopes as cheap as the evicted ones are taken.
 const REOPEN_PART: u64 = 5;
 
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
 CREATE TABLE author(
     author INTEGER PRIMARY KEY,
     key BLOB NOT NULL UNIQUE,
@@ -60,7 +63,13 @@ SELECT e.seq AS 'Message ID',
        CASE WHEN e.author IS NOT NULL THEN hex(substr(e.bytes, -74, 64)) END AS 'Signature',
        hex(substr(e.bytes, -8)) AS 'PoW nonce'
 FROM envelope e LEFT JOIN author a USING (author);
-"];
+",
+    "
+-- Proofs go when no envelope of their time can be alive any more.
+ALTER TABLE conflict ADD COLUMN hour INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX conflict_hour ON conflict(hour);
+",
+];
 
 /// What became of an envelope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,9 +180,23 @@ impl Log {
         self.lost(id)
     }
 
-    /// Whether it was here and lost a conflict.
+    /// Whether it was here and lost a conflict against one that is still here. When the winner is gone, as on a node that
+    /// never saw it, the loser is as good as any.
     pub fn lost(&self, id: &EnvelopeId) -> Result<bool, StoreError> {
-        Ok(self.conflicts && self.conn.prepare_cached("SELECT 1 FROM conflict WHERE id = ?1")?.exists([&id.0[..]])?)
+        if !self.conflicts {
+            return Ok(false);
+        }
+        let mut lost = self
+            .conn
+            .prepare_cached("SELECT 1 FROM conflict c JOIN envelope e USING (author, seq) WHERE c.id = ?1 AND e.id < c.id")?;
+        Ok(lost.exists([&id.0[..]])?)
+    }
+
+    /// Those that lost a conflict and are not here.
+    pub fn losers(&self) -> Result<Vec<EnvelopeId>, StoreError> {
+        let mut statement = self.conn.prepare("SELECT id FROM conflict WHERE id NOT IN (SELECT id FROM envelope)")?;
+        let ids = statement.query_map([], |row| Ok(EnvelopeId(row.get(0)?)))?;
+        Ok(ids.collect::<Result<_, _>>()?)
     }
 
     /// The bytes of each of `ids`, where it is stored.
@@ -252,6 +275,15 @@ impl Log {
     /// Deletes what is over at `now`, at most `limit`; what went.
     pub fn expire(&mut self, now: Hour, limit: u32) -> Result<Vec<(Hour, EnvelopeId)>, StoreError> {
         let over = now.0.saturating_sub(CLOCK_SLACK_HOURS);
+        let forgotten =
+            self.conn.prepare_cached("DELETE FROM conflict WHERE hour < ?1")?.execute([over.saturating_sub(PROOF_HOURS)])?;
+        if forgotten > 0 {
+            self.conn.execute(
+                "DELETE FROM author WHERE NOT EXISTS (SELECT 1 FROM envelope e WHERE e.author = author.author)
+                 AND NOT EXISTS (SELECT 1 FROM conflict c WHERE c.author = author.author)",
+                [],
+            )?;
+        }
         self.delete("SELECT row, hour, id, length(bytes) FROM envelope WHERE expires < ?1 LIMIT ?2", over.into(), limit)
     }
 
@@ -271,7 +303,6 @@ impl Log {
         let mut gone = Vec::new();
         {
             let mut cheapest = tx.prepare("SELECT row, hour, id, length(bytes), worth FROM envelope ORDER BY worth, hour")?;
-            let mut delete = tx.prepare("DELETE FROM envelope WHERE row = ?1")?;
             let mut rows = cheapest.query([])?;
             let mut doomed = Vec::new();
             while let (Some(row), true) = (rows.next()?, bytes > goal) {
@@ -286,7 +317,7 @@ impl Log {
             }
             drop(rows);
             for row in doomed {
-                delete.execute([row])?;
+                remove(&tx, row)?;
             }
         }
         tx.commit()?;
@@ -317,8 +348,13 @@ impl Log {
             stats.oldest = Some(stats.oldest.map_or(oldest, |o| o.min(oldest)));
             stats.newest = Some(stats.newest.map_or(newest, |n| n.max(newest)));
         }
-        stats.conflicts = self.conn.query_row("SELECT count(*) FROM conflict", [], |row| row.get(0))?;
+        stats.conflicts = self.conflicts_kept()?;
         Ok(stats)
+    }
+
+    /// Proofs of conflicts kept.
+    pub fn conflicts_kept(&self) -> Result<u64, StoreError> {
+        Ok(self.conn.query_row("SELECT count(*) FROM conflict", [], |row| row.get(0))?)
     }
 
     fn delete(&mut self, select: &str, first: i64, limit: u32) -> Result<Vec<(Hour, EnvelopeId)>, StoreError> {
@@ -330,9 +366,8 @@ impl Log {
             let rows: Vec<(i64, u32, [u8; 32], u64)> = found
                 .query_map(params![first, limit], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
                 .collect::<Result<_, _>>()?;
-            let mut delete = tx.prepare_cached("DELETE FROM envelope WHERE row = ?1")?;
             for (row, hour, id, length) in rows {
-                delete.execute([row])?;
+                remove(&tx, row)?;
                 bytes = bytes.saturating_sub(length);
                 gone.push((Hour(hour), EnvelopeId(id)));
             }
@@ -385,6 +420,20 @@ fn append_one(tx: &Transaction<'_>, envelope: &Envelope, bytes: &mut u64) -> Res
     settle(tx, envelope, author, signed, bytes)
 }
 
+/// Takes one out, and its author when nothing else is known of him.
+fn remove(tx: &Transaction<'_>, row: i64) -> rusqlite::Result<()> {
+    let author: Option<i64> =
+        tx.prepare_cached("DELETE FROM envelope WHERE row = ?1 RETURNING author")?.query_row([row], |row| row.get(0))?;
+    if let Some(author) = author {
+        tx.prepare_cached(
+            "DELETE FROM author WHERE author = ?1
+             AND NOT EXISTS (SELECT 1 FROM envelope WHERE author = ?1) AND NOT EXISTS (SELECT 1 FROM conflict WHERE author = ?1)",
+        )?
+        .execute([author])?;
+    }
+    Ok(())
+}
+
 /// Two envelopes, one position: the lower id stays, and a proof of the other.
 fn settle(
     tx: &Transaction<'_>,
@@ -419,9 +468,17 @@ fn keep_proof(tx: &Transaction<'_>, loser: &Envelope, author: i64, seq: u64) -> 
     let kept: u32 = tx.prepare_cached("SELECT count(*) FROM conflict WHERE author = ?1")?.query_row([author], |row| row.get(0))?;
     if kept < CONFLICTS_PER_AUTHOR {
         tx.prepare_cached(
-            "INSERT OR IGNORE INTO conflict(id, author, seq, head, body_hash, signature) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR IGNORE INTO conflict(id, author, seq, head, body_hash, signature, hour) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?
-        .execute(params![loser.id().0, author, seq.cast_signed(), proof.head, proof.body_hash, proof.signature])?;
+        .execute(params![
+            loser.id().0,
+            author,
+            seq.cast_signed(),
+            proof.head,
+            proof.body_hash,
+            proof.signature,
+            loser.fields().hour.0
+        ])?;
     }
     Ok(())
 }

@@ -270,9 +270,13 @@ impl Gossip {
     }
 
     fn declined(&mut self, peer: PeerId, id: EnvelopeId) {
-        self.verified(&peer);
+        let filled = self.verified(&peer);
+        if !filled && self.broadcast.duplicate(&peer) {
+            self.blame(peer, Offence::UselessDuplicate);
+        }
         self.broadcast.arrived(&id);
         self.broadcast.decline(&peer, id, self.now_ms);
+        self.sessions.declined(&peer, self.now_ms);
         self.held(peer, [id]);
         self.drained(peer);
     }
@@ -398,7 +402,7 @@ impl Gossip {
         }
         self.broadcast.poll(self.now_ms);
         for peer in self.broadcast.take_stalled() {
-            self.blame(peer, Offence::Stall);
+            self.blame(peer, Offence::Unanswered);
         }
         for (peer, frame) in self.broadcast.take_frames() {
             self.send(peer, &frame);

@@ -15,6 +15,8 @@ pub enum Offence {
     InvalidFrame,
     /// Far more superfluous pushes than chance explains.
     UselessDuplicate,
+    /// An announced envelope that nobody sends. It may be stuck behind a catch-up on a slow line.
+    Unanswered,
     /// Something promised that does not come.
     Stall,
     /// A reconciliation that contradicts itself or leads nowhere.
@@ -25,6 +27,7 @@ impl Offence {
     fn points(self) -> u64 {
         match self {
             Self::UselessDuplicate => 1,
+            Self::Unanswered => 3,
             Self::Junk => 10,
             Self::Stall => 15,
             Self::ReconcileLie => 40,

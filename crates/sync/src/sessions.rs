@@ -23,6 +23,8 @@ const BUSY_MS: u64 = 1_000;
 const BUSY_MAX_MS: u64 = 30_000;
 /// First wait after differences were found; it doubles while they do not vanish.
 const SOON_MS: u64 = 2_000;
+/// Doublings of the period after catch-ups that brought nothing that could be kept.
+const VAIN_MAX: u32 = 4;
 /// Longest wait for the next envelope of a catch-up.
 const FILL_MS: u64 = 15_000;
 /// A catch-up may take so long,
@@ -65,6 +67,7 @@ struct Due {
     at_ms: u64,
     busy: u32,
     found: u32,
+    vain: u32,
 }
 
 /// What came out of a reconciliation step, to be done by the node.
@@ -95,7 +98,7 @@ impl Sessions {
     /// A new neighbour.
     pub fn up(&mut self, peer: PeerId, dialed: bool, now: u64) {
         if dialed {
-            self.due.insert(peer, Due { at_ms: now, busy: 0, found: 0 });
+            self.due.insert(peer, Due { at_ms: now, busy: 0, found: 0, vain: 0 });
         }
     }
 
@@ -206,6 +209,13 @@ impl Sessions {
         Some(catch_up.stored)
     }
 
+    /// An envelope of a catch-up is good but not kept.
+    pub fn declined(&mut self, peer: &PeerId, now: u64) {
+        if let Some(catch_up) = self.catch_up.as_mut().filter(|c| c.peer == *peer) {
+            catch_up.stored_ms = now;
+        }
+    }
+
     /// Nothing of what this peer sent is waiting for verification.
     pub fn drained(&mut self, peer: &PeerId, now: u64) -> Option<Event> {
         let done = self.catch_up.take_if(|c| c.peer == *peer && c.left == 0)?;
@@ -281,7 +291,10 @@ impl Sessions {
     /// The next comparison with this peer waits until what was found has settled.
     fn finished(&mut self, done: &CatchUp, now: u64) -> Event {
         if let Some(due) = self.due.get_mut(&done.peer) {
-            due.at_ms = due.at_ms.max(now.saturating_add(SOON_MS));
+            // A node without room would fetch the same for nothing again and again.
+            due.vain = if done.stored > 0 { 0 } else { due.vain.saturating_add(1) };
+            let wait = if due.vain > 0 { self.period_ms.saturating_mul(1 << due.vain.min(VAIN_MAX)) } else { SOON_MS };
+            due.at_ms = due.at_ms.max(now.saturating_add(wait));
         }
         Event::CaughtUp(done.peer, done.stored)
     }

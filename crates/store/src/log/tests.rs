@@ -150,3 +150,29 @@ fn a_person_sees_the_columns_of_the_first_design() {
     assert_eq!(row.2, data_encoding::HEXUPPER.encode(&signature));
     assert_eq!(row.3.len(), 16);
 }
+
+#[test]
+fn an_author_goes_with_his_last_envelope() {
+    let mut log = log();
+    log.append(&[post(1, "yes"), post(1, "no"), post(2, "more")]).unwrap();
+    let authors = |log: &Log| log.conn.query_row("SELECT count(*) FROM author", [], |row| row.get::<_, u32>(0)).unwrap();
+    log.expire(Hour(NOW.0 + 99), 100).unwrap();
+    assert_eq!((authors(&log), log.conflicts_kept().unwrap()), (1, 1), "the proof outlives the envelopes");
+    log.expire(Hour(NOW.0 + PROOF_HOURS + 99), 100).unwrap();
+    assert_eq!((authors(&log), log.conflicts_kept().unwrap()), (0, 0));
+}
+
+/// Nodes that had seen a short-lived winner refused the longer-lived loser for ever, and newcomers took it.
+#[test]
+fn a_loser_is_taken_when_its_winner_is_gone() {
+    let mut log = log();
+    let versions: Vec<Envelope> = (0..8).map(|n| post(1, &n.to_string())).collect();
+    let winner = versions.iter().min_by_key(|v| v.id()).unwrap();
+    let loser = versions.iter().max_by_key(|v| v.id()).unwrap();
+    log.append(&[winner.clone(), loser.clone()]).unwrap();
+    assert!(log.lost(&loser.id()).unwrap());
+    assert_eq!(log.losers().unwrap(), [loser.id()]);
+    log.expire(Hour(NOW.0 + 99), 100).unwrap();
+    assert!(!log.lost(&loser.id()).unwrap());
+    assert_eq!(log.append(std::slice::from_ref(loser)).unwrap(), [Appended::New]);
+}
