@@ -17,7 +17,7 @@ use crate::{
     error::{ChatError, is_database},
     limits::{EPOCHS_KEPT, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, STRANGER_FACTOR, TAG_WINDOW},
     mls::{CreateError, Created, JoinError, PairId},
-    timeline::Incoming,
+    timeline::{Incoming, Read},
     work::Work,
 };
 
@@ -273,8 +273,11 @@ impl Work<'_> {
         self.add_pair(joined.pair, contact, &us, &joined.peer, &joined.peer, now)?;
         let conversation = self.conversation_with(contact)?;
         let from = joined.peer.name();
-        self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)?;
-        Ok(Heard::Pair)
+        // A Commit in place of a message would leave us in an epoch that we do not know.
+        match self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)? {
+            Read::Message => Ok(Heard::Pair),
+            Read::EpochChanged | Read::Dropped(_) => Ok(Heard::Dropped("bell without a first message")),
+        }
     }
 
     /// Makes the current epoch of a pair known: its secret, and the tags of the other's first messages.
