@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 use samizdat_core::{
-    Envelope, IdentityKey, Now, Unstamped,
+    Envelope, IdentityKey, Name, Now, Unstamped,
     announce::Announcement,
     limits::LIFETIMES,
     seal::{OuterSecret, SealError, TAG_LEN, seal_bell},
@@ -15,7 +15,7 @@ use crate::{
     contact::{ContactRow, ContactState},
     content::{Bell, Content},
     error::{ChatError, is_database},
-    limits::{EPOCHS_KEPT, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, STRANGER_FACTOR, TAG_WINDOW},
+    limits::{EPOCHS_KEPT, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, TAG_WINDOW, UNINVITED_LIFETIME},
     mls::{CreateError, Created, JoinError, PairId},
     timeline::{Incoming, Read},
     work::Work,
@@ -96,10 +96,10 @@ impl Work<'_> {
             Err(SealError::TooLong(error)) => return Err(error.into()),
             Err(_) => return Ok(None),
         };
+        let lifetime = if contact.secret.is_some() { lifetime } else { UNINVITED_LIFETIME };
         let unstamped = Unstamped::seal(None, now.hour(), lifetime, body).map_err(|_| ChatError::Bug("bell"))?;
-        let factor = if contact.secret.is_some() { 1 } else { STRANGER_FACTOR };
         let conversation = self.conversation_with(contact.contact)?;
-        self.queue(&unstamped, unstamped.price().saturating_mul(factor), Some(conversation))?;
+        self.queue(&unstamped, unstamped.price(), Some(conversation))?;
         Ok(Some(unstamped))
     }
 
@@ -240,35 +240,11 @@ impl Work<'_> {
             Err(JoinError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(Heard::Dropped("bell that cannot be joined")),
         };
-        let known = self.contact_of(identity, &joined.peer.name())?;
-        let state = known.as_ref().map(|row| row.state);
-        let price = samizdat_core::stamp::price(envelope.bytes().len(), envelope.fields().lifetime_hours());
-        let paid = envelope.worth() >= price.saturating_mul(STRANGER_FACTOR);
-        let contact = match (known, state) {
-            (_, Some(ContactState::Blocked)) => return Ok(Heard::Dropped("bell of a blocked contact")),
-            (Some(row), Some(ContactState::Added | ContactState::Accepted)) => row.contact,
-            _ if !invited && !paid => return Ok(Heard::Dropped("bell to a closed inbox")),
-            (Some(row), _) => {
-                self.reopen_request(row.contact, invited, now)?;
-                row.contact
-            }
-            (None, _) => {
-                let open: u32 = self.conn.query_row(
-                    "SELECT count(*) FROM contact WHERE state = ?1",
-                    [ContactState::Requested.number()],
-                    |r| r.get(0),
-                )?;
-                if open >= REQUESTS_MAX {
-                    return Ok(Heard::Dropped("bell while too many requests are open"));
-                }
-                self.conn.execute(
-                    "INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)",
-                    (identity, joined.peer.name().compact(), ContactState::Requested.number()),
-                )?;
-                let contact = self.conn.last_insert_rowid();
-                self.reopen_request(contact, invited, now)?;
-                contact
-            }
+        // The id covers the lifetime and every node demands its price, so no relay can make the bell a cheaper one.
+        let dear = envelope.fields().lifetime >= UNINVITED_LIFETIME;
+        let contact = match self.admit(identity, &joined.peer.name(), invited, dear, now)? {
+            Ok(contact) => contact,
+            Err(why) => return Ok(Heard::Dropped(why)),
         };
         self.add_pair(joined.pair, contact, &us, &joined.peer, &joined.peer, now)?;
         let conversation = self.conversation_with(contact)?;
@@ -278,6 +254,34 @@ impl Work<'_> {
             Read::Message => Ok(Heard::Pair),
             Read::EpochChanged | Read::Dropped(_) => Ok(Heard::Dropped("bell without a first message")),
         }
+    }
+
+    /// The contact whose bell may come in, or why it may not.
+    pub(crate) fn admit(
+        &mut self,
+        identity: i64,
+        name: &Name,
+        invited: bool,
+        dear: bool,
+        now: Now,
+    ) -> Result<Result<i64, &'static str>, ChatError> {
+        let known = self.contact_of(identity, name)?;
+        let state = known.as_ref().map(|row| row.state);
+        let contact = match (known, state) {
+            (_, Some(ContactState::Blocked)) => return Ok(Err("bell of a blocked contact")),
+            (Some(row), Some(ContactState::Added | ContactState::Accepted)) => return Ok(Ok(row.contact)),
+            _ if !invited && !dear => return Ok(Err("bell to a closed inbox")),
+            (Some(row), _) => row.contact,
+            (None, _) => {
+                self.conn.execute(
+                    "INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)",
+                    (identity, name.compact(), ContactState::Declined.number()),
+                )?;
+                self.conn.last_insert_rowid()
+            }
+        };
+        self.open_request(contact, invited, now)?;
+        Ok(Ok(contact))
     }
 
     /// Makes the current epoch of a pair known: its secret, and the tags of the other's first messages.
@@ -353,13 +357,53 @@ impl Work<'_> {
         Ok(self.conn.prepare_cached("SELECT 1 FROM invite WHERE identity = ?1 AND secret = ?2")?.exists((identity, secret))?)
     }
 
-    fn reopen_request(&mut self, contact: i64, invited: bool, now: Now) -> Result<(), ChatError> {
+    /// A request opens, or says more. Of too many the oldest goes; those with an invite link are counted for themselves, so
+    /// that a crowd of strangers displaces none of them.
+    fn open_request(&mut self, contact: i64, invited: bool, now: Now) -> Result<(), ChatError> {
         self.conn.execute(
             "UPDATE contact SET state = ?2, invited = ?3, asked_at = ?4 WHERE contact = ?1",
             (contact, ContactState::Requested.number(), invited, now.unix_ms),
         )?;
+        let surplus: Vec<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT contact FROM contact WHERE state = ?1 AND invited = ?2 AND contact <> ?3
+                 ORDER BY asked_at DESC, contact DESC LIMIT -1 OFFSET ?4",
+            )?
+            .query_map((ContactState::Requested.number(), invited, contact, REQUESTS_MAX.saturating_sub(1)), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        surplus.into_iter().try_for_each(|contact| self.forget_request(contact))?;
         self.event(Event::Request(contact));
         Ok(())
+    }
+
+    /// Forgets a request as if it had never come. We never agreed, so nothing of ours is in it.
+    fn forget_request(&mut self, contact: i64) -> Result<(), ChatError> {
+        let pairs: Vec<PairId> = self
+            .conn
+            .prepare_cached("SELECT pair FROM pair WHERE contact = ?1")?
+            .query_map([contact], |row| Ok(PairId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        pairs.iter().try_for_each(|pair| self.forget_pair(pair))?;
+        let messages = "(SELECT id FROM message JOIN conversation USING (conversation) WHERE contact = ?1)";
+        self.conn.execute(&format!("DELETE FROM parent WHERE child IN {messages}"), [contact])?;
+        self.conn.execute(&format!("DELETE FROM message WHERE id IN {messages}"), [contact])?;
+        self.conn.execute("DELETE FROM conversation WHERE contact = ?1", [contact])?;
+        self.conn.execute("DELETE FROM contact WHERE contact = ?1", [contact])?;
+        Ok(())
+    }
+
+    /// Forgets a pair with all its keys; what was read in it stays.
+    fn forget_pair(&mut self, pair: &PairId) -> Result<(), ChatError> {
+        let tags: Vec<[u8; TAG_LEN]> = self
+            .conn
+            .prepare_cached("SELECT tag FROM expected WHERE pair = ?1")?
+            .query_map([pair.0], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        tags.into_iter().try_for_each(|tag| self.unexpect(tag))?;
+        self.conn.execute("DELETE FROM epoch WHERE pair = ?1", [pair.0])?;
+        self.conn.execute("DELETE FROM pair WHERE pair = ?1", [pair.0])?;
+        Ok(self.mls.pairs(self.conn, self.rng).delete(pair)?)
     }
 }
 

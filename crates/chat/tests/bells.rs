@@ -3,7 +3,7 @@
 
 mod people;
 
-use people::{LIFETIME, Person, acquainted, meet, mint};
+use people::{LIFETIME, Person, acquainted, carry, meet, mint};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_chat::{
     State,
@@ -42,6 +42,10 @@ impl Mallory {
 
     fn name(&self) -> String {
         self.secret.key().name().compact()
+    }
+
+    fn without_link(seed: u8) -> Self {
+        Self { invite: None, ..Self::new(seed, &Person::new(seed).name()) }
     }
 
     /// A bell for Bob in a new pair, with what `first` makes of the pair inside.
@@ -102,4 +106,28 @@ fn a_bell_with_a_commit_inside_does_not_stop_what_bob_writes_to_others() {
     let to_alice = bob.write(&alice_name, "somebody writes to me");
     meet(&mut alice, &mut bob);
     assert_eq!((bob.state(&to_mallory), bob.state(&to_alice)), (State::Stamped, State::Received));
+}
+
+#[test]
+fn a_relay_cannot_make_the_stamp_of_a_stranger_too_cheap_for_bob() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    carry(&bob, &mut alice);
+    let bob_name = bob.name();
+    // She chose a short life for her messages; without a secret her program makes the dear bell by itself.
+    alice.write(&bob_name, "we met at the market");
+    alice.chat.work(&alice.log, alice.now).unwrap();
+    let job = alice.chat.job().unwrap().unwrap();
+    // Mallory, through whom alone the bell goes, can swap the stamp for the cheapest that is valid. That is enough.
+    assert!(alice.chat.stamp(&job.id, 1).unwrap().is_none(), "no node takes less than the price of the declared lifetime");
+    let bell = alice.chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
+    assert_eq!(job.tries, samizdat_core::stamp::price(bell.bytes().len(), bell.fields().lifetime_hours()));
+    bob.receive(&bell);
+    assert_eq!(bob.chat.requests().unwrap().len(), 1);
+    assert!(!bob.chat.requests().unwrap()[0].invited);
+
+    // She pays no more than the network asks for a short life.
+    let mut mallory = Mallory::without_link(4);
+    let bell = mallory.rings(&bob, |m, pair| m.says(pair, "buy now"));
+    bob.receive(&bell);
+    assert_eq!(bob.chat.requests().unwrap().len(), 1);
 }
