@@ -14,6 +14,8 @@ pub const ANCESTORS_MAX: usize = 10_000;
 pub const PARENT_PATIENCE_MS: u64 = 10 * 60 * 1000;
 /// Open contact requests of those with an invite link, and as many of those without; beyond that the oldest go.
 pub const REQUESTS_MAX: u32 = 256;
+/// Pairs with one contact. Two when both wrote first, one more when somebody lost their vault; beyond that the oldest go.
+pub const PAIRS_MAX: u32 = 4;
 /// Invite secrets that are remembered per identity; the oldest go.
 pub const INVITES_MAX: u32 = 64;
 /// Messages that wait to be sent; a person who is offline for weeks writes less.
@@ -41,7 +43,8 @@ pub const ANNOUNCEMENT_LIFETIME: u8 = 5;
 pub const FIRST_ANNOUNCEMENT_AGE: u32 = 1;
 /// Age at which announced keys are replaced, hours.
 pub const ANNOUNCEMENT_AGE: u32 = 7 * 24;
-/// Age at which replaced keys are forgotten, hours: whoever used them must have been heard by then.
+/// Age at which replaced keys are forgotten, hours: whoever used them must have been heard by then. Counted by announcements
+/// that other nodes hold, since our own clock may be wrong.
 pub const KEYS_KEPT: u32 = 12 * 7 * 24;
 /// Own messages after which an epoch is old enough to rotate.
 pub const ROTATE_MESSAGES: u64 = 20;

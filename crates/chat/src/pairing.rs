@@ -15,7 +15,7 @@ use crate::{
     contact::{ContactRow, ContactState},
     content::{Bell, Content},
     error::{ChatError, is_database},
-    limits::{EPOCHS_KEPT, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, TAG_WINDOW, UNINVITED_LIFETIME},
+    limits::{EPOCHS_KEPT, PAIRS_MAX, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, TAG_WINDOW, UNINVITED_LIFETIME},
     mls::{CreateError, Created, JoinError, PairId},
     timeline::{Incoming, Read},
     work::Work,
@@ -63,24 +63,25 @@ impl Work<'_> {
         let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(None) };
         let Some(signed) = announced.fields().kind.signed() else { return Ok(None) };
         let Ok(announcement) = Announcement::decode(announced.body()) else { return Ok(None) };
+        if self.mls.inspect_key_package(&announcement.key_package).map(|found| found.identity).ok() != Some(signed.author) {
+            return Ok(None);
+        }
         let us = self.identity_secret(contact.identity)?;
         let Created { pair, welcome, peer, .. } = match self.mls.pairs(self.conn, self.rng).create(&us, &announcement.key_package) {
             Ok(created) => created,
             Err(CreateError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(None),
         };
-        if peer != signed.author {
-            return Ok(None);
-        }
         self.add_pair(pair, contact.contact, &us.key(), &peer, &us.key(), now)?;
         let first = self.mls.pairs(self.conn, self.rng).encrypt(&pair, &first.encode())?;
         let content = Bell { welcome, first, secret: contact.secret }.encode();
-        let bell = self.queue_bell(contact, &announcement.contact_key, &content, lifetime, now)?;
-        if let Some(bell) = &bell {
-            let epoch = self.mls.pairs(self.conn, self.rng).epoch(&pair)?;
-            self.keep_entry(&pair, epoch, &content, bell)?;
-        }
-        Ok(bell)
+        // As an error, so that nothing stays of a pair that they could never enter.
+        let bell = self
+            .queue_bell(contact, &announcement.contact_key, &content, lifetime, now)?
+            .ok_or_else(|| ChatError::Refused("the keys that they announced cannot be used".into()))?;
+        let epoch = self.mls.pairs(self.conn, self.rng).epoch(&pair)?;
+        self.keep_entry(&pair, epoch, &content, &bell)?;
+        Ok(Some(bell))
     }
 
     fn queue_bell(
@@ -240,6 +241,9 @@ impl Work<'_> {
             Err(JoinError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(Heard::Dropped("bell that cannot be joined")),
         };
+        if self.conn.prepare_cached("SELECT 1 FROM forgotten_pair WHERE pair = ?1")?.exists([joined.pair.0])? {
+            return Ok(Heard::Dropped("bell of a pair that was forgotten"));
+        }
         // The id covers the lifetime and every node demands its price, so no relay can make the bell a cheaper one.
         let dear = envelope.fields().lifetime >= UNINVITED_LIFETIME;
         let contact = match self.admit(identity, &joined.peer.name(), invited, dear, now)? {
@@ -251,9 +255,11 @@ impl Work<'_> {
         let from = joined.peer.name();
         // A Commit in place of a message would leave us in an epoch that we do not know.
         match self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)? {
-            Read::Message => Ok(Heard::Pair),
-            Read::EpochChanged | Read::Dropped(_) => Ok(Heard::Dropped("bell without a first message")),
+            Read::Message => {}
+            Read::EpochChanged | Read::Dropped(_) => return Ok(Heard::Dropped("bell without a first message")),
         }
+        self.forget_surplus_pairs(contact, now)?;
+        Ok(Heard::Pair)
     }
 
     /// The contact whose bell may come in, or why it may not.
@@ -390,6 +396,22 @@ impl Work<'_> {
         self.conn.execute(&format!("DELETE FROM message WHERE id IN {messages}"), [contact])?;
         self.conn.execute("DELETE FROM conversation WHERE contact = ?1", [contact])?;
         self.conn.execute("DELETE FROM contact WHERE contact = ?1", [contact])?;
+        Ok(())
+    }
+
+    /// Keeps the pair that we write in, and the newest of the others. Their bells are remembered, or hearing one again would
+    /// bring its pair back as the newest.
+    fn forget_surplus_pairs(&mut self, contact: i64, now: Now) -> Result<(), ChatError> {
+        let Some(used) = self.pair_with(contact)? else { return Ok(()) };
+        let surplus: Vec<PairId> = self
+            .conn
+            .prepare_cached("SELECT pair FROM pair WHERE contact = ?1 AND pair <> ?2 ORDER BY number DESC LIMIT -1 OFFSET ?3")?
+            .query_map((contact, used.pair.0, PAIRS_MAX.saturating_sub(1)), |row| Ok(PairId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        for pair in surplus {
+            self.forget_pair(&pair)?;
+            self.conn.execute("INSERT INTO forgotten_pair(pair, hour) VALUES(?1, ?2)", (pair.0, now.hour().0))?;
+        }
         Ok(())
     }
 
