@@ -4,7 +4,7 @@
 mod people;
 
 use people::{LIFETIME, Person, acquainted, carry, meet, mint};
-use samizdat_chat::{Answer, ContactState, Event, State};
+use samizdat_chat::{Answer, ChatError, ContactState, Event, State};
 use samizdat_core::{Envelope, EnvelopeId};
 
 #[test]
@@ -293,4 +293,50 @@ fn events_tell_what_changed() {
     assert_eq!(alice.chat.poll_event(), Some(Event::Message(message.id)));
     carry(&alice, &mut bob);
     assert!(std::iter::from_fn(|| bob.chat.poll_event()).any(|e| e == Event::Message(message.id)));
+}
+
+#[test]
+fn blocking_and_unblocking_a_stranger_agrees_to_nothing() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let link = bob.link();
+    carry(&bob, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    let message = alice.write("bob", "hello");
+    meet(&mut alice, &mut bob);
+    let alice_name = alice.name();
+    bob.chat.answer(&alice_name, Answer::Block).unwrap();
+    bob.chat.edit_contact(&alice_name, None, Some(true)).unwrap();
+    assert!(bob.chat.requests().unwrap().is_empty());
+    bob.chat.edit_contact(&alice_name, None, Some(false)).unwrap();
+    meet(&mut alice, &mut bob);
+    assert_eq!(bob.chat.requests().unwrap().len(), 1, "her request is as open as before");
+    assert_eq!(alice.state(&message), State::Stamped, "she is told nothing");
+
+    bob.chat.answer(&alice_name, Answer::Accept).unwrap();
+    for blocked in [true, false] {
+        bob.chat.edit_contact(&alice_name, None, Some(blocked)).unwrap();
+    }
+    meet(&mut alice, &mut bob);
+    assert_eq!(bob.chat.contacts().unwrap()[0].state, ContactState::Accepted);
+    assert_eq!(alice.state(&message), State::Received);
+}
+
+#[test]
+fn who_never_asked_cannot_be_accepted() {
+    let (alice, mut bob) = (Person::new(1), Person::new(2));
+    let alice_name = alice.name();
+    bob.chat.add_contact(&alice_name, Some("alice")).unwrap();
+    assert!(matches!(bob.chat.answer("alice", Answer::Accept), Err(ChatError::NotFound(_))));
+    assert!(matches!(bob.chat.answer("alice", Answer::Decline), Err(ChatError::NotFound(_))));
+
+    // Who did ask may be accepted twice.
+    let link = bob.link();
+    let mut carol = Person::new(3);
+    carry(&bob, &mut carol);
+    carol.write(&link, "hello");
+    meet(&mut carol, &mut bob);
+    let carol_name = carol.name();
+    for _ in 0..2 {
+        bob.chat.answer(&carol_name, Answer::Accept).unwrap();
+    }
 }
