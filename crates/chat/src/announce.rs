@@ -3,7 +3,12 @@
 //! Only a last-resort KeyPackage is announced (docs/adr/0003): in a replicated log one-time ones cannot be handed out once.
 
 use rusqlite::OptionalExtension;
-use samizdat_core::{Hour, IdentitySecret, Now, Unstamped, announce::Announcement, limits::LIFETIMES, seal::ContactSecret};
+use samizdat_core::{
+    Hour, IdentitySecret, Now, Unstamped,
+    announce::Announcement,
+    limits::{CLOCK_SLACK_HOURS, LIFETIMES},
+    seal::ContactSecret,
+};
 
 use crate::{
     error::ChatError,
@@ -77,26 +82,39 @@ impl Work<'_> {
         self.queue(&unstamped, unstamped.price(), None)
     }
 
+    /// Forgets keys that a much newer announcement has replaced. Only one that other nodes took counts: if our clock is
+    /// wrong they refuse what we announce, and people go on writing to the keys they know.
     fn forget_old_keys(&mut self, now: Now) -> Result<(), ChatError> {
-        let over = now.hour().0.saturating_sub(KEYS_KEPT);
+        let now = now.hour();
+        let known_for = now.0.saturating_sub(ANNOUNCEMENT_AGE);
+        let newer_by = KEYS_KEPT.saturating_sub(ANNOUNCEMENT_AGE);
         let old: Vec<(i64, i64, [u8; 32])> = self
             .conn
-            .prepare_cached("SELECT announced, identity, key_package FROM announced WHERE hour < ?1")?
-            .query_map([over], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .prepare_cached(
+                "SELECT announced, identity, key_package FROM announced o WHERE EXISTS
+                 (SELECT 1 FROM announced n WHERE n.identity = o.identity AND n.announced > o.announced AND n.held = 1
+                  AND n.hour <= ?1 AND (n.hour >= o.hour + ?2 OR (o.held = 0 AND o.hour > ?3)))",
+            )?
+            .query_map((known_for, newer_by, now.0.saturating_add(CLOCK_SLACK_HOURS)), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
             .collect::<Result<_, _>>()?;
         for (announced, identity, hash) in old {
             let us = self.identity_secret(identity)?.key();
             self.mls.pairs(self.conn, self.rng).forget_key_package(&us, &KeyPackageHash(hash))?;
             self.conn.execute("DELETE FROM announced WHERE announced = ?1", [announced])?;
         }
+        // Bells to the keys of that time cannot be opened any more.
+        self.conn.execute("DELETE FROM forgotten_pair WHERE hour < (SELECT min(hour) FROM announced)", [])?;
         Ok(())
     }
 }
 
+/// Whether another announcement is due. One from the future was made by a wrong clock, and nobody takes it.
 fn is_old(hour: u32, lifetime: u8, now: Hour) -> bool {
     let first = lifetime == FIRST_ANNOUNCEMENT_LIFETIME;
     let age = if first { FIRST_ANNOUNCEMENT_AGE } else { ANNOUNCEMENT_AGE };
-    now.0 >= hour.saturating_add(age)
+    now.0 >= hour.saturating_add(age) || hour > now.0.saturating_add(CLOCK_SLACK_HOURS)
 }
 
 const _: () = assert!((LIFETIMES.len() as u8) > ANNOUNCEMENT_LIFETIME);

@@ -259,5 +259,5 @@ impl Chat {
 }
 
 fn unless_the_vault_fails(error: ChatError) -> Result<(), ChatError> {
-    if matches!(error, ChatError::Store(_)) { Err(error) } else { Ok(()) }
+    if error.is_vault_failing() { Err(error) } else { Ok(()) }
 }

@@ -64,9 +64,11 @@ pub(crate) struct ContactRow {
     pub(crate) name: Name,
     pub(crate) state: ContactState,
     pub(crate) secret: Option<[u8; SECRET_LEN]>,
+    /// Whether they ever asked to be a contact.
+    pub(crate) asked: bool,
 }
 
-const COLUMNS: &str = "contact, identity, name, state, secret";
+const COLUMNS: &str = "contact, identity, name, state, secret, asked_at > 0";
 
 impl Work<'_> {
     pub(crate) fn invite(&mut self) -> Result<InviteLink, ChatError> {
@@ -127,12 +129,11 @@ impl Work<'_> {
             self.refuse_taken_petname(petname, &row.name)?;
             self.conn.execute("UPDATE contact SET petname = ?2 WHERE contact = ?1", (row.contact, petname))?;
         }
-        let state = match (blocked, row.state) {
-            (Some(true), _) => ContactState::Blocked,
-            (Some(false), ContactState::Blocked) => ContactState::Accepted,
-            (_, state) => state,
-        };
-        self.set_contact_state(row.contact, state)?;
+        match (blocked, row.state) {
+            (Some(true), _) => self.block(row.contact)?,
+            (Some(false), ContactState::Blocked) => self.unblock(row.contact)?,
+            _ => self.event(Event::Contact(row.contact)),
+        }
         Ok(row.contact)
     }
 
@@ -143,7 +144,7 @@ impl Work<'_> {
             None => self.find_contact(which)?,
         };
         match (answer, row.state) {
-            (Answer::Block, _) => self.set_contact_state(row.contact, ContactState::Blocked)?,
+            (Answer::Block, _) => self.block(row.contact)?,
             (_, ContactState::Blocked) => return Err(ChatError::Refused("you have blocked this contact: unblock it first".into())),
             (Answer::Accept, ContactState::Requested | ContactState::Declined) => {
                 self.set_contact_state(row.contact, ContactState::Accepted)?;
@@ -151,8 +152,10 @@ impl Work<'_> {
                 self.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [conversation])?;
             }
             (Answer::Decline, ContactState::Requested) => self.set_contact_state(row.contact, ContactState::Declined)?,
-            (Answer::Accept, _) => {}
-            (Answer::Decline, _) => return Err(ChatError::NotFound("there is no open contact request of theirs".into())),
+            (Answer::Accept, ContactState::Accepted) if row.asked => {}
+            (Answer::Accept | Answer::Decline, _) => {
+                return Err(ChatError::NotFound("there is no open contact request of theirs".into()));
+            }
         }
         Ok(row.contact)
     }
@@ -201,6 +204,27 @@ impl Work<'_> {
         Ok(())
     }
 
+    fn block(&mut self, contact: i64) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE contact SET before_block = state, state = ?2 WHERE contact = ?1 AND state <> ?2",
+            (contact, ContactState::Blocked.number()),
+        )?;
+        self.event(Event::Contact(contact));
+        Ok(())
+    }
+
+    /// Back to how we stood before: unblocking alone agrees to nothing.
+    fn unblock(&mut self, contact: i64) -> Result<(), ChatError> {
+        let before: Option<u8> =
+            self.conn.query_row("SELECT before_block FROM contact WHERE contact = ?1", [contact], |row| row.get(0))?;
+        let state = before.map_or(ContactState::Declined, ContactState::from_number);
+        self.set_contact_state(contact, state)?;
+        if state == ContactState::Requested {
+            self.event(Event::Request(contact));
+        }
+        Ok(())
+    }
+
     pub(crate) fn conversation_with(&self, contact: i64) -> Result<i64, ChatError> {
         self.conn.prepare_cached("INSERT INTO conversation(contact) VALUES(?1) ON CONFLICT DO NOTHING")?.execute([contact])?;
         let mut find = self.conn.prepare_cached("SELECT conversation FROM conversation WHERE contact = ?1")?;
@@ -228,5 +252,6 @@ fn contact_row(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         name,
         state: ContactState::from_number(row.get(3)?),
         secret: row.get(4)?,
+        asked: row.get(5)?,
     })
 }

@@ -31,9 +31,37 @@ pub enum ChatError {
     Bug(&'static str),
 }
 
+impl ChatError {
+    /// Whether the vault itself fails, so that the next operation would fail as well.
+    pub(crate) fn is_vault_failing(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Store(StoreError::Full | StoreError::Corrupt) => true,
+            Self::Store(StoreError::Database(error)) => matches!(
+                error.sqlite_error_code(),
+                Some(
+                    Code::SystemIoFailure
+                        | Code::CannotOpen
+                        | Code::ReadOnly
+                        | Code::PermissionDenied
+                        | Code::OutOfMemory
+                        | Code::DatabaseBusy
+                        | Code::DatabaseLocked
+                        | Code::FileLockingProtocolFailed
+                )
+            ),
+            _ => false,
+        }
+    }
+}
+
 impl From<rusqlite::Error> for ChatError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
+        match error {
+            // The database works; a row that must be there is not.
+            rusqlite::Error::QueryReturnedNoRows => Self::Bug("a row is missing"),
+            error => Self::Store(error.into()),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ mod pairing;
 mod query;
 mod room;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod work;
 

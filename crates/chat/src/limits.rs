@@ -12,8 +12,10 @@ pub const PARENTS_MAX: usize = 8;
 pub const ANCESTORS_MAX: usize = 10_000;
 /// How long a message waits for a parent that has not come, milliseconds. Then it is shown without.
 pub const PARENT_PATIENCE_MS: u64 = 10 * 60 * 1000;
-/// Open contact requests; when it is full, more are dropped.
+/// Open contact requests of those with an invite link, and as many of those without; beyond that the oldest go.
 pub const REQUESTS_MAX: u32 = 256;
+/// Pairs with one contact. Two when both wrote first, one more when somebody lost their vault; beyond that the oldest go.
+pub const PAIRS_MAX: u32 = 4;
 /// Invite secrets that are remembered per identity; the oldest go.
 pub const INVITES_MAX: u32 = 64;
 /// Messages that wait to be sent; a person who is offline for weeks writes less.
@@ -25,8 +27,9 @@ pub const LABEL_MAX: usize = 64;
 /// Identities of one profile: each costs a trial decryption per bell.
 pub const IDENTITIES_MAX: u32 = 16;
 
-/// Without the secret of an invite link, a bell must be worth so many times its price, or a closed inbox ignores it.
-pub const STRANGER_FACTOR: u64 = 4;
+/// Lifetime that a bell without the secret of an invite link must declare, or a closed inbox ignores it: the longest, so that
+/// every node demands the dearest stamp for it. Four times the price of a bell with the usual lifetime.
+pub const UNINVITED_LIFETIME: u8 = 6;
 
 /// Lifetime of messages unless asked otherwise, index into [`LIFETIMES`]: 14 days.
 pub const MESSAGE_LIFETIME: u8 = 4;
@@ -40,7 +43,8 @@ pub const ANNOUNCEMENT_LIFETIME: u8 = 5;
 pub const FIRST_ANNOUNCEMENT_AGE: u32 = 1;
 /// Age at which announced keys are replaced, hours.
 pub const ANNOUNCEMENT_AGE: u32 = 7 * 24;
-/// Age at which replaced keys are forgotten, hours: whoever used them must have been heard by then.
+/// Age at which replaced keys are forgotten, hours: whoever used them must have been heard by then. Counted by announcements
+/// that other nodes hold, since our own clock may be wrong.
 pub const KEYS_KEPT: u32 = 12 * 7 * 24;
 /// Own messages after which an epoch is old enough to rotate.
 pub const ROTATE_MESSAGES: u64 = 20;
@@ -61,6 +65,8 @@ mod tests {
     fn lifetimes_are_what_their_names_say() {
         let hours = |class: u8| LIFETIMES[usize::from(class)];
         assert_eq!((hours(MESSAGE_LIFETIME), hours(ACK_LIFETIME), hours(ANNOUNCEMENT_LIFETIME)), (336, 72, 672));
+        assert_eq!(hours(UNINVITED_LIFETIME), *LIFETIMES.iter().max().unwrap());
+        assert_eq!(hours(UNINVITED_LIFETIME), 4 * hours(MESSAGE_LIFETIME));
         assert_eq!(lifetime_of_days(14), Some(MESSAGE_LIFETIME));
         assert_eq!(lifetime_of_days(2), None);
     }

@@ -45,6 +45,7 @@ impl Chat {
     pub fn held(&mut self, id: &EnvelopeId) -> Result<(), ChatError> {
         self.transact(|work| {
             work.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = ?2", (id.0, STAMPED))?;
+            work.conn.execute("UPDATE announced SET held = 1 WHERE envelope = ?1", [id.0])?;
             work.carried(id, State::Published)
         })
     }

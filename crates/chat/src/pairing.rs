@@ -2,7 +2,7 @@
 
 use rusqlite::OptionalExtension;
 use samizdat_core::{
-    Envelope, IdentityKey, Now, Unstamped,
+    Envelope, IdentityKey, Name, Now, Unstamped,
     announce::Announcement,
     limits::LIFETIMES,
     seal::{OuterSecret, SealError, TAG_LEN, seal_bell},
@@ -15,9 +15,9 @@ use crate::{
     contact::{ContactRow, ContactState},
     content::{Bell, Content},
     error::{ChatError, is_database},
-    limits::{EPOCHS_KEPT, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, STRANGER_FACTOR, TAG_WINDOW},
+    limits::{EPOCHS_KEPT, PAIRS_MAX, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, TAG_WINDOW, UNINVITED_LIFETIME},
     mls::{CreateError, Created, JoinError, PairId},
-    timeline::Incoming,
+    timeline::{Incoming, Read},
     work::Work,
 };
 
@@ -63,24 +63,25 @@ impl Work<'_> {
         let Some(announced) = log.announcement(&contact.name)?.and_then(|stored| stored.envelope()) else { return Ok(None) };
         let Some(signed) = announced.fields().kind.signed() else { return Ok(None) };
         let Ok(announcement) = Announcement::decode(announced.body()) else { return Ok(None) };
+        if self.mls.inspect_key_package(&announcement.key_package).map(|found| found.identity).ok() != Some(signed.author) {
+            return Ok(None);
+        }
         let us = self.identity_secret(contact.identity)?;
         let Created { pair, welcome, peer, .. } = match self.mls.pairs(self.conn, self.rng).create(&us, &announcement.key_package) {
             Ok(created) => created,
             Err(CreateError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(None),
         };
-        if peer != signed.author {
-            return Ok(None);
-        }
         self.add_pair(pair, contact.contact, &us.key(), &peer, &us.key(), now)?;
         let first = self.mls.pairs(self.conn, self.rng).encrypt(&pair, &first.encode())?;
         let content = Bell { welcome, first, secret: contact.secret }.encode();
-        let bell = self.queue_bell(contact, &announcement.contact_key, &content, lifetime, now)?;
-        if let Some(bell) = &bell {
-            let epoch = self.mls.pairs(self.conn, self.rng).epoch(&pair)?;
-            self.keep_entry(&pair, epoch, &content, bell)?;
-        }
-        Ok(bell)
+        // As an error, so that nothing stays of a pair that they could never enter.
+        let bell = self
+            .queue_bell(contact, &announcement.contact_key, &content, lifetime, now)?
+            .ok_or_else(|| ChatError::Refused("the keys that they announced cannot be used".into()))?;
+        let epoch = self.mls.pairs(self.conn, self.rng).epoch(&pair)?;
+        self.keep_entry(&pair, epoch, &content, &bell)?;
+        Ok(Some(bell))
     }
 
     fn queue_bell(
@@ -96,10 +97,10 @@ impl Work<'_> {
             Err(SealError::TooLong(error)) => return Err(error.into()),
             Err(_) => return Ok(None),
         };
+        let lifetime = if contact.secret.is_some() { lifetime } else { UNINVITED_LIFETIME };
         let unstamped = Unstamped::seal(None, now.hour(), lifetime, body).map_err(|_| ChatError::Bug("bell"))?;
-        let factor = if contact.secret.is_some() { 1 } else { STRANGER_FACTOR };
         let conversation = self.conversation_with(contact.contact)?;
-        self.queue(&unstamped, unstamped.price().saturating_mul(factor), Some(conversation))?;
+        self.queue(&unstamped, unstamped.price(), Some(conversation))?;
         Ok(Some(unstamped))
     }
 
@@ -240,41 +241,53 @@ impl Work<'_> {
             Err(JoinError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(Heard::Dropped("bell that cannot be joined")),
         };
-        let known = self.contact_of(identity, &joined.peer.name())?;
-        let state = known.as_ref().map(|row| row.state);
-        let price = samizdat_core::stamp::price(envelope.bytes().len(), envelope.fields().lifetime_hours());
-        let paid = envelope.worth() >= price.saturating_mul(STRANGER_FACTOR);
-        let contact = match (known, state) {
-            (_, Some(ContactState::Blocked)) => return Ok(Heard::Dropped("bell of a blocked contact")),
-            (Some(row), Some(ContactState::Added | ContactState::Accepted)) => row.contact,
-            _ if !invited && !paid => return Ok(Heard::Dropped("bell to a closed inbox")),
-            (Some(row), _) => {
-                self.reopen_request(row.contact, invited, now)?;
-                row.contact
-            }
-            (None, _) => {
-                let open: u32 = self.conn.query_row(
-                    "SELECT count(*) FROM contact WHERE state = ?1",
-                    [ContactState::Requested.number()],
-                    |r| r.get(0),
-                )?;
-                if open >= REQUESTS_MAX {
-                    return Ok(Heard::Dropped("bell while too many requests are open"));
-                }
-                self.conn.execute(
-                    "INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)",
-                    (identity, joined.peer.name().compact(), ContactState::Requested.number()),
-                )?;
-                let contact = self.conn.last_insert_rowid();
-                self.reopen_request(contact, invited, now)?;
-                contact
-            }
+        if self.conn.prepare_cached("SELECT 1 FROM forgotten_pair WHERE pair = ?1")?.exists([joined.pair.0])? {
+            return Ok(Heard::Dropped("bell of a pair that was forgotten"));
+        }
+        // The id covers the lifetime and every node demands its price, so no relay can make the bell a cheaper one.
+        let dear = envelope.fields().lifetime >= UNINVITED_LIFETIME;
+        let contact = match self.admit(identity, &joined.peer.name(), invited, dear, now)? {
+            Ok(contact) => contact,
+            Err(why) => return Ok(Heard::Dropped(why)),
         };
         self.add_pair(joined.pair, contact, &us, &joined.peer, &joined.peer, now)?;
         let conversation = self.conversation_with(contact)?;
         let from = joined.peer.name();
-        self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)?;
+        // A Commit in place of a message would leave us in an epoch that we do not know.
+        match self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)? {
+            Read::Message => {}
+            Read::EpochChanged | Read::Dropped(_) => return Ok(Heard::Dropped("bell without a first message")),
+        }
+        self.forget_surplus_pairs(contact, now)?;
         Ok(Heard::Pair)
+    }
+
+    /// The contact whose bell may come in, or why it may not.
+    pub(crate) fn admit(
+        &mut self,
+        identity: i64,
+        name: &Name,
+        invited: bool,
+        dear: bool,
+        now: Now,
+    ) -> Result<Result<i64, &'static str>, ChatError> {
+        let known = self.contact_of(identity, name)?;
+        let state = known.as_ref().map(|row| row.state);
+        let contact = match (known, state) {
+            (_, Some(ContactState::Blocked)) => return Ok(Err("bell of a blocked contact")),
+            (Some(row), Some(ContactState::Added | ContactState::Accepted)) => return Ok(Ok(row.contact)),
+            _ if !invited && !dear => return Ok(Err("bell to a closed inbox")),
+            (Some(row), _) => row.contact,
+            (None, _) => {
+                self.conn.execute(
+                    "INSERT INTO contact(identity, name, state) VALUES(?1, ?2, ?3)",
+                    (identity, name.compact(), ContactState::Declined.number()),
+                )?;
+                self.conn.last_insert_rowid()
+            }
+        };
+        self.open_request(contact, invited, now)?;
+        Ok(Ok(contact))
     }
 
     /// Makes the current epoch of a pair known: its secret, and the tags of the other's first messages.
@@ -350,13 +363,69 @@ impl Work<'_> {
         Ok(self.conn.prepare_cached("SELECT 1 FROM invite WHERE identity = ?1 AND secret = ?2")?.exists((identity, secret))?)
     }
 
-    fn reopen_request(&mut self, contact: i64, invited: bool, now: Now) -> Result<(), ChatError> {
+    /// A request opens, or says more. Of too many the oldest goes; those with an invite link are counted for themselves, so
+    /// that a crowd of strangers displaces none of them.
+    fn open_request(&mut self, contact: i64, invited: bool, now: Now) -> Result<(), ChatError> {
         self.conn.execute(
             "UPDATE contact SET state = ?2, invited = ?3, asked_at = ?4 WHERE contact = ?1",
             (contact, ContactState::Requested.number(), invited, now.unix_ms),
         )?;
+        let surplus: Vec<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT contact FROM contact WHERE state = ?1 AND invited = ?2 AND contact <> ?3
+                 ORDER BY asked_at DESC, contact DESC LIMIT -1 OFFSET ?4",
+            )?
+            .query_map((ContactState::Requested.number(), invited, contact, REQUESTS_MAX.saturating_sub(1)), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        surplus.into_iter().try_for_each(|contact| self.forget_request(contact))?;
         self.event(Event::Request(contact));
         Ok(())
+    }
+
+    /// Forgets a request as if it had never come. We never agreed, so nothing of ours is in it.
+    fn forget_request(&mut self, contact: i64) -> Result<(), ChatError> {
+        let pairs: Vec<PairId> = self
+            .conn
+            .prepare_cached("SELECT pair FROM pair WHERE contact = ?1")?
+            .query_map([contact], |row| Ok(PairId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        pairs.iter().try_for_each(|pair| self.forget_pair(pair))?;
+        let messages = "(SELECT id FROM message JOIN conversation USING (conversation) WHERE contact = ?1)";
+        self.conn.execute(&format!("DELETE FROM parent WHERE child IN {messages}"), [contact])?;
+        self.conn.execute(&format!("DELETE FROM message WHERE id IN {messages}"), [contact])?;
+        self.conn.execute("DELETE FROM conversation WHERE contact = ?1", [contact])?;
+        self.conn.execute("DELETE FROM contact WHERE contact = ?1", [contact])?;
+        Ok(())
+    }
+
+    /// Keeps the pair that we write in, and the newest of the others. Their bells are remembered, or hearing one again would
+    /// bring its pair back as the newest.
+    fn forget_surplus_pairs(&mut self, contact: i64, now: Now) -> Result<(), ChatError> {
+        let Some(used) = self.pair_with(contact)? else { return Ok(()) };
+        let surplus: Vec<PairId> = self
+            .conn
+            .prepare_cached("SELECT pair FROM pair WHERE contact = ?1 AND pair <> ?2 ORDER BY number DESC LIMIT -1 OFFSET ?3")?
+            .query_map((contact, used.pair.0, PAIRS_MAX.saturating_sub(1)), |row| Ok(PairId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        for pair in surplus {
+            self.forget_pair(&pair)?;
+            self.conn.execute("INSERT INTO forgotten_pair(pair, hour) VALUES(?1, ?2)", (pair.0, now.hour().0))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a pair with all its keys; what was read in it stays.
+    fn forget_pair(&mut self, pair: &PairId) -> Result<(), ChatError> {
+        let tags: Vec<[u8; TAG_LEN]> = self
+            .conn
+            .prepare_cached("SELECT tag FROM expected WHERE pair = ?1")?
+            .query_map([pair.0], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        tags.into_iter().try_for_each(|tag| self.unexpect(tag))?;
+        self.conn.execute("DELETE FROM epoch WHERE pair = ?1", [pair.0])?;
+        self.conn.execute("DELETE FROM pair WHERE pair = ?1", [pair.0])?;
+        Ok(self.mls.pairs(self.conn, self.rng).delete(pair)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES];
+pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS];
 
 const TABLES: &str = "
 CREATE TABLE setting(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -129,4 +129,16 @@ CREATE TABLE outbox(
     conversation INTEGER,
     expires INTEGER NOT NULL
 ) STRICT;
+";
+
+/// Pairs that were forgotten while the keys that their bells are sealed to are still there.
+const FORGOTTEN_PAIRS: &str = "CREATE TABLE forgotten_pair(pair BLOB PRIMARY KEY, hour INTEGER NOT NULL) STRICT, WITHOUT ROWID";
+
+/// How we stood with somebody before we blocked them.
+const BEFORE_BLOCK: &str = "ALTER TABLE contact ADD COLUMN before_block INTEGER";
+
+/// Whether another node holds the announcement.
+const HELD_KEYS: &str = "
+ALTER TABLE announced ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+UPDATE announced SET held = 1 WHERE envelope NOT IN (SELECT envelope FROM outbox);
 ";

@@ -594,6 +594,25 @@ mod mallory {
     }
 
     #[test]
+    fn cannot_begin_at_an_epoch_of_his_choice() {
+        for before in [1, i64::MAX as u64, u64::MAX - 1] {
+            let mut bob = Person::new(2);
+            let package = parsed(&bob.announce());
+            let mallory = Mallory::himself();
+            let group = mallory.group(SUITE);
+            mallory.provider.storage().values.write().unwrap().values_mut().for_each(|value| {
+                let text = String::from_utf8_lossy(value).replace("\"epoch\":0", &format!("\"epoch\":{before}"));
+                *value = text.into_bytes();
+            });
+            let mut group = MlsGroup::load(mallory.provider.storage(), group.group_id()).unwrap().unwrap();
+            let (_, welcome, _) = group.add_members(&mallory.provider, &mallory.leaf, &[package]).unwrap();
+            let welcome = welcome.to_bytes().unwrap();
+            assert!(matches!(bob.join(&welcome), Err(JoinError::Epoch)), "{before}");
+            assert!(matches!(bob.pairs().epoch(&PAIR), Err(StateError::UnknownPair)), "nothing is left of the attempt");
+        }
+    }
+
+    #[test]
     fn cannot_add_a_third_later_nor_throw_bob_out() {
         let (mut bob, mut carol) = (Person::new(2), Person::new(3));
         let (for_bob, for_carol) = (parsed(&bob.announce()), parsed(&carol.announce()));

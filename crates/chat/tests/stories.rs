@@ -1,104 +1,11 @@
 //! Alice, Bob, Carol and Mallory talk. The network is a function that copies envelopes from one log to another.
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-use samizdat_chat::{Answer, Chat, ContactState, Event, Filter, Message, State};
-use samizdat_core::{Envelope, EnvelopeId, Now, stamp::Mint};
-use samizdat_store::{Appended, Log, Vault};
+mod people;
 
-/// Short, so that stamps are cheap.
-const LIFETIME: u8 = 0;
-
-struct Person {
-    chat: Chat,
-    log: Log,
-    now: Now,
-}
-
-impl Person {
-    fn new(seed: u8) -> Self {
-        let vault = Vault::in_memory(Chat::MIGRATIONS).unwrap();
-        let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
-        let mut person = Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
-        person.settle();
-        person
-    }
-
-    fn name(&self) -> String {
-        self.chat.identities().unwrap()[0].name.clone()
-    }
-
-    fn link(&mut self) -> String {
-        self.chat.invite().unwrap().to_string()
-    }
-
-    /// Encrypts, stamps and logs until nothing is left to do; what is new in the log.
-    fn settle(&mut self) -> Vec<EnvelopeId> {
-        let mut made = Vec::new();
-        loop {
-            self.chat.work(&self.log, self.now).unwrap();
-            let Some(job) = self.chat.job().unwrap() else { return made };
-            let envelope = self.chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
-            self.log.append(&[envelope]).unwrap();
-            self.chat.logged(&job.id).unwrap();
-            made.push(job.id);
-        }
-    }
-
-    fn receive(&mut self, envelope: &Envelope) {
-        if matches!(self.log.append(std::slice::from_ref(envelope)).unwrap()[0], Appended::New | Appended::Replaced { .. }) {
-            self.chat.catch_up(&self.log, self.now).unwrap();
-        }
-    }
-
-    fn envelopes(&self) -> Vec<Envelope> {
-        self.log.after(0, 10_000).unwrap().iter().map(|stored| stored.envelope().unwrap()).collect()
-    }
-
-    fn write(&mut self, who: &str, text: &str) -> Message {
-        self.chat.write(who, text, LIFETIME, self.now).unwrap()
-    }
-
-    fn texts(&self) -> Vec<String> {
-        self.chat.messages(&Filter::default()).unwrap().into_iter().map(|m| m.text).collect()
-    }
-
-    fn state(&self, message: &Message) -> State {
-        self.chat.message(&message.id).unwrap().state
-    }
-}
-
-fn mint(id: &EnvelopeId, tries: u64) -> u64 {
-    let mut mint = Mint::new(*id, tries, 0);
-    std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap()
-}
-
-/// Everybody learns what the first one has.
-fn carry(from: &Person, to: &mut Person) {
-    from.envelopes().iter().for_each(|envelope| to.receive(envelope));
-}
-
-fn meet(a: &mut Person, b: &mut Person) {
-    for _ in 0..4 {
-        a.settle();
-        b.settle();
-        carry(a, b);
-        carry(b, a);
-    }
-}
-
-/// Alice and Bob, who agreed to talk.
-fn acquainted() -> (Person, Person) {
-    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
-    let link = bob.link();
-    carry(&bob, &mut alice);
-    alice.chat.add_contact(&link, Some("bob")).unwrap();
-    alice.write("bob", "hello bob");
-    meet(&mut alice, &mut bob);
-    let name = alice.name();
-    bob.chat.answer(&name, Answer::Accept).unwrap();
-    meet(&mut alice, &mut bob);
-    (alice, bob)
-}
+use people::{LIFETIME, Person, acquainted, carry, meet, mint};
+use samizdat_chat::{Answer, ChatError, ContactState, Event, State};
+use samizdat_core::{Envelope, EnvelopeId};
 
 #[test]
 fn the_first_message_reaches_bob_while_alice_is_gone() {
@@ -252,32 +159,6 @@ fn a_declined_stranger_learns_nothing_and_a_blocked_one_is_not_read() {
 }
 
 #[test]
-fn a_closed_inbox_lets_in_who_was_invited_or_pays_more() {
-    let (mut alice, mut bob, mut mallory) = (Person::new(1), Person::new(2), Person::new(4));
-    carry(&bob, &mut alice);
-    carry(&bob, &mut mallory);
-    let bob_name = bob.name();
-    // Without a secret Alice's program makes the dearer stamp by itself.
-    alice.chat.write(&bob_name, "we met at the market", LIFETIME, alice.now).unwrap();
-    alice.settle();
-    carry(&alice, &mut bob);
-    assert_eq!(bob.chat.requests().unwrap().len(), 1);
-    assert!(!bob.chat.requests().unwrap()[0].invited);
-
-    // Mallory pays no more than the network asks.
-    mallory.chat.write(&bob_name, "buy now", LIFETIME, mallory.now).unwrap();
-    mallory.chat.work(&mallory.log, mallory.now).unwrap();
-    let job = mallory.chat.job().unwrap().unwrap();
-    let cheap = (0..).find_map(|lane| {
-        let mut mint = Mint::new(job.id, job.tries / 4, lane);
-        let nonce = std::iter::repeat_with(|| mint.step(10_000)).flatten().next().unwrap();
-        mallory.chat.stamp(&job.id, nonce).unwrap().filter(|e| e.worth() < job.tries)
-    });
-    bob.receive(&cheap.unwrap());
-    assert_eq!(bob.chat.requests().unwrap().len(), 1);
-}
-
-#[test]
 fn copied_tags_and_replayed_bodies_change_nothing() {
     let (mut alice, mut bob) = acquainted();
     let sent = alice.write("bob", "the real one");
@@ -360,8 +241,9 @@ fn rooms_are_read_by_whoever_joins_them_even_later() {
 
 #[test]
 fn a_waiting_message_can_be_taken_back_and_a_stamped_one_cannot() {
-    let (mut alice, bob) = (Person::new(1), Person::new(2));
-    let bob_name = bob.name();
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    // The link, not the name: a bell without an invite is dear.
+    let bob_name = bob.link();
     let first = alice.write(&bob_name, "oops");
     alice.chat.cancel(&first.id).unwrap();
     assert_eq!(alice.state(&first), State::Cancelled);
@@ -411,4 +293,50 @@ fn events_tell_what_changed() {
     assert_eq!(alice.chat.poll_event(), Some(Event::Message(message.id)));
     carry(&alice, &mut bob);
     assert!(std::iter::from_fn(|| bob.chat.poll_event()).any(|e| e == Event::Message(message.id)));
+}
+
+#[test]
+fn blocking_and_unblocking_a_stranger_agrees_to_nothing() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let link = bob.link();
+    carry(&bob, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    let message = alice.write("bob", "hello");
+    meet(&mut alice, &mut bob);
+    let alice_name = alice.name();
+    bob.chat.answer(&alice_name, Answer::Block).unwrap();
+    bob.chat.edit_contact(&alice_name, None, Some(true)).unwrap();
+    assert!(bob.chat.requests().unwrap().is_empty());
+    bob.chat.edit_contact(&alice_name, None, Some(false)).unwrap();
+    meet(&mut alice, &mut bob);
+    assert_eq!(bob.chat.requests().unwrap().len(), 1, "her request is as open as before");
+    assert_eq!(alice.state(&message), State::Stamped, "she is told nothing");
+
+    bob.chat.answer(&alice_name, Answer::Accept).unwrap();
+    for blocked in [true, false] {
+        bob.chat.edit_contact(&alice_name, None, Some(blocked)).unwrap();
+    }
+    meet(&mut alice, &mut bob);
+    assert_eq!(bob.chat.contacts().unwrap()[0].state, ContactState::Accepted);
+    assert_eq!(alice.state(&message), State::Received);
+}
+
+#[test]
+fn who_never_asked_cannot_be_accepted() {
+    let (alice, mut bob) = (Person::new(1), Person::new(2));
+    let alice_name = alice.name();
+    bob.chat.add_contact(&alice_name, Some("alice")).unwrap();
+    assert!(matches!(bob.chat.answer("alice", Answer::Accept), Err(ChatError::NotFound(_))));
+    assert!(matches!(bob.chat.answer("alice", Answer::Decline), Err(ChatError::NotFound(_))));
+
+    // Who did ask may be accepted twice.
+    let link = bob.link();
+    let mut carol = Person::new(3);
+    carry(&bob, &mut carol);
+    carol.write(&link, "hello");
+    meet(&mut carol, &mut bob);
+    let carol_name = carol.name();
+    for _ in 0..2 {
+        bob.chat.answer(&carol_name, Answer::Accept).unwrap();
+    }
 }

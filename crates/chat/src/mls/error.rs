@@ -86,6 +86,9 @@ pub enum JoinError {
     /// Not a plain group of two: how many members it has.
     #[error("the invitation is not for a conversation of two (it has {0} members)")]
     NotAPair(usize),
+    /// Not for the epoch in which a pair begins.
+    #[error("the invitation is not for a new conversation")]
+    Epoch,
     /// The group demands extensions or outside secrets that a pair has no use for.
     #[error("the invitation demands what a conversation of two does not have")]
     Demands,

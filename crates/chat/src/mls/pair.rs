@@ -36,6 +36,8 @@ use super::{
 };
 
 const OUTER_LABEL: &str = "samizdat outer v1";
+/// Whoever is invited into a new pair enters it here: founding it is epoch 0, the Commit that adds the other ends that.
+const FIRST_EPOCH: u64 = 1;
 const SESSION_LABEL: &str = "samizdat session v1";
 
 /// The cryptography. Holds no state of any conversation; one per process is enough.
@@ -216,6 +218,10 @@ impl<'a> Pairs<'a> {
             let hash = processed.own_key_package().and_then(|own| keys::hash(own, self.libcrux));
             let hash = hash.ok_or(JoinError::NoKeyPackage)?;
             let signer = LeafSigner::load(&keys.storage, &hash.0)?.ok_or(JoinError::NoKeyPackage)?;
+            // The founder chooses it, and a huge one could not be counted on from, nor kept in a row.
+            if processed.unverified_group_info().epoch().as_u64() != FIRST_EPOCH {
+                return Err(JoinError::Epoch);
+            }
             let id = processed.unverified_group_info().group_id().as_slice().try_into();
             let pair = PairId(id.map_err(|_| JoinError::Malformed)?);
 

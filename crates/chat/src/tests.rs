@@ -1,0 +1,216 @@
+//! Stories that need a look, or a hand, behind the face of the crate.
+#![allow(clippy::arithmetic_side_effects)]
+
+use samizdat_core::{Envelope, IdentitySecret, Name, Now, Unstamped, announce::Announcement, seal::ContactSecret, stamp::Mint};
+use samizdat_store::{Log, Vault};
+
+use crate::{
+    Answer, Chat, Filter, State,
+    content::Content,
+    limits::{ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, REQUESTS_MAX, TAG_WINDOW},
+};
+
+const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+const LIFETIME: u8 = 0;
+
+fn person(seed: u8) -> Chat {
+    Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [seed; 32]).unwrap()
+}
+
+fn mint(unstamped: &Unstamped) -> u64 {
+    let mut mint = Mint::new(unstamped.id(), unstamped.price(), 0);
+    std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap()
+}
+
+/// Stamps what waits in the outbox of `who`.
+fn stamp(who: &mut Chat) -> Vec<Envelope> {
+    let mut stamped = Vec::new();
+    while let Some(job) = who.job().unwrap() {
+        let mut mint = Mint::new(job.id, job.tries, 0);
+        let nonce = std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap();
+        stamped.push(who.stamp(&job.id, nonce).unwrap().unwrap());
+        who.logged(&job.id).unwrap();
+    }
+    stamped
+}
+
+/// Makes the announcement of `who` and puts it into `log`.
+fn announce(who: &mut Chat, log: &mut Log) {
+    who.work(log, NOW).unwrap();
+    log.append(&stamp(who)).unwrap();
+}
+
+fn count(who: &Chat, rows: &str) -> u64 {
+    who.vault.conn().query_row(&format!("SELECT count(*) FROM {rows}"), [], |row| row.get(0)).unwrap()
+}
+
+fn name(who: &Chat) -> String {
+    who.identities().unwrap()[0].name.clone()
+}
+
+#[test]
+fn a_conversation_without_its_epoch_does_not_silence_the_others() {
+    let (mut alice, mut bob, mut carol) = (person(1), person(2), person(3));
+    let mut log = Log::in_memory(1 << 30).unwrap();
+    announce(&mut bob, &mut log);
+    announce(&mut carol, &mut log);
+    let [to_bob, to_carol] = [&bob, &carol].map(name);
+    for who in [&to_bob, &to_carol] {
+        alice.write(who, "hello", LIFETIME, NOW).unwrap();
+    }
+    alice.work(&log, NOW).unwrap();
+    let damage = "DELETE FROM epoch WHERE pair IN (SELECT pair FROM pair JOIN contact USING (contact) WHERE name = ?1)";
+    assert_eq!(alice.vault.conn().execute(damage, [&to_bob]).unwrap(), 1);
+    let [lost, sent] = [&to_bob, &to_carol].map(|who| alice.write(who, "more", LIFETIME, NOW).unwrap());
+    alice.work(&log, NOW).unwrap();
+    assert_eq!(alice.message(&lost.id).unwrap().state, State::Waiting);
+    assert_eq!(alice.message(&sent.id).unwrap().state, State::Stamping);
+}
+
+/// A name that nobody has.
+fn throwaway(n: u32) -> Name {
+    let mut seed = [0; 32];
+    seed.iter_mut().zip(n.to_be_bytes()).for_each(|(to, from)| *to = from);
+    IdentitySecret::from_seed(seed).key().name()
+}
+
+/// Somebody asks; the number of the request.
+fn asks(bob: &mut Chat, name: &Name, invited: bool, at: u64) -> i64 {
+    let now = Now { mono_ms: 0, unix_ms: NOW.unix_ms + at };
+    bob.transact(|work| work.admit(1, name, invited, true, now)).unwrap().unwrap()
+}
+
+#[test]
+fn a_crowd_of_throwaway_requests_locks_nobody_out() {
+    let mut bob = person(2);
+    let invited = asks(&mut bob, &throwaway(9000), true, 0);
+    let first = asks(&mut bob, &throwaway(9001), false, 1);
+    let second = asks(&mut bob, &throwaway(9002), false, 2);
+    bob.answer(&second.to_string(), Answer::Decline).unwrap();
+    for n in 0..REQUESTS_MAX {
+        asks(&mut bob, &throwaway(n), false, 10 + u64::from(n));
+    }
+    let open = |bob: &Chat| bob.requests().unwrap().iter().map(|r| r.id).collect::<Vec<_>>();
+    assert_eq!(open(&bob).len() as u32, REQUESTS_MAX + 1);
+    assert!(open(&bob).contains(&invited) && !open(&bob).contains(&first), "the oldest stranger went");
+    assert!(bob.request(second).is_ok(), "what was answered is not touched");
+
+    let late = asks(&mut bob, &throwaway(9003), true, 10_000);
+    let again = asks(&mut bob, &throwaway(9002), false, 10_001);
+    assert!(open(&bob).contains(&late) && open(&bob).contains(&again));
+    assert_eq!(open(&bob).len() as u32, REQUESTS_MAX + 2);
+    assert_eq!(count(&bob, "contact"), u64::from(REQUESTS_MAX) + 2, "who went left nothing");
+}
+
+#[test]
+fn a_contact_who_rings_again_and_again_fills_neither_vault_nor_memory() {
+    let (mut bob, mut mallory) = (person(2), person(4));
+    let mut log = Log::in_memory(1 << 30).unwrap();
+    announce(&mut bob, &mut log);
+    let (link, mallory_name) = (bob.invite().unwrap().to_string(), name(&mallory));
+    mallory.add_contact(&link, Some("bob")).unwrap();
+    let bells: Vec<Envelope> = (0..8)
+        .flat_map(|n| {
+            let first = Content::Text { id: [n; 16], at: 0, parents: Vec::new(), text: n.to_string() };
+            mallory
+                .transact(|work| {
+                    let bob = work.find_contact("bob")?;
+                    work.ring(&bob, &first, LIFETIME, &log, NOW)
+                })
+                .unwrap();
+            stamp(&mut mallory).pop()
+        })
+        .collect();
+    for bell in &bells {
+        bob.ingest(bell, &log, NOW).unwrap();
+    }
+    bob.answer(&mallory_name, Answer::Accept).unwrap();
+    // An old one again, from somebody who kept it.
+    bob.ingest(&bells[0], &log, NOW).unwrap();
+
+    let pairs = u64::from(PAIRS_MAX);
+    assert_eq!((count(&bob, "pair"), count(&bob, "epoch")), (pairs, pairs));
+    assert_eq!((count(&bob, "expected"), bob.expected.len() as u64), (pairs * TAG_WINDOW, pairs * TAG_WINDOW));
+    assert_eq!(count(&bob, "(SELECT DISTINCT namespace FROM mls_state WHERE substr(namespace, 1, 4) = x'70616972')"), pairs);
+    assert_eq!(bob.messages(&Filter::default()).unwrap().len(), bells.len(), "what was said stays");
+
+    // The pair that they write in is still there on both sides.
+    bob.write(&mallory_name, "stop it", LIFETIME, NOW).unwrap();
+    bob.work(&log, NOW).unwrap();
+    for envelope in stamp(&mut bob) {
+        mallory.ingest(&envelope, &log, NOW).unwrap();
+    }
+    assert_eq!(count(&mallory, "message WHERE text = 'stop it'"), 1);
+}
+
+#[test]
+fn keys_that_cannot_be_used_leave_no_pair_behind() {
+    let (mut alice, mut carol) = (person(1), person(3));
+    let mut log = Log::in_memory(1 << 30).unwrap();
+    let us = carol.transact(|work| work.identity_secret(1)).unwrap();
+    let carols = carol.transact(|work| Ok(work.mls.pairs(work.conn, work.rng).make_key_package(&us)?.bytes)).unwrap();
+    let proper = ContactSecret::from_seed([9; 32]).contact_key();
+    let mallory = IdentitySecret::from_seed([66; 32]);
+    alice.work(&log, NOW).unwrap();
+    let before = count(&alice, "mls_state");
+    // Mallory announces Carol's KeyPackage; Carol announces a key to which nothing can be sealed.
+    for (author, contact_key) in [(mallory, proper), (us, vec![0xff; 1216])] {
+        let body = Announcement { contact_key, key_package: carols.clone() }.encode().unwrap();
+        let unstamped = Unstamped::sign(&author, 0, None, NOW.hour(), LIFETIME, body).unwrap();
+        let nonce = mint(&unstamped);
+        log.append(&[unstamped.stamp(nonce).unwrap()]).unwrap();
+        let message = alice.write(&author.key().name().compact(), "hello", LIFETIME, NOW).unwrap();
+        alice.work(&log, NOW).unwrap();
+        assert_eq!(alice.message(&message.id).unwrap().state, State::Waiting);
+        assert_eq!((count(&alice, "pair"), count(&alice, "mls_state"), alice.expected.len()), (0, before, 0));
+    }
+}
+
+#[test]
+fn a_clock_that_was_wrong_for_a_minute_makes_nobody_unreachable() {
+    let (mut alice, mut bob) = (person(1), person(2));
+    let mut log = Log::in_memory(1 << 30).unwrap();
+    announce(&mut bob, &mut log);
+    let held = log.after(0, 10).unwrap()[0].envelope().unwrap().id();
+    bob.held(&held).unwrap();
+    let at = |bob: &mut Chat, hours: u64| {
+        let now = Now { mono_ms: 0, unix_ms: NOW.unix_ms + hours * 3_600_000 };
+        bob.tick(now).unwrap();
+        bob.work(&log, now).unwrap();
+    };
+    at(&mut bob, 10 * 365 * 24);
+    assert_eq!(count(&bob, "announced"), 2, "what others know is kept");
+    at(&mut bob, 0);
+    let hours = "announced WHERE hour = (SELECT min(hour) FROM announced)";
+    assert_eq!((count(&bob, "announced"), count(&bob, hours)), (3, 2), "announced anew by the right clock");
+    at(&mut bob, 0);
+    assert_eq!(count(&bob, "announced"), 3);
+
+    // Alice has only the first announcement.
+    alice.add_contact(&bob.invite().unwrap().to_string(), Some("bob")).unwrap();
+    alice.write("bob", "are you there?", LIFETIME, NOW).unwrap();
+    alice.work(&log, NOW).unwrap();
+    stamp(&mut alice).iter().for_each(|envelope| bob.ingest(envelope, &log, NOW).unwrap());
+    assert_eq!(bob.requests().unwrap().len(), 1);
+}
+
+#[test]
+fn keys_are_forgotten_once_others_hold_much_newer_ones() {
+    let log = Log::in_memory(1 << 30).unwrap();
+    let weeks = u64::from(KEYS_KEPT / ANNOUNCEMENT_AGE) + 8;
+    let announced_after = |publish: bool| {
+        let mut bob = person(2);
+        for week in 0..weeks {
+            let now = Now { mono_ms: 0, unix_ms: NOW.unix_ms + week * u64::from(ANNOUNCEMENT_AGE) * 3_600_000 };
+            bob.tick(now).unwrap();
+            bob.work(&log, now).unwrap();
+            if let Some(job) = bob.job().unwrap().filter(|_| publish) {
+                bob.logged(&job.id).unwrap();
+                bob.held(&job.id).unwrap();
+            }
+        }
+        count(&bob, "announced")
+    };
+    assert_eq!(announced_after(false), weeks, "offline, nobody knows newer ones");
+    assert_eq!(announced_after(true), u64::from(KEYS_KEPT / ANNOUNCEMENT_AGE));
+}
