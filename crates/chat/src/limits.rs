@@ -18,6 +18,8 @@ pub const REQUESTS_MAX: u32 = 256;
 pub const INVITES_MAX: u32 = 64;
 /// Messages that wait to be sent; a person who is offline for weeks writes less.
 pub const OUTBOX_MAX: u32 = 10_000;
+/// Messages in one answer unless asked otherwise.
+pub const QUERY_DEFAULT: u32 = 200;
 /// Messages in one answer.
 pub const QUERY_MAX: u32 = 1000;
 /// Petname and label, bytes.

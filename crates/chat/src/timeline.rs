@@ -153,15 +153,30 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(crate) fn mark_read(&mut self, conversation: i64) -> Result<(), ChatError> {
-        let known =
-            self.conn.execute("UPDATE conversation SET read_position = last_position WHERE conversation = ?1", [conversation])?;
-        if known == 0 {
-            return Err(ChatError::NotFound("there is no such conversation".into()));
-        }
+    /// Up to a message, or all that can be seen. What was read once stays read.
+    pub(crate) fn mark_read(&mut self, conversation: i64, up_to: Option<&MessageId>) -> Result<(), ChatError> {
+        let last: Option<i64> = match up_to {
+            None => self
+                .conn
+                .query_row("SELECT last_position FROM conversation WHERE conversation = ?1", [conversation], |row| row.get(0))
+                .optional()?,
+            Some(id) => self
+                .conn
+                .query_row(
+                    "SELECT position FROM message WHERE id = ?1 AND conversation = ?2 AND position IS NOT NULL",
+                    (id.0, conversation),
+                    |row| row.get(0),
+                )
+                .optional()?,
+        };
+        let last = last.ok_or_else(|| ChatError::NotFound("there is no such conversation, or no such message in it".into()))?;
         self.conn.execute(
-            "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3",
-            (conversation, State::Read.number(), State::Received.number()),
+            "UPDATE conversation SET read_position = max(read_position, ?2) WHERE conversation = ?1",
+            (conversation, last),
+        )?;
+        self.conn.execute(
+            "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3 AND position <= ?4",
+            (conversation, State::Read.number(), State::Received.number(), last),
         )?;
         Ok(())
     }

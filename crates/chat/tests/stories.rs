@@ -354,8 +354,39 @@ fn rooms_are_read_by_whoever_joins_them_even_later() {
     assert_eq!(bob.texts(), ["hello all", "tomatoes"]);
     let room = bob.chat.find_room("garden").unwrap();
     assert_eq!(bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread, 1);
-    bob.chat.mark_read(room).unwrap();
+    bob.chat.mark_read(room, None).unwrap();
     assert_eq!(bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread, 0);
+}
+
+#[test]
+fn a_long_conversation_is_read_to_both_ends_and_no_further_than_one_got() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    for i in 0..7 {
+        alice.chat.post("lobby", &format!("p{i}"), LIFETIME, alice.now).unwrap();
+    }
+    meet(&mut alice, &mut bob);
+    let room = bob.chat.find_room("lobby").unwrap();
+    let all = bob.chat.messages(&Filter::default()).unwrap();
+    let page = |bob: &Person, since: Option<usize>, before: Option<usize>| -> Vec<String> {
+        let id = |i: Option<usize>| i.map(|i| &all[i].id);
+        let filter = Filter { conversation: Some(room), since: id(since), before: id(before), limit: Some(3) };
+        bob.chat.messages(&filter).unwrap().into_iter().map(|m| m.text).collect()
+    };
+    let texts: Vec<String> = all.iter().map(|m| m.text.clone()).collect();
+    assert_eq!(page(&bob, None, None), texts[4..7]);
+    assert_eq!(page(&bob, None, Some(4)), texts[1..4]);
+    assert_eq!(page(&bob, None, Some(1)), texts[..1]);
+    assert_eq!(page(&bob, Some(0), None), texts[1..4], "the oldest first, or those between were lost");
+    assert_eq!(page(&bob, Some(3), None), texts[4..7]);
+
+    let unread = |bob: &Person| bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread;
+    bob.chat.mark_read(room, Some(&all[3].id)).unwrap();
+    assert_eq!(unread(&bob), 3);
+    bob.chat.mark_read(room, Some(&all[1].id)).unwrap();
+    assert_eq!(unread(&bob), 3, "what was read stays read");
+    assert_eq!((bob.state(&all[3]), bob.state(&all[4])), (State::Read, State::Received));
+    let elsewhere = bob.chat.join_room("garden", &bob.log, bob.now).map(|_| bob.chat.find_room("garden").unwrap()).unwrap();
+    assert!(bob.chat.mark_read(elsewhere, Some(&all[3].id)).is_err());
 }
 
 #[test]
