@@ -272,8 +272,8 @@ impl Work<'_> {
         };
         self.add_pair(joined.pair, contact, &us, &joined.peer, &joined.peer, now)?;
         let conversation = self.conversation_with(contact)?;
-        let from = joined.peer.name();
-        self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)?;
+        let (from, hour) = (joined.peer.name(), envelope.fields().hour);
+        self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id(), hour }, &bell.first, now)?;
         Ok(Heard::Pair)
     }
 

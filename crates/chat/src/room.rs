@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     chat::Event,
-    content::{ID_LEN, Post},
+    content::{ID_LEN, Post, plausible_time},
     error::ChatError,
     timeline::{MessageId, NewRow, State, check_text},
     work::Work,
@@ -109,11 +109,12 @@ impl Work<'_> {
         let mine = self.is_own_name(&author)?;
         let state = if mine { State::Published } else { State::Received };
         let id = post_id(&envelope.id());
+        // Nothing waits in the outbox for a room.
+        let at = plausible_time(post.at, envelope.fields().hour, 0);
         let envelope = Some(envelope.id());
-        if self.insert(
-            &NewRow { id, conversation, author: &author, mine, text: &post.text, at: post.at, lifetime: 0, state, envelope },
-            now,
-        )? {
+        if self
+            .insert(&NewRow { id, conversation, author: &author, mine, text: &post.text, at, lifetime: 0, state, envelope }, now)?
+        {
             self.show(&id)?;
         }
         Ok(())

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
-use samizdat_core::{EnvelopeId, Name, Now, limits::TEXT_MAX};
+use samizdat_core::{EnvelopeId, Hour, Name, Now, limits::TEXT_MAX};
 
 use crate::{
     chat::Event,
     contact::ContactState,
-    content::{Content, ID_LEN},
+    content::{Content, ID_LEN, plausible_time},
     error::{ChatError, is_database},
-    limits::{ANCESTORS_MAX, OUTBOX_MAX, PARENT_PATIENCE_MS},
+    limits::{ANCESTORS_MAX, OUTBOX_MAX, PARENT_PATIENCE_MS, WAITING_HOURS},
     mls::{DecryptError, Decrypted, PairId},
     work::Work,
 };
@@ -61,6 +61,8 @@ pub(crate) struct Incoming {
     pub(crate) conversation: i64,
     pub(crate) from: Name,
     pub(crate) envelope: EnvelopeId,
+    /// The hour that the envelope claims.
+    pub(crate) hour: Hour,
 }
 
 /// A message on its way into the table.
@@ -198,7 +200,7 @@ impl Work<'_> {
                     author: &from.from,
                     mine: false,
                     text: &text,
-                    at,
+                    at: plausible_time(at, from.hour, WAITING_HOURS),
                     lifetime: 0,
                     state: State::Received,
                     envelope: Some(from.envelope),

@@ -8,6 +8,9 @@ use samizdat_store::{Appended, Log, Vault};
 /// Short, so that stamps are cheap.
 const LIFETIME: u8 = 0;
 
+/// Long before and long after everything.
+const TIMES: [u64; 3] = [0, 8_640_000_000_000_001, i64::MAX as u64];
+
 struct Person {
     chat: Chat,
     log: Log,
@@ -16,7 +19,13 @@ struct Person {
 
 impl Person {
     fn new(seed: u8) -> Self {
+        Self::whose_program_was_changed(seed, "")
+    }
+
+    /// `sql` changes the tables before the program uses them.
+    fn whose_program_was_changed(seed: u8, sql: &str) -> Self {
         let vault = Vault::in_memory(Chat::MIGRATIONS).unwrap();
+        vault.conn().execute_batch(sql).unwrap();
         let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
         let mut person = Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
         person.settle();
@@ -442,4 +451,39 @@ fn events_tell_what_changed() {
     assert_eq!(alice.chat.poll_event(), Some(Event::Message(message.id)));
     carry(&alice, &mut bob);
     assert!(std::iter::from_fn(|| bob.chat.poll_event()).any(|e| e == Event::Message(message.id)));
+}
+
+#[test]
+fn a_time_that_no_calendar_has_is_not_shown() {
+    let mut alice = Person::new(1);
+    let (mut bob, noon) = (Person::new(2), alice.now.unix_ms);
+    let link = bob.link();
+    for (seed, time) in (4..).zip(TIMES) {
+        let lie = format!("CREATE TRIGGER lie AFTER INSERT ON message BEGIN UPDATE message SET at = {time}; END");
+        let mut mallory = Person::whose_program_was_changed(seed, &lie);
+        carry(&bob, &mut mallory);
+        mallory.chat.add_contact(&link, Some("bob")).unwrap();
+        mallory.write("bob", "from another time");
+        mallory.settle();
+        carry(&mallory, &mut bob);
+    }
+    // A post of the same kind, made by hand.
+    alice.chat.post("lobby", "hello", LIFETIME, alice.now).unwrap();
+    alice.settle();
+    let samizdat_core::Kind::Post(_, topic) = alice.envelopes().pop().unwrap().fields().kind else { panic!() };
+    let mallory = samizdat_core::IdentitySecret::from_seed([9; 32]);
+    for (seq, at) in (0..).zip(TIMES) {
+        let post = samizdat_chat::content::Post { room: "lobby".into(), at, text: "to all".into() };
+        let body = samizdat_core::pad::pad(&post.encode(), 0).unwrap();
+        let unstamped = samizdat_core::Unstamped::sign(&mallory, seq, Some(topic), bob.now.hour(), LIFETIME, body).unwrap();
+        let nonce = mint(&unstamped.id(), unstamped.price());
+        bob.receive(&unstamped.stamp(nonce).unwrap());
+    }
+    const HOUR_MS: u64 = 3_600_000;
+    let messages = bob.chat.messages(&Filter::default()).unwrap();
+    assert_eq!(messages.len(), 6);
+    for message in messages {
+        let waited = if message.text == "to all" { 0 } else { 8 * 7 * 24 * HOUR_MS };
+        assert!((noon - waited - 3 * HOUR_MS..noon + 3 * HOUR_MS).contains(&message.at), "{} {}", message.text, message.at);
+    }
 }
