@@ -167,6 +167,7 @@ impl Chat {
 
     /// Takes back a message that has not been stamped.
     pub fn cancel(&mut self, id: &MessageId) -> Result<Message, ChatError> {
+        self.dirty = true;
         self.transact(|work| work.cancel(id))?;
         self.message(id)
     }

@@ -149,6 +149,7 @@ impl Work<'_> {
                 ));
             }
             self.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = 0", [envelope])?;
+            self.never_left(id)?;
         }
         self.conn.execute("UPDATE message SET state = ?2 WHERE id = ?1", (id.0, State::Cancelled.number()))?;
         self.event(Event::Message(*id));
@@ -346,8 +347,21 @@ impl Work<'_> {
             .prepare_cached("UPDATE message SET state = ?2 WHERE id = ?1 AND state < ?2 AND state <= ?3")?
             .execute((id.0, state.number(), last.number()))?;
         if changed == 1 {
+            if state == State::Failed {
+                self.never_left(id)?;
+            }
             self.event(Event::Message(*id));
         }
+        Ok(())
+    }
+
+    /// What it built on, and so acknowledged, nobody learns from it: that is for the next one to say.
+    fn never_left(&mut self, id: &MessageId) -> Result<(), ChatError> {
+        self.conn.execute("DELETE FROM parent WHERE child = ?1", [id.0])?;
+        self.conn.execute(
+            "UPDATE conversation SET ack_due = 1 WHERE conversation = (SELECT conversation FROM message WHERE id = ?1)",
+            [id.0],
+        )?;
         Ok(())
     }
 }

@@ -487,3 +487,49 @@ fn a_time_that_no_calendar_has_is_not_shown() {
         assert!((noon - waited - 3 * HOUR_MS..noon + 3 * HOUR_MS).contains(&message.at), "{} {}", message.text, message.at);
     }
 }
+
+#[test]
+fn a_reply_that_is_taken_back_or_fails_acknowledges_nothing_and_what_comes_next_does() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    let ask = |alice: &mut Person, bob: &mut Person, text: &str| {
+        let question = bob.write(&alice_name, text);
+        bob.settle();
+        carry(bob, alice);
+        // Alice is not given the time to acknowledge it otherwise.
+        let reply = alice.write("bob", "reply");
+        alice.chat.work(&alice.log, alice.now).unwrap();
+        assert_eq!(alice.state(&reply), State::Stamping);
+        (question, reply)
+    };
+
+    let (question, reply) = ask(&mut alice, &mut bob, "one?");
+    alice.chat.cancel(&reply.id).unwrap();
+    assert_ne!(alice.settle(), [], "the reply would have acknowledged the question");
+    carry(&alice, &mut bob);
+    assert_eq!(bob.state(&question), State::Received);
+
+    let (question, reply) = ask(&mut alice, &mut bob, "two?");
+    alice.chat.cancel(&reply.id).unwrap();
+    alice.write("bob", "second thoughts");
+    alice.settle();
+    carry(&alice, &mut bob);
+    assert_eq!((bob.state(&question), bob.texts().pop().unwrap().as_str()), (State::Received, "second thoughts"));
+
+    for write in [true, false] {
+        let (question, reply) = ask(&mut alice, &mut bob, "still there?");
+        let unheard = [alice.settle(), alice.envelopes().iter().map(Envelope::id).collect()].concat();
+        alice.now.unix_ms += 9 * 60 * 60 * 1000;
+        alice.chat.forgotten(alice.now.hour()).unwrap();
+        assert_eq!(alice.state(&reply), State::Failed);
+        if write {
+            alice.write("bob", "here I am");
+        }
+        alice.settle();
+        for envelope in alice.envelopes().iter().filter(|e| !unheard.contains(&e.id())) {
+            bob.receive(envelope);
+        }
+        assert_eq!(bob.state(&question), State::Received, "{write}");
+        assert!(!bob.texts().contains(&"reply".into()));
+    }
+}
