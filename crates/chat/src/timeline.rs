@@ -207,10 +207,10 @@ impl Work<'_> {
                     envelope: Some(from.envelope),
                 };
                 self.acknowledged(from.conversation, &parents, State::Received)?;
-                if self.insert(&new, now)? {
-                    self.set_parents(&new.id, &parents.iter().map(|p| p.0).collect::<Vec<_>>())?;
+                if let Some(id) = self.insert(&new, now)? {
+                    self.set_parents(&id, &parents.iter().map(|p| p.0).collect::<Vec<_>>())?;
                     self.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [from.conversation])?;
-                    self.show_when_complete(new.id)?;
+                    self.show_when_complete(id)?;
                 }
                 Ok(Read::Message)
             }
@@ -224,8 +224,24 @@ impl Work<'_> {
         }
     }
 
-    /// Whether it is new.
-    pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<bool, ChatError> {
+    /// The id under which it is kept, if it is new. Authors choose the ids of their messages, so one may be that of
+    /// something in another conversation: then it gets another here, and neither keeps the other out.
+    pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<Option<MessageId>, ChatError> {
+        let mut id = new.id;
+        while !self.insert_as(&id, new, now)? {
+            let held_here = self
+                .conn
+                .prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND conversation = ?2")?
+                .exists((id.0, new.conversation))?;
+            if held_here {
+                return Ok(None);
+            }
+            self.rng.fill_bytes(&mut id.0);
+        }
+        Ok(Some(id))
+    }
+
+    fn insert_as(&mut self, id: &MessageId, new: &NewRow<'_>, now: Now) -> Result<bool, ChatError> {
         let inserted = self
             .conn
             .prepare_cached(
@@ -233,7 +249,7 @@ impl Work<'_> {
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
             )?
             .execute((
-                new.id.0,
+                id.0,
                 new.conversation,
                 new.author.compact(),
                 new.mine,

@@ -533,3 +533,33 @@ fn a_reply_that_is_taken_back_or_fails_acknowledges_nothing_and_what_comes_next_
         assert!(!bob.texts().contains(&"reply".into()));
     }
 }
+
+#[test]
+fn a_message_with_the_id_of_a_post_does_not_keep_the_post_out_nor_the_other_way_round() {
+    let mut alice = Person::new(1);
+    let post = alice.chat.post("lobby", "hear me", LIFETIME, alice.now).unwrap();
+    alice.settle();
+    let id: String = post.id.0.iter().map(|b| format!("{b:02x}")).collect();
+    let lie = format!(
+        "CREATE TRIGGER lie AFTER INSERT ON message WHEN new.text = 'psst' BEGIN UPDATE message SET id = X'{id}' WHERE id = new.id; END"
+    );
+    for post_first in [false, true] {
+        let (mut bob, mut mallory) = (Person::new(2), Person::whose_program_was_changed(4, &lie));
+        let link = bob.link();
+        carry(&bob, &mut mallory);
+        mallory.chat.add_contact(&link, Some("bob")).unwrap();
+        // The message is there, under the id that Mallory read off Alice's post.
+        assert!(mallory.chat.write("bob", "psst", LIFETIME, mallory.now).is_err());
+        mallory.settle();
+        if post_first {
+            carry(&alice, &mut bob);
+        }
+        carry(&mallory, &mut bob);
+        carry(&alice, &mut bob);
+        let mut texts = bob.texts();
+        texts.sort();
+        assert_eq!(texts, ["hear me", "psst"]);
+        bob.chat.join_room("lobby", &bob.log, bob.now).unwrap();
+        assert_eq!(bob.texts().len(), 2, "reading a post twice changes nothing");
+    }
+}
