@@ -14,8 +14,9 @@ use crate::{
     work::Work,
 };
 
-const STAMPING: u8 = 0;
-const STAMPED: u8 = 1;
+/// States of a row.
+pub(crate) const STAMPING: u8 = 0;
+pub(crate) const STAMPED: u8 = 1;
 
 impl Chat {
     /// The envelope that is to be stamped next.
@@ -45,6 +46,7 @@ impl Chat {
     pub fn held(&mut self, id: &EnvelopeId) -> Result<(), ChatError> {
         self.transact(|work| {
             work.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = ?2", (id.0, STAMPED))?;
+            work.conn.execute("UPDATE announced SET held = 1 WHERE envelope = ?1", [id.0])?;
             work.carried(id, State::Published)
         })
     }

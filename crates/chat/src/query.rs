@@ -10,6 +10,7 @@ use crate::{
     contact::ContactState,
     error::ChatError,
     limits::{QUERY_DEFAULT, QUERY_MAX},
+    outbox::STAMPING,
     timeline::{MessageId, State},
 };
 
@@ -188,15 +189,19 @@ impl Chat {
     /// Our identities, the default one first.
     pub fn identities(&self) -> Result<Vec<Identity>, ChatError> {
         let mut statement = self.vault.conn().prepare_cached(
-            "SELECT name, label, (SELECT o.state FROM announced a LEFT JOIN outbox o USING (envelope) WHERE a.identity = i.identity
-             ORDER BY announced LIMIT 1), EXISTS (SELECT 1 FROM announced a WHERE a.identity = i.identity) FROM identity i ORDER BY identity",
+            "SELECT i.name, i.label, a.held, o.state FROM identity i
+             LEFT JOIN announced a ON a.announced = (SELECT max(n.announced) FROM announced n WHERE n.identity = i.identity)
+             LEFT JOIN outbox o ON o.envelope = a.envelope ORDER BY i.identity",
         )?;
         let rows = statement.query_map([], |row| {
-            let in_outbox: Option<u8> = row.get(2)?;
-            let announced = match (row.get(3)?, in_outbox) {
-                (false, _) => Announced::Waiting,
-                (true, Some(_)) => Announced::Stamping,
-                (true, None) => Announced::Published,
+            let held: Option<bool> = row.get(2)?;
+            let in_outbox: Option<u8> = row.get(3)?;
+            let announced = match (held, in_outbox) {
+                (Some(true), _) => Announced::Published,
+                (_, Some(STAMPING)) => Announced::Stamping,
+                (_, Some(_)) => Announced::Stamped,
+                // Also when it expired before any node took it.
+                (_, None) => Announced::Waiting,
             };
             Ok(Identity { name: row.get(0)?, label: row.get(1)?, default: false, announced })
         })?;

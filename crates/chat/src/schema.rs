@@ -3,10 +3,16 @@
 use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, PLAUSIBLE_TIMES];
+pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, PLAUSIBLE_TIMES, ANNOUNCEMENTS_HELD];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
+
+/// Whether another node is known to have stored an announcement.
+const ANNOUNCEMENTS_HELD: &str = "
+ALTER TABLE announced ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+UPDATE announced SET held = 1 WHERE envelope NOT IN (SELECT envelope FROM outbox);
+";
 
 const TABLES: &str = "
 CREATE TABLE setting(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;

@@ -563,3 +563,20 @@ fn a_message_with_the_id_of_a_post_does_not_keep_the_post_out_nor_the_other_way_
         assert_eq!(bob.texts().len(), 2, "reading a post twice changes nothing");
     }
 }
+
+#[test]
+fn an_announcement_that_no_node_took_is_not_called_published() {
+    use samizdat_chat::Announced;
+    let mut alice = Person::new(1);
+    let announced = |p: &Person| p.chat.identities().unwrap()[0].announced;
+    assert_eq!(announced(&alice), Announced::Stamped, "nobody is there to take it");
+    alice.now.unix_ms += 4 * 24 * 60 * 60 * 1000;
+    alice.chat.forgotten(alice.now.hour()).unwrap();
+    assert_eq!(announced(&alice), Announced::Waiting, "it expired");
+    alice.chat.work(&alice.log, alice.now).unwrap();
+    assert_eq!(announced(&alice), Announced::Stamping);
+    let newest = alice.settle().pop().unwrap();
+    assert_eq!(announced(&alice), Announced::Stamped);
+    alice.chat.held(&newest).unwrap();
+    assert_eq!(announced(&alice), Announced::Published);
+}
