@@ -342,6 +342,8 @@ impl Work<'_> {
                 None => continue,
                 Some((true, number)) if State::from_number(number) >= state => continue,
                 Some((true, _)) => self.advance(&id, state)?,
+                // When it came, it told that they have what it builds on.
+                Some((false, _)) if state == State::Received => continue,
                 Some((false, _)) => {}
             }
             let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;

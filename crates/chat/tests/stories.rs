@@ -580,3 +580,28 @@ fn an_announcement_that_no_node_took_is_not_called_published() {
     alice.chat.held(&newest).unwrap();
     assert_eq!(announced(&alice), Announced::Published);
 }
+
+#[test]
+fn a_message_that_came_before_is_not_followed_again_and_everything_is_acknowledged_all_the_same() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    let mut questions = Vec::new();
+    for turn in 0..3 {
+        questions.push(alice.write("bob", &format!("q{turn}")));
+        alice.settle();
+        carry(&alice, &mut bob);
+        // Bob talks and talks; what he says first tells that he has the question.
+        for i in 0..4 {
+            bob.write(&alice_name, &format!("b{turn}{i}"));
+            bob.settle();
+        }
+    }
+    // His words come in any order.
+    let mut envelopes = bob.envelopes();
+    envelopes.reverse();
+    envelopes.iter().for_each(|envelope| alice.receive(envelope));
+    for question in &questions {
+        assert_eq!(alice.state(question), State::Received);
+    }
+    assert!(alice.texts().ends_with(&["b20", "b21", "b22", "b23"].map(String::from)));
+}
