@@ -118,7 +118,7 @@ export class MockNode {
       case 'GET messages': {
         const of = query.get('who') ?? query.get('room');
         const found = this.conversations.find(({ who }) => who === of);
-        return { messages: this.in(found?.id).slice(-Number(query.get('limit') ?? 200)) };
+        return { messages: page(this.in(found?.id), query) };
       }
       case 'POST messages':
         return third === 'cancel' ? this.cancel(second) : this.send(body);
@@ -343,6 +343,14 @@ function parse(who, network) {
     throw refusal(400, 'usage', `there is a typing error in group ${group + 1} ("${shown}"): compare it with the original`);
   }
   return name;
+}
+
+/** As the node pages: before a message, the newest so many. */
+function page(messages, query) {
+  const before = query.get('before');
+  const end = before ? messages.findIndex(({ id }) => id === before) : messages.length;
+  if (end < 0) throw refusal(404, 'not_found', 'there is no message with this id');
+  return messages.slice(Math.max(end - Number(query.get('limit') ?? 200), 0), end);
 }
 
 function picture(words) {

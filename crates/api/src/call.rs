@@ -87,10 +87,12 @@ pub enum Request {
         /// Which.
         id: String,
     },
-    /// Marks everything in a conversation as read. [`Response::Done`]
+    /// Marks a conversation as read. [`Response::Done`]
     MarkRead {
         /// Which.
         conversation: String,
+        /// Up to this message; otherwise everything.
+        up_to: Option<String>,
     },
     /// Rooms that I have joined or heard of. [`Response::Rooms`]
     Rooms,
@@ -237,10 +239,14 @@ pub struct MessageQuery {
     /// Only this room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
-    /// Only those that this node got after the message with this id.
+    /// Only those that this node got after the message with this id, the oldest of them: whoever asks again with the
+    /// last one misses nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
-    /// The newest so many (default 200, at most 1000).
+    /// Only those that this node got before the message with this id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// So many (default 200, at most 1000): the newest, but with `since` the oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
 }
@@ -350,6 +356,9 @@ pub struct ContactEdit {
 pub struct ReadMark {
     /// Id of a conversation.
     pub conversation: String,
+    /// Id of the last message in it that was read; when absent, everything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_to: Option<String>,
 }
 
 /// Body of `POST rooms`.

@@ -197,6 +197,7 @@ impl Client {
                 ("who", query.who.as_deref()),
                 ("room", query.room.as_deref()),
                 ("since", query.since.as_deref()),
+                ("before", query.before.as_deref()),
                 ("limit", limit.as_deref()),
             ],
         );
@@ -224,9 +225,9 @@ impl Client {
         self.post(&format!("messages/{}/cancel", percent(id)), &Done {})
     }
 
-    /// Marks everything in a conversation as read.
-    pub fn mark_read(&self, conversation: &str) -> Result<Done> {
-        self.post("read", &ReadMark { conversation: conversation.to_owned() })
+    /// Marks a conversation as read, up to a message of it or whole.
+    pub fn mark_read(&self, conversation: &str, up_to: Option<&str>) -> Result<Done> {
+        self.post("read", &ReadMark { conversation: conversation.to_owned(), up_to: up_to.map(str::to_owned) })
     }
 
     /// Rooms that I have joined or heard of.

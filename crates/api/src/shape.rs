@@ -26,6 +26,8 @@ pub enum Announced {
     Waiting,
     /// Its stamp is being computed.
     Stamping,
+    /// In our log; waits for a node to take it.
+    Stamped,
     /// Another node has stored it.
     Published,
 }

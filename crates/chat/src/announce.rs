@@ -22,8 +22,10 @@ use crate::{
 pub enum Announced {
     /// Not made yet.
     Waiting,
-    /// Waits for its stamp, or for a peer.
+    /// Waits for its stamp.
     Stamping,
+    /// In our log; waits for a node to take it.
+    Stamped,
     /// Another node has it.
     Published,
 }

@@ -167,13 +167,14 @@ impl Chat {
 
     /// Takes back a message that has not been stamped.
     pub fn cancel(&mut self, id: &MessageId) -> Result<Message, ChatError> {
+        self.dirty = true;
         self.transact(|work| work.cancel(id))?;
         self.message(id)
     }
 
-    /// Marks a conversation as read.
-    pub fn mark_read(&mut self, conversation: i64) -> Result<(), ChatError> {
-        self.transact(|work| work.mark_read(conversation))
+    /// Marks a conversation as read, up to a message of it or whole.
+    pub fn mark_read(&mut self, conversation: i64, up_to: Option<&MessageId>) -> Result<(), ChatError> {
+        self.transact(|work| work.mark_read(conversation, up_to))
     }
 
     /// Puts what can go out into the outbox: announcements that are due, messages whose reader's keys are known,

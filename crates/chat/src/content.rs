@@ -3,7 +3,8 @@
 
 use minicbor::{Decoder, Encoder};
 use samizdat_core::{
-    limits::{ROOM_NAME_MAX, TEXT_MAX},
+    Hour,
+    limits::{CLOCK_SLACK_HOURS, ROOM_NAME_MAX, TEXT_MAX},
     link::SECRET_LEN,
 };
 
@@ -21,6 +22,16 @@ type Id = [u8; ID_LEN];
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 #[error("malformed content")]
 pub struct BadContent;
+
+/// The nearest to the claimed time `at`, ms since 1970, that goes with the hour of the envelope in which it lay, having
+/// waited up to `waited` hours before. An author can claim any number, the hour has been checked.
+pub fn plausible_time(at: u64, hour: Hour, waited: u32) -> u64 {
+    const HOUR_MS: u64 = 60 * 60 * 1000;
+    let begin = |hour: u32| u64::from(hour).saturating_mul(HOUR_MS);
+    let earliest = begin(hour.0.saturating_sub(CLOCK_SLACK_HOURS).saturating_sub(waited));
+    let latest = begin(hour.0.saturating_add(CLOCK_SLACK_HOURS).saturating_add(1)).saturating_sub(1);
+    at.max(earliest).min(latest)
+}
 
 /// Inside a message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,6 +241,19 @@ mod tests {
             let _ = Bell::decode(&bytes);
             let _ = Post::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn a_claimed_time_is_held_to_the_hour_of_its_envelope() {
+        const HOUR_MS: u64 = 3_600_000;
+        let (hour, noon) = (Hour(500_000), 500_000 * HOUR_MS);
+        assert_eq!(plausible_time(noon + 5, hour, 0), noon + 5);
+        assert_eq!(plausible_time(noon - HOUR_MS, hour, 0), noon - HOUR_MS);
+        assert_eq!(plausible_time(u64::MAX, hour, 0), noon + 3 * HOUR_MS - 1);
+        assert_eq!(plausible_time(0, hour, 0), noon - 2 * HOUR_MS);
+        assert_eq!(plausible_time(0, hour, 10), noon - 12 * HOUR_MS);
+        assert_eq!(plausible_time(7, Hour(0), 10), 7);
+        plausible_time(7, Hour(u32::MAX), u32::MAX);
     }
 
     #[test]

@@ -125,7 +125,8 @@ impl Work<'_> {
         }
         let Some(inner) = self.open_outer(expected, our_rank, envelope.body())? else { return Ok(false) };
         let conversation = self.conversation_with(contact.contact)?;
-        let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id() };
+        let hour = envelope.fields().hour;
+        let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id(), hour };
         let read = self.read_inner(&from, &inner, now)?;
         self.unexpect(tag)?;
         self.heard_in(expected)?;

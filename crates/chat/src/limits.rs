@@ -20,8 +20,13 @@ pub const PAIRS_MAX: u32 = 4;
 pub const INVITES_MAX: u32 = 64;
 /// Messages that wait to be sent; a person who is offline for weeks writes less.
 pub const OUTBOX_MAX: u32 = 10_000;
+/// Messages in one answer unless asked otherwise.
+pub const QUERY_DEFAULT: u32 = 200;
 /// Messages in one answer.
 pub const QUERY_MAX: u32 = 1000;
+/// How long a message may have waited for the keys of its reader before it was put into an envelope, hours. What claims to
+/// be older than that is shown as so old.
+pub const WAITING_HOURS: u32 = 8 * 7 * 24;
 /// Petname and label, bytes.
 pub const LABEL_MAX: usize = 64;
 /// Identities of one profile: each costs a trial decryption per bell.

@@ -14,8 +14,9 @@ use crate::{
     work::Work,
 };
 
-const STAMPING: u8 = 0;
-const STAMPED: u8 = 1;
+/// States of a row.
+pub(crate) const STAMPING: u8 = 0;
+pub(crate) const STAMPED: u8 = 1;
 
 impl Chat {
     /// The envelope that is to be stamped next.
@@ -66,16 +67,19 @@ impl Chat {
         ids(self, STAMPED)
     }
 
-    /// Our own envelopes that left the log unpublished: their messages have failed.
+    /// Our own envelopes that left the log unpublished: their messages have failed, what they acknowledged is not
+    /// acknowledged.
     pub fn forgotten(&mut self, now: Hour) -> Result<(), ChatError> {
+        self.dirty = true;
         self.transact(|work| {
-            let over: Vec<[u8; 32]> = work
+            let over: Vec<([u8; 32], Option<i64>)> = work
                 .conn
-                .prepare_cached("SELECT envelope FROM outbox WHERE expires < ?1")?
-                .query_map([now.0], |row| row.get(0))?
+                .prepare_cached("SELECT envelope, conversation FROM outbox WHERE expires < ?1")?
+                .query_map([now.0], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect::<Result<_, _>>()?;
-            for id in over {
+            for (id, conversation) in over {
                 work.conn.execute("DELETE FROM outbox WHERE envelope = ?1", [id])?;
+                work.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [conversation])?;
                 work.carried(&EnvelopeId(id), State::Failed)?;
             }
             Ok(())

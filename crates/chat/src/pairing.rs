@@ -252,9 +252,10 @@ impl Work<'_> {
         };
         self.add_pair(joined.pair, contact, &us, &joined.peer, &joined.peer, now)?;
         let conversation = self.conversation_with(contact)?;
-        let from = joined.peer.name();
+        let (from, hour) = (joined.peer.name(), envelope.fields().hour);
+        let incoming = Incoming { pair: joined.pair, conversation, from, envelope: envelope.id(), hour };
         // A Commit in place of a message would leave us in an epoch that we do not know.
-        match self.read_inner(&Incoming { pair: joined.pair, conversation, from, envelope: envelope.id() }, &bell.first, now)? {
+        match self.read_inner(&incoming, &bell.first, now)? {
             Read::Message => {}
             Read::EpochChanged | Read::Dropped(_) => return Ok(Heard::Dropped("bell without a first message")),
         }

@@ -9,7 +9,8 @@ use crate::{
     chat::Chat,
     contact::ContactState,
     error::ChatError,
-    limits::QUERY_MAX,
+    limits::{QUERY_DEFAULT, QUERY_MAX},
+    outbox::STAMPING,
     timeline::{MessageId, State},
 };
 
@@ -136,9 +137,11 @@ pub struct OutboxCounts {
 pub struct Filter<'a> {
     /// Only of this conversation.
     pub conversation: Option<i64>,
-    /// Only after this message, in the order in which they were shown.
+    /// Only after this message, in the order in which they were shown: the oldest of them, so that one can go on.
     pub since: Option<&'a MessageId>,
-    /// The newest so many.
+    /// Only before this message.
+    pub before: Option<&'a MessageId>,
+    /// So many: the newest, but with `since` the oldest.
     pub limit: Option<u32>,
 }
 
@@ -148,23 +151,29 @@ const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, c.petname, m.mine,
     FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)";
 
 pub(crate) fn messages(conn: &Connection, filter: &Filter<'_>) -> Result<Vec<Message>, ChatError> {
-    let since: i64 = match filter.since {
-        None => 0,
-        Some(id) => conn
-            .query_row("SELECT coalesce(position, 0) FROM message WHERE id = ?1", [id.0], |row| row.get(0))
-            .optional()?
-            .ok_or_else(|| ChatError::NotFound("there is no message with this id".into()))?,
-    };
-    let limit = filter.limit.unwrap_or(200).clamp(1, QUERY_MAX);
+    let since = filter.since.map(|id| position(conn, id)).transpose()?.unwrap_or(0);
+    let before = filter.before.map(|id| position(conn, id)).transpose()?.unwrap_or(i64::MAX);
+    let limit = filter.limit.unwrap_or(QUERY_DEFAULT).clamp(1, QUERY_MAX);
+    // After a message the oldest come first: whoever asks again with the last one misses nothing.
+    let order = if filter.since.is_some() { "ASC" } else { "DESC" };
     let mut statement = conn.prepare_cached(&format!(
-        "SELECT * FROM ({MESSAGE} WHERE m.position > ?1 AND (?2 IS NULL OR m.conversation = ?2)
-         AND NOT EXISTS (SELECT 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation AND k.state >= 3 AND ?2 IS NULL)
-         ORDER BY m.position DESC LIMIT ?3)"
+        "{MESSAGE} WHERE m.position > ?1 AND m.position < ?2 AND (?3 IS NULL OR m.conversation = ?3)
+         AND NOT EXISTS (SELECT 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation AND k.state >= 3 AND ?3 IS NULL)
+         ORDER BY m.position {order} LIMIT ?4"
     ))?;
-    let rows = statement.query_map((since, filter.conversation, limit), message)?;
+    let rows = statement.query_map((since, before, filter.conversation, limit), message)?;
     let mut messages: Vec<Message> = rows.collect::<Result<_, _>>()?;
-    messages.reverse();
+    if filter.since.is_none() {
+        messages.reverse();
+    }
     Ok(messages)
+}
+
+/// The place of a message in what people see.
+fn position(conn: &Connection, id: &MessageId) -> Result<i64, ChatError> {
+    conn.query_row("SELECT position FROM message WHERE id = ?1 AND position IS NOT NULL", [id.0], |row| row.get(0))
+        .optional()?
+        .ok_or_else(|| ChatError::NotFound("there is no message with this id".into()))
 }
 
 impl Chat {
@@ -180,15 +189,19 @@ impl Chat {
     /// Our identities, the default one first.
     pub fn identities(&self) -> Result<Vec<Identity>, ChatError> {
         let mut statement = self.vault.conn().prepare_cached(
-            "SELECT name, label, (SELECT o.state FROM announced a LEFT JOIN outbox o USING (envelope) WHERE a.identity = i.identity
-             ORDER BY announced LIMIT 1), EXISTS (SELECT 1 FROM announced a WHERE a.identity = i.identity) FROM identity i ORDER BY identity",
+            "SELECT i.name, i.label, a.held, o.state FROM identity i
+             LEFT JOIN announced a ON a.announced = (SELECT max(n.announced) FROM announced n WHERE n.identity = i.identity)
+             LEFT JOIN outbox o ON o.envelope = a.envelope ORDER BY i.identity",
         )?;
         let rows = statement.query_map([], |row| {
-            let in_outbox: Option<u8> = row.get(2)?;
-            let announced = match (row.get(3)?, in_outbox) {
-                (false, _) => Announced::Waiting,
-                (true, Some(_)) => Announced::Stamping,
-                (true, None) => Announced::Published,
+            let held: Option<bool> = row.get(2)?;
+            let in_outbox: Option<u8> = row.get(3)?;
+            let announced = match (held, in_outbox) {
+                (Some(true), _) => Announced::Published,
+                (_, Some(STAMPING)) => Announced::Stamping,
+                (_, Some(_)) => Announced::Stamped,
+                // Also when it expired before any node took it.
+                (_, None) => Announced::Waiting,
             };
             Ok(Identity { name: row.get(0)?, label: row.get(1)?, default: false, announced })
         })?;
@@ -279,7 +292,8 @@ impl Chat {
         })?;
         let mut conversations: Vec<Conversation> = rows.collect::<Result<_, _>>()?;
         for conversation in &mut conversations {
-            conversation.last = messages(conn, &Filter { conversation: Some(conversation.id), since: None, limit: Some(1) })?.pop();
+            conversation.last =
+                messages(conn, &Filter { conversation: Some(conversation.id), limit: Some(1), ..Filter::default() })?.pop();
         }
         Ok(conversations)
     }

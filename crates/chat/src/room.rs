@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     chat::Event,
-    content::{ID_LEN, Post},
+    content::{ID_LEN, Post, plausible_time},
     error::ChatError,
     timeline::{MessageId, NewRow, State, check_text},
     work::Work,
@@ -109,11 +109,17 @@ impl Work<'_> {
         let mine = self.is_own_name(&author)?;
         let state = if mine { State::Published } else { State::Received };
         let id = post_id(&envelope.id());
+        // It may be kept under another id.
+        let mut kept = self.conn.prepare_cached("SELECT 1 FROM message WHERE envelope = ?1 AND conversation = ?2")?;
+        if kept.exists((envelope.id().0, conversation))? {
+            return Ok(());
+        }
+        // Nothing waits in the outbox for a room.
+        let at = plausible_time(post.at, envelope.fields().hour, 0);
         let envelope = Some(envelope.id());
-        if self.insert(
-            &NewRow { id, conversation, author: &author, mine, text: &post.text, at: post.at, lifetime: 0, state, envelope },
-            now,
-        )? {
+        if let Some(id) = self
+            .insert(&NewRow { id, conversation, author: &author, mine, text: &post.text, at, lifetime: 0, state, envelope }, now)?
+        {
             self.show(&id)?;
         }
         Ok(())
@@ -121,8 +127,9 @@ impl Work<'_> {
 
     /// A post lost a conflict: its author had signed another for the same position, which everybody shows instead.
     pub(crate) fn forget_post(&mut self, id: &EnvelopeId) -> Result<(), ChatError> {
-        if self.conn.execute("DELETE FROM message WHERE envelope = ?1 AND mine = 0", [id.0])? > 0 {
-            self.event(Event::Message(post_id(id)));
+        let mut delete = self.conn.prepare_cached("DELETE FROM message WHERE envelope = ?1 AND mine = 0 RETURNING id")?;
+        if let Some(id) = delete.query_row([id.0], |row| Ok(MessageId(row.get(0)?))).optional()? {
+            self.event(Event::Message(id));
         }
         Ok(())
     }

@@ -3,7 +3,10 @@
 use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS];
+pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES];
+
+/// Times that authors claimed were once taken as they came.
+const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
 
 const TABLES: &str = "
 CREATE TABLE setting(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
-use samizdat_core::{EnvelopeId, Name, Now, limits::TEXT_MAX};
+use samizdat_core::{EnvelopeId, Hour, Name, Now, limits::TEXT_MAX};
 
 use crate::{
     chat::Event,
     contact::ContactState,
-    content::{Content, ID_LEN},
+    content::{Content, ID_LEN, plausible_time},
     error::{ChatError, is_database},
-    limits::{ANCESTORS_MAX, OUTBOX_MAX, PARENT_PATIENCE_MS},
+    limits::{ANCESTORS_MAX, OUTBOX_MAX, PARENT_PATIENCE_MS, WAITING_HOURS},
     mls::{DecryptError, Decrypted, PairId},
     work::Work,
 };
@@ -61,6 +61,8 @@ pub(crate) struct Incoming {
     pub(crate) conversation: i64,
     pub(crate) from: Name,
     pub(crate) envelope: EnvelopeId,
+    /// The hour that the envelope claims.
+    pub(crate) hour: Hour,
 }
 
 /// A message on its way into the table.
@@ -147,21 +149,37 @@ impl Work<'_> {
                 ));
             }
             self.conn.execute("DELETE FROM outbox WHERE envelope = ?1 AND state = 0", [envelope])?;
+            self.never_left(id)?;
         }
         self.conn.execute("UPDATE message SET state = ?2 WHERE id = ?1", (id.0, State::Cancelled.number()))?;
         self.event(Event::Message(*id));
         Ok(())
     }
 
-    pub(crate) fn mark_read(&mut self, conversation: i64) -> Result<(), ChatError> {
-        let known =
-            self.conn.execute("UPDATE conversation SET read_position = last_position WHERE conversation = ?1", [conversation])?;
-        if known == 0 {
-            return Err(ChatError::NotFound("there is no such conversation".into()));
-        }
+    /// Up to a message, or all that can be seen. What was read once stays read.
+    pub(crate) fn mark_read(&mut self, conversation: i64, up_to: Option<&MessageId>) -> Result<(), ChatError> {
+        let last: Option<i64> = match up_to {
+            None => self
+                .conn
+                .query_row("SELECT last_position FROM conversation WHERE conversation = ?1", [conversation], |row| row.get(0))
+                .optional()?,
+            Some(id) => self
+                .conn
+                .query_row(
+                    "SELECT position FROM message WHERE id = ?1 AND conversation = ?2 AND position IS NOT NULL",
+                    (id.0, conversation),
+                    |row| row.get(0),
+                )
+                .optional()?,
+        };
+        let last = last.ok_or_else(|| ChatError::NotFound("there is no such conversation, or no such message in it".into()))?;
         self.conn.execute(
-            "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3",
-            (conversation, State::Read.number(), State::Received.number()),
+            "UPDATE conversation SET read_position = max(read_position, ?2) WHERE conversation = ?1",
+            (conversation, last),
+        )?;
+        self.conn.execute(
+            "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3 AND position <= ?4",
+            (conversation, State::Read.number(), State::Received.number(), last),
         )?;
         Ok(())
     }
@@ -183,16 +201,16 @@ impl Work<'_> {
                     author: &from.from,
                     mine: false,
                     text: &text,
-                    at,
+                    at: plausible_time(at, from.hour, WAITING_HOURS),
                     lifetime: 0,
                     state: State::Received,
                     envelope: Some(from.envelope),
                 };
                 self.acknowledged(from.conversation, &parents, State::Received)?;
-                if self.insert(&new, now)? {
-                    self.set_parents(&new.id, &parents.iter().map(|p| p.0).collect::<Vec<_>>())?;
+                if let Some(id) = self.insert(&new, now)? {
+                    self.set_parents(&id, &parents.iter().map(|p| p.0).collect::<Vec<_>>())?;
                     self.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [from.conversation])?;
-                    self.show_when_complete(new.id)?;
+                    self.show_when_complete(id)?;
                 }
                 Ok(Read::Message)
             }
@@ -206,8 +224,24 @@ impl Work<'_> {
         }
     }
 
-    /// Whether it is new.
-    pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<bool, ChatError> {
+    /// The id under which it is kept, if it is new. Authors choose the ids of their messages, so one may be that of
+    /// something in another conversation: then it gets another here, and neither keeps the other out.
+    pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<Option<MessageId>, ChatError> {
+        let mut id = new.id;
+        while !self.insert_as(&id, new, now)? {
+            let held_here = self
+                .conn
+                .prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND conversation = ?2")?
+                .exists((id.0, new.conversation))?;
+            if held_here {
+                return Ok(None);
+            }
+            self.rng.fill_bytes(&mut id.0);
+        }
+        Ok(Some(id))
+    }
+
+    fn insert_as(&mut self, id: &MessageId, new: &NewRow<'_>, now: Now) -> Result<bool, ChatError> {
         let inserted = self
             .conn
             .prepare_cached(
@@ -215,7 +249,7 @@ impl Work<'_> {
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
             )?
             .execute((
-                new.id.0,
+                id.0,
                 new.conversation,
                 new.author.compact(),
                 new.mine,
@@ -308,6 +342,8 @@ impl Work<'_> {
                 None => continue,
                 Some((true, number)) if State::from_number(number) >= state => continue,
                 Some((true, _)) => self.advance(&id, state)?,
+                // When it came, it told that they have what it builds on.
+                Some((false, _)) if state == State::Received => continue,
                 Some((false, _)) => {}
             }
             let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;
@@ -329,8 +365,21 @@ impl Work<'_> {
             .prepare_cached("UPDATE message SET state = ?2 WHERE id = ?1 AND state < ?2 AND state <= ?3")?
             .execute((id.0, state.number(), last.number()))?;
         if changed == 1 {
+            if state == State::Failed {
+                self.never_left(id)?;
+            }
             self.event(Event::Message(*id));
         }
+        Ok(())
+    }
+
+    /// What it built on, and so acknowledged, nobody learns from it: that is for the next one to say.
+    fn never_left(&mut self, id: &MessageId) -> Result<(), ChatError> {
+        self.conn.execute("DELETE FROM parent WHERE child = ?1", [id.0])?;
+        self.conn.execute(
+            "UPDATE conversation SET ack_due = 1 WHERE conversation = (SELECT conversation FROM message WHERE id = ?1)",
+            [id.0],
+        )?;
         Ok(())
     }
 }

@@ -4,8 +4,11 @@
 mod people;
 
 use people::{LIFETIME, Person, acquainted, carry, meet, mint};
-use samizdat_chat::{Answer, ChatError, ContactState, Event, State};
+use samizdat_chat::{Answer, ChatError, ContactState, Event, Filter, State};
 use samizdat_core::{Envelope, EnvelopeId};
+
+/// Long before and long after everything.
+const TIMES: [u64; 3] = [0, 8_640_000_000_000_001, i64::MAX as u64];
 
 #[test]
 fn the_first_message_reaches_bob_while_alice_is_gone() {
@@ -235,8 +238,39 @@ fn rooms_are_read_by_whoever_joins_them_even_later() {
     assert_eq!(bob.texts(), ["hello all", "tomatoes"]);
     let room = bob.chat.find_room("garden").unwrap();
     assert_eq!(bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread, 1);
-    bob.chat.mark_read(room).unwrap();
+    bob.chat.mark_read(room, None).unwrap();
     assert_eq!(bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread, 0);
+}
+
+#[test]
+fn a_long_conversation_is_read_to_both_ends_and_no_further_than_one_got() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    for i in 0..7 {
+        alice.chat.post("lobby", &format!("p{i}"), LIFETIME, alice.now).unwrap();
+    }
+    meet(&mut alice, &mut bob);
+    let room = bob.chat.find_room("lobby").unwrap();
+    let all = bob.chat.messages(&Filter::default()).unwrap();
+    let page = |bob: &Person, since: Option<usize>, before: Option<usize>| -> Vec<String> {
+        let id = |i: Option<usize>| i.map(|i| &all[i].id);
+        let filter = Filter { conversation: Some(room), since: id(since), before: id(before), limit: Some(3) };
+        bob.chat.messages(&filter).unwrap().into_iter().map(|m| m.text).collect()
+    };
+    let texts: Vec<String> = all.iter().map(|m| m.text.clone()).collect();
+    assert_eq!(page(&bob, None, None), texts[4..7]);
+    assert_eq!(page(&bob, None, Some(4)), texts[1..4]);
+    assert_eq!(page(&bob, None, Some(1)), texts[..1]);
+    assert_eq!(page(&bob, Some(0), None), texts[1..4], "the oldest first, or those between were lost");
+    assert_eq!(page(&bob, Some(3), None), texts[4..7]);
+
+    let unread = |bob: &Person| bob.chat.conversations().unwrap().iter().find(|c| c.id == room).unwrap().unread;
+    bob.chat.mark_read(room, Some(&all[3].id)).unwrap();
+    assert_eq!(unread(&bob), 3);
+    bob.chat.mark_read(room, Some(&all[1].id)).unwrap();
+    assert_eq!(unread(&bob), 3, "what was read stays read");
+    assert_eq!((bob.state(&all[3]), bob.state(&all[4])), (State::Read, State::Received));
+    let elsewhere = bob.chat.join_room("garden", &bob.log, bob.now).map(|_| bob.chat.find_room("garden").unwrap()).unwrap();
+    assert!(bob.chat.mark_read(elsewhere, Some(&all[3].id)).is_err());
 }
 
 #[test]
@@ -339,4 +373,157 @@ fn who_never_asked_cannot_be_accepted() {
     for _ in 0..2 {
         bob.chat.answer(&carol_name, Answer::Accept).unwrap();
     }
+}
+
+#[test]
+fn a_time_that_no_calendar_has_is_not_shown() {
+    let mut alice = Person::new(1);
+    let (mut bob, noon) = (Person::new(2), alice.now.unix_ms);
+    let link = bob.link();
+    for (seed, time) in (4..).zip(TIMES) {
+        let lie = format!("CREATE TRIGGER lie AFTER INSERT ON message BEGIN UPDATE message SET at = {time}; END");
+        let mut mallory = Person::whose_program_was_changed(seed, &lie);
+        carry(&bob, &mut mallory);
+        mallory.chat.add_contact(&link, Some("bob")).unwrap();
+        mallory.write("bob", "from another time");
+        mallory.settle();
+        carry(&mallory, &mut bob);
+    }
+    // A post of the same kind, made by hand.
+    alice.chat.post("lobby", "hello", LIFETIME, alice.now).unwrap();
+    alice.settle();
+    let samizdat_core::Kind::Post(_, topic) = alice.envelopes().pop().unwrap().fields().kind else { panic!() };
+    let mallory = samizdat_core::IdentitySecret::from_seed([9; 32]);
+    for (seq, at) in (0..).zip(TIMES) {
+        let post = samizdat_chat::content::Post { room: "lobby".into(), at, text: "to all".into() };
+        let body = samizdat_core::pad::pad(&post.encode(), 0).unwrap();
+        let unstamped = samizdat_core::Unstamped::sign(&mallory, seq, Some(topic), bob.now.hour(), LIFETIME, body).unwrap();
+        let nonce = mint(&unstamped.id(), unstamped.price());
+        bob.receive(&unstamped.stamp(nonce).unwrap());
+    }
+    const HOUR_MS: u64 = 3_600_000;
+    let messages = bob.chat.messages(&Filter::default()).unwrap();
+    assert_eq!(messages.len(), 6);
+    for message in messages {
+        let waited = if message.text == "to all" { 0 } else { 8 * 7 * 24 * HOUR_MS };
+        assert!((noon - waited - 3 * HOUR_MS..noon + 3 * HOUR_MS).contains(&message.at), "{} {}", message.text, message.at);
+    }
+}
+
+#[test]
+fn a_reply_that_is_taken_back_or_fails_acknowledges_nothing_and_what_comes_next_does() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    let ask = |alice: &mut Person, bob: &mut Person, text: &str| {
+        let question = bob.write(&alice_name, text);
+        bob.settle();
+        carry(bob, alice);
+        // Alice is not given the time to acknowledge it otherwise.
+        let reply = alice.write("bob", "reply");
+        alice.chat.work(&alice.log, alice.now).unwrap();
+        assert_eq!(alice.state(&reply), State::Stamping);
+        (question, reply)
+    };
+
+    let (question, reply) = ask(&mut alice, &mut bob, "one?");
+    alice.chat.cancel(&reply.id).unwrap();
+    assert_ne!(alice.settle(), [], "the reply would have acknowledged the question");
+    carry(&alice, &mut bob);
+    assert_eq!(bob.state(&question), State::Received);
+
+    let (question, reply) = ask(&mut alice, &mut bob, "two?");
+    alice.chat.cancel(&reply.id).unwrap();
+    alice.write("bob", "second thoughts");
+    alice.settle();
+    carry(&alice, &mut bob);
+    assert_eq!((bob.state(&question), bob.texts().pop().unwrap().as_str()), (State::Received, "second thoughts"));
+
+    for write in [true, false] {
+        let (question, reply) = ask(&mut alice, &mut bob, "still there?");
+        let unheard = [alice.settle(), alice.envelopes().iter().map(Envelope::id).collect()].concat();
+        alice.now.unix_ms += 9 * 60 * 60 * 1000;
+        alice.chat.forgotten(alice.now.hour()).unwrap();
+        assert_eq!(alice.state(&reply), State::Failed);
+        if write {
+            alice.write("bob", "here I am");
+        }
+        alice.settle();
+        for envelope in alice.envelopes().iter().filter(|e| !unheard.contains(&e.id())) {
+            bob.receive(envelope);
+        }
+        assert_eq!(bob.state(&question), State::Received, "{write}");
+        assert!(!bob.texts().contains(&"reply".into()));
+    }
+}
+
+#[test]
+fn a_message_with_the_id_of_a_post_does_not_keep_the_post_out_nor_the_other_way_round() {
+    let mut alice = Person::new(1);
+    let post = alice.chat.post("lobby", "hear me", LIFETIME, alice.now).unwrap();
+    alice.settle();
+    let id: String = post.id.0.iter().map(|b| format!("{b:02x}")).collect();
+    let lie = format!(
+        "CREATE TRIGGER lie AFTER INSERT ON message WHEN new.text = 'psst' BEGIN UPDATE message SET id = X'{id}' WHERE id = new.id; END"
+    );
+    for post_first in [false, true] {
+        let (mut bob, mut mallory) = (Person::new(2), Person::whose_program_was_changed(4, &lie));
+        let link = bob.link();
+        carry(&bob, &mut mallory);
+        mallory.chat.add_contact(&link, Some("bob")).unwrap();
+        // The message is there, under the id that Mallory read off Alice's post.
+        assert!(mallory.chat.write("bob", "psst", LIFETIME, mallory.now).is_err());
+        mallory.settle();
+        if post_first {
+            carry(&alice, &mut bob);
+        }
+        carry(&mallory, &mut bob);
+        carry(&alice, &mut bob);
+        let mut texts = bob.texts();
+        texts.sort();
+        assert_eq!(texts, ["hear me", "psst"]);
+        bob.chat.join_room("lobby", &bob.log, bob.now).unwrap();
+        assert_eq!(bob.texts().len(), 2, "reading a post twice changes nothing");
+    }
+}
+
+#[test]
+fn an_announcement_that_no_node_took_is_not_called_published() {
+    use samizdat_chat::Announced;
+    let mut alice = Person::new(1);
+    let announced = |p: &Person| p.chat.identities().unwrap()[0].announced;
+    assert_eq!(announced(&alice), Announced::Stamped, "nobody is there to take it");
+    alice.now.unix_ms += 4 * 24 * 60 * 60 * 1000;
+    alice.chat.forgotten(alice.now.hour()).unwrap();
+    assert_eq!(announced(&alice), Announced::Waiting, "it expired");
+    alice.chat.work(&alice.log, alice.now).unwrap();
+    assert_eq!(announced(&alice), Announced::Stamping);
+    let newest = alice.settle().pop().unwrap();
+    assert_eq!(announced(&alice), Announced::Stamped);
+    alice.chat.held(&newest).unwrap();
+    assert_eq!(announced(&alice), Announced::Published);
+}
+
+#[test]
+fn a_message_that_came_before_is_not_followed_again_and_everything_is_acknowledged_all_the_same() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    let mut questions = Vec::new();
+    for turn in 0..3 {
+        questions.push(alice.write("bob", &format!("q{turn}")));
+        alice.settle();
+        carry(&alice, &mut bob);
+        // Bob talks and talks; what he says first tells that he has the question.
+        for i in 0..4 {
+            bob.write(&alice_name, &format!("b{turn}{i}"));
+            bob.settle();
+        }
+    }
+    // His words come in any order.
+    let mut envelopes = bob.envelopes();
+    envelopes.reverse();
+    envelopes.iter().for_each(|envelope| alice.receive(envelope));
+    for question in &questions {
+        assert_eq!(alice.state(question), State::Received);
+    }
+    assert!(alice.texts().ends_with(&["b20", "b21", "b22", "b23"].map(String::from)));
 }

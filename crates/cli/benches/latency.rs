@@ -61,7 +61,6 @@ fn main() {
 /// What a node says about messages, with the moment at which it was heard.
 fn messages(person: &Person) -> Receiver<(Instant, Message)> {
     let mut events = Client::connect(&person.home()).unwrap().events().unwrap();
-    while events.next().unwrap() != Event::Ready {}
     let (said, heard) = channel();
     thread::spawn(move || {
         while let Ok(event) = events.next() {

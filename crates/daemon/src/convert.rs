@@ -36,6 +36,7 @@ pub(crate) fn identity(identity: &chat::Identity) -> api::Identity {
         announced: match identity.announced {
             chat::Announced::Waiting => api::Announced::Waiting,
             chat::Announced::Stamping => api::Announced::Stamping,
+            chat::Announced::Stamped => api::Announced::Stamped,
             chat::Announced::Published => api::Announced::Published,
         },
     }

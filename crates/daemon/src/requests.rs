@@ -107,9 +107,10 @@ impl Node {
                 let message = self.command(|chat| chat.cancel(&id))?;
                 Ok(Response::Message(convert::message(message)))
             }
-            Request::MarkRead { conversation } => {
+            Request::MarkRead { conversation, up_to } => {
                 let number = conversation.parse().map_err(|_| ApiError::not_found("there is no such conversation"))?;
-                self.command(|chat| chat.mark_read(number)).map(|()| Response::Done)
+                let up_to = up_to.as_deref().map(convert::message_id).transpose()?;
+                self.command(|chat| chat.mark_read(number, up_to.as_ref())).map(|()| Response::Done)
             }
             Request::Rooms => {
                 let rooms = self.engine.chat().rooms().map_err(convert::error)?;
@@ -204,7 +205,8 @@ impl Node {
             (None, None) => None,
         };
         let since = query.since.as_deref().map(convert::message_id).transpose()?;
-        let filter = Filter { conversation, since: since.as_ref(), limit: query.limit };
+        let before = query.before.as_deref().map(convert::message_id).transpose()?;
+        let filter = Filter { conversation, since: since.as_ref(), before: before.as_ref(), limit: query.limit };
         let messages = self.engine.chat().messages(&filter).map_err(convert::error)?;
         Ok(Response::Messages(messages.into_iter().map(convert::message).collect()))
     }

@@ -84,7 +84,7 @@ describe('a conversation', () => {
     expect(screen.getByText('bbcd-efgh-ijkl-mnop-qrst-uvwx-yz23-4567-abcd-ef')).toBeTruthy();
     expect(screen.getByText('Only Bob can read this.')).toBeTruthy();
     expect(screen.getByText('New')).toBeTruthy();
-    expect(markRead).toHaveBeenCalledExactlyOnceWith('c1');
+    expect(markRead).toHaveBeenCalledExactlyOnceWith('c1', undefined);
     await expectAccessible(container);
   });
 

@@ -49,11 +49,15 @@ export class Api {
 
   conversations = async (): Promise<Conversation[]> =>
     (await this.get<{ conversations: Conversation[] }>('conversations')).conversations;
-  messages = async (of: Target, limit: number): Promise<Message[]> =>
-    (await this.get<{ messages: Message[] }>(`messages?${query({ ...of, limit: String(limit) })}`)).messages;
+  messages = async (of: Target, limit: number, before?: string): Promise<Message[]> => {
+    const page = query({ ...of, limit: String(limit), ...(before && { before }) });
+    return (await this.get<{ messages: Message[] }>(`messages?${page}`)).messages;
+  };
   send = (to: Target, text: string): Promise<Message> => this.post('messages', { ...to, text });
   cancel = (id: string): Promise<Message> => this.post(`messages/${encodeURIComponent(id)}/cancel`, {});
-  markRead = (conversation: string): Promise<unknown> => this.post('read', { conversation });
+  /** Up to this message, or whole. */
+  markRead = (conversation: string, upTo?: string): Promise<unknown> =>
+    this.post('read', upTo ? { conversation, up_to: upTo } : { conversation });
 
   rooms = async (): Promise<Room[]> => (await this.get<{ rooms: Room[] }>('rooms')).rooms;
   join = (room: string): Promise<Room> => this.post('rooms', { room });

@@ -3,10 +3,14 @@ import { contact, conversation, message, request, room } from '../testing/fixtur
 import { chats, closedBecause } from './chats';
 
 describe('the list of chats', () => {
-  it('has the newest first', () => {
-    const old = conversation({ id: 'old', who: 'old', last: message({ at: 1 }) });
-    const recent = conversation({ id: 'recent', who: 'recent', last: message({ at: 2 }) });
-    expect(chats([old, recent], [], [], []).map(({ who }) => who)).toEqual(['recent', 'old']);
+  it('has what came last first, also when something older claims to be from the future', () => {
+    const recent = conversation({ id: 'recent', who: 'recent', last: message({ at: 1 }) });
+    const forged = conversation({ id: 'forged', who: 'forged', last: message({ at: 9e15 }) });
+    expect(chats([recent, forged], [contact({ name: 'silent' })], [], []).map(({ who }) => who)).toEqual([
+      'recent',
+      'forged',
+      'silent',
+    ]);
   });
 
   it('also has contacts and rooms in which nothing was said', () => {

@@ -19,7 +19,7 @@ export interface Chat {
 
 export const chatKey = (kind: 'direct' | 'room', who: string): string => `${kind}:${who}`;
 
-/** The rows, newest first. Who has an open request is not among them: that is answered first. */
+/** The rows, in the node's order: what came last first, whatever its author claims. Who has an open request is not among them: that is answered first. */
 export function chats(
   conversations: Conversation[],
   contacts: Contact[],
@@ -50,7 +50,7 @@ export function chats(
       rows.set(silent.key, { ...silent, room });
     }
   }
-  return [...rows.values()].sort((a, b) => (b.last?.at ?? 0) - (a.last?.at ?? 0));
+  return [...rows.values()];
 }
 
 function empty(kind: 'direct' | 'room', who: string, title: string): Chat {

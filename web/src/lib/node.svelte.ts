@@ -15,12 +15,11 @@ import type {
 } from './shapes';
 
 const PAGE = 200;
-/** The node lists no more at once. */
+/** The node lists no more at once; what is older comes page by page. */
 const MOST = 1000;
 
 interface Timeline {
   messages: Message[];
-  limit: number;
   /** Nothing older can be had. */
   complete: boolean;
 }
@@ -93,19 +92,39 @@ export class Mirror {
   }
 
   /** Reads a timeline: the newest page, or as far back as it was already shown. */
-  async load(chat: Chat, older = false): Promise<void> {
+  async load(chat: Chat): Promise<void> {
     const id = chat.conversation;
     if (!id) return;
-    const limit = Math.min((this.timelines.get(id)?.limit ?? PAGE) + (older ? PAGE : 0), MOST);
+    const shown = this.timelines.get(id)?.messages.length ?? 0;
+    const limit = Math.min(Math.max(shown, PAGE), MOST);
     const arrived: Message[] = [];
     this.arrived.set(id, arrived);
     try {
       const messages = await this.api.messages(addressee(chat), limit);
-      this.timelines.set(id, { messages, limit, complete: messages.length < limit || limit === MOST });
+      this.timelines.set(id, { messages, complete: messages.length < limit });
     } finally {
       this.arrived.delete(id);
     }
     for (const message of arrived) this.place(message);
+  }
+
+  /** Reads the page before what is shown. */
+  async loadOlder(chat: Chat): Promise<void> {
+    const id = chat.conversation;
+    const first = id && this.timelines.get(id)?.messages[0];
+    if (!first) return this.load(chat);
+    let older: Message[];
+    try {
+      older = await this.api.messages(addressee(chat), PAGE, first.id);
+    } catch (error) {
+      // A post whose author rewrote history is gone: what is there now is read anew.
+      if (error instanceof ApiError && error.kind === 'not_found') return this.load(chat);
+      throw error;
+    }
+    const timeline = this.timelines.get(id);
+    // Meanwhile somebody else may have read the same page.
+    if (timeline?.messages[0]?.id !== first.id) return;
+    this.timelines.set(id, { messages: [...older, ...timeline.messages], complete: older.length < PAGE });
   }
 
   /** Puts a message where it belongs: over its older self, or at the end. */
@@ -126,7 +145,8 @@ export class Mirror {
 
   async markRead(chat: Chat): Promise<void> {
     if (chat.conversation && chat.unread > 0) {
-      await this.guard(async () => void (await this.api.markRead(chat.conversation ?? '')));
+      // What comes while this is under way has not been seen.
+      await this.guard(async () => void (await this.api.markRead(chat.conversation ?? '', chat.last?.id)));
       await this.lists();
     }
   }

@@ -1,12 +1,12 @@
 import { describe, expect, it, vi } from 'vitest';
 import { contact, conversation, fakeApi, message, request, room, status } from '../testing/fixtures';
-import { ApiError } from './api';
+import { ApiError, type Target } from './api';
 import type { Chat } from './chats';
 import { Mirror } from './node.svelte';
 import type { Message } from './shapes';
 
 async function opened(messages: Message[], heard = vi.fn()) {
-  const read = vi.fn(async () => messages);
+  const read = vi.fn(async (_of: Target, _limit: number, _before?: string) => messages);
   const node = new Mirror(fakeApi({ conversations: async () => [conversation({ unread: 1 })], messages: read }), heard);
   await node.reload(undefined);
   const chat = node.chats[0] as Chat;
@@ -64,11 +64,41 @@ describe('the mirror of the node', () => {
 
   it('asks for more when older messages are wanted', async () => {
     const { node, chat, read } = await opened([]);
-    await node.load(chat, true);
-    expect(read).toHaveBeenLastCalledWith({ who: chat.who }, 400);
-    for (let i = 0; i < 9; i += 1) await node.load(chat, true);
-    expect(read).toHaveBeenLastCalledWith({ who: chat.who }, 1000);
+    await node.loadOlder(chat);
+    expect(read).toHaveBeenLastCalledWith({ who: chat.who }, 200);
+  });
+
+  it('reaches the first message of a long conversation page by page', async () => {
+    const all = Array.from({ length: 1500 }, (_, i) => message({ id: `m${i}` }));
+    const { node, chat, read, ids } = await opened([]);
+    read.mockImplementation(async (_of: Target, limit: number, before?: string) => {
+      const end = before ? all.findIndex(({ id }) => id === before) : all.length;
+      return all.slice(Math.max(end - limit, 0), end);
+    });
+    await node.load(chat);
+    for (let i = 0; i < 5; i += 1) await node.loadOlder(chat);
+    expect(ids()).toHaveLength(1200);
+    await Promise.all([node.loadOlder(chat), node.loadOlder(chat)]);
+    expect(node.timeline('c1')?.complete).toBe(false);
+    await node.loadOlder(chat);
+    expect(ids()).toEqual(all.map(({ id }) => id));
     expect(node.timeline('c1')?.complete).toBe(true);
+  });
+
+  it('reads anew when the message to go back from is gone', async () => {
+    const { node, chat, read, ids } = await opened([message({ id: 'gone' })]);
+    read.mockRejectedValueOnce(new ApiError('not_found', '')).mockResolvedValueOnce([message({ id: 'there' })]);
+    await node.loadOlder(chat);
+    expect(ids()).toEqual(['there']);
+  });
+
+  it('marks as read no more than what is there', async () => {
+    const markRead = vi.fn(async () => ({}));
+    const lists = async () => [conversation({ unread: 1, last: message({ id: 'seen' }) })];
+    const node = new Mirror(fakeApi({ conversations: lists, markRead }));
+    await node.reload(undefined);
+    await node.markRead(node.chats[0] as Chat);
+    expect(markRead).toHaveBeenCalledWith('c1', 'seen');
   });
 
   it('reads everything anew when it lagged, the open timeline too', async () => {

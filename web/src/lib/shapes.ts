@@ -4,7 +4,7 @@ export interface Identity {
   name: string;
   label: string;
   default: boolean;
-  announced: 'waiting' | 'stamping' | 'published';
+  announced: 'waiting' | 'stamping' | 'stamped' | 'published';
 }
 
 export interface Contact {

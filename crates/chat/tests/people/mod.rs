@@ -16,7 +16,13 @@ pub struct Person {
 
 impl Person {
     pub fn new(seed: u8) -> Self {
+        Self::whose_program_was_changed(seed, "")
+    }
+
+    /// `sql` changes the tables before the program uses them.
+    pub fn whose_program_was_changed(seed: u8, sql: &str) -> Self {
         let vault = Vault::in_memory(Chat::MIGRATIONS).unwrap();
+        vault.conn().execute_batch(sql).unwrap();
         let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
         let mut person = Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
         person.settle();

@@ -69,6 +69,7 @@ fn show(context: &Context, identity: &Identity) -> Result<(), Failure> {
         match identity.announced {
             Announced::Published => {}
             Announced::Stamping => line.push_str("  its announcement is being stamped"),
+            Announced::Stamped => line.push_str("  its announcement waits for a node to take it"),
             Announced::Waiting => line.push_str("  not announced yet"),
         }
         line

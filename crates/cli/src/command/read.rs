@@ -1,9 +1,9 @@
 //! `read`: messages, once or as they come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use clap::Args;
-use samizdat_api::{Client, ConversationKind, Event, Message, MessageState, call::MessageQuery};
+use samizdat_api::{CallError, Client, ConversationKind, ErrorKind, Event, Message, MessageState, call::MessageQuery};
 
 use crate::{
     arguments::Context,
@@ -12,6 +12,10 @@ use crate::{
     printable::{printable, printable_lines},
 };
 
+/// Messages asked for at once when all of them are wanted.
+const PAGE: u32 = 200;
+/// Printed messages that are remembered: one of them will still be there to go on from.
+const REMEMBERED: usize = 1000;
 const NOTHING_YET: &str = "No messages yet: write one with `samizdat send WHO TEXT`.";
 
 #[derive(Args)]
@@ -25,6 +29,9 @@ pub(crate) struct Read {
     /// Only what came after the message with this id.
     #[arg(long, value_name = "ID")]
     since: Option<String>,
+    /// The newest that came before the message with this id.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["since", "follow"])]
+    before: Option<String>,
     /// Go on as messages come, until Ctrl-C.
     #[arg(long)]
     follow: bool,
@@ -34,39 +41,123 @@ impl Read {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         let all = MessageQuery { who: self.who, room: self.room, ..MessageQuery::default() };
-        let wanted = MessageQuery { since: self.since, ..all.clone() };
         if self.follow {
-            return follow(context, &client, &all, &wanted);
+            return follow(context, &client, &all, self.since);
         }
-        let messages = client.messages(&wanted)?;
+        if let Some(since) = self.since {
+            let mut printed = Printed::after(since);
+            return match printed.go_on(context, &client, &all)? {
+                0 => context.output.nothing("Nothing new."),
+                _ => Ok(()),
+            };
+        }
+        let messages = client.messages(&MessageQuery { before: self.before.clone(), ..all.clone() })?;
         if messages.is_empty() {
-            let sentence = if wanted.since.is_some() { "Nothing new." } else { NOTHING_YET };
-            return context.output.nothing(sentence);
+            return context.output.nothing(if self.before.is_some() { "Nothing older." } else { NOTHING_YET });
         }
         show(context, &client, &all, &messages)
     }
 }
 
-/// Prints `wanted`, then what is new in `all`. Events only wake us up: what is new is read again, so that what was missed
-/// or came out of order is printed, too.
-fn follow(context: &Context, client: &Client, all: &MessageQuery, wanted: &MessageQuery) -> Result<(), Failure> {
+/// Prints what is there (after `since`), then what is new. Events only wake us up: what is new is read again, so that what
+/// was missed or came out of order is printed, too.
+fn follow(context: &Context, client: &Client, all: &MessageQuery, since: Option<String>) -> Result<(), Failure> {
     let mut events = client.events()?;
-    let before = client.messages(all)?;
-    let first = client.messages(wanted)?;
-    let mut seen: BTreeSet<String> = before.iter().chain(&first).map(|message| message.id.clone()).collect();
-    show(context, client, all, &first)?;
+    let mut printed = Printed::default();
+    match since {
+        Some(since) => {
+            printed = Printed::after(since);
+            printed.go_on(context, client, all)?;
+        }
+        None => {
+            let first = client.messages(all)?;
+            show(context, client, all, &first)?;
+            printed.remember(&first);
+        }
+    }
     loop {
         match events.next().map_err(|_| Failure::node_ended())? {
-            Event::Message { message } if seen.contains(&message.id) => continue,
+            Event::Message { message } if printed.has(&message.id) => continue,
             Event::Message { .. } | Event::Lagged => {}
             _ => continue,
         }
-        let listed = client.messages(all).map_err(|_| Failure::node_ended())?;
-        let now: BTreeSet<String> = listed.iter().map(|message| message.id.clone()).collect();
-        let fresh: Vec<Message> = listed.into_iter().filter(|message| !seen.contains(&message.id)).collect();
-        show(context, client, all, &fresh)?;
-        // What is listed is bounded, so what is remembered is.
-        seen = now;
+        printed.go_on(context, client, all)?;
+    }
+}
+
+/// What was printed last, to go on from there.
+#[derive(Default)]
+struct Printed {
+    /// Where we began.
+    since: Option<String>,
+    order: VecDeque<String>,
+    ids: BTreeSet<String>,
+}
+
+impl Printed {
+    fn after(id: String) -> Self {
+        Self { since: Some(id), ..Self::default() }
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    fn remember(&mut self, messages: &[Message]) {
+        for message in messages {
+            if self.ids.insert(message.id.clone()) {
+                self.order.push_back(message.id.clone());
+            }
+        }
+        while self.order.len() > REMEMBERED {
+            if let Some(id) = self.order.pop_front() {
+                self.ids.remove(&id);
+            }
+        }
+    }
+
+    /// Prints all that came since, page by page; how many that were.
+    fn go_on(&mut self, context: &Context, client: &Client, all: &MessageQuery) -> Result<usize, Failure> {
+        let mut count: usize = 0;
+        loop {
+            let (page, more) = self.page(client, all)?;
+            let fresh: Vec<Message> = page.into_iter().filter(|message| !self.has(&message.id)).collect();
+            show(context, client, all, &fresh)?;
+            self.remember(&fresh);
+            count = count.saturating_add(fresh.len());
+            if !more || fresh.is_empty() {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// The next messages, and whether there may be more.
+    fn page(&mut self, client: &Client, all: &MessageQuery) -> Result<(Vec<Message>, bool), Failure> {
+        let full = |page: &[Message]| page.len() >= PAGE as usize;
+        while let Some(last) = self.order.back().or(self.since.as_ref()) {
+            match client.messages(&MessageQuery { since: Some(last.clone()), limit: Some(PAGE), ..all.clone() }) {
+                // A post whose author rewrote history is gone: what was printed before it will do.
+                Err(CallError::Api(error)) if error.kind == ErrorKind::NotFound && !self.order.is_empty() => {
+                    self.order.pop_back().map(|id| self.ids.remove(&id));
+                }
+                page => {
+                    let page = page.map_err(gone)?;
+                    let more = full(&page);
+                    return Ok((page, more));
+                }
+            }
+        }
+        // Nothing was there when we began, so everything is new.
+        let mut found: VecDeque<Message> = VecDeque::new();
+        loop {
+            let before = found.front().map(|message| message.id.clone());
+            let page = client.messages(&MessageQuery { before, limit: Some(PAGE), ..all.clone() }).map_err(gone)?;
+            let more = full(&page);
+            page.into_iter().rev().for_each(|message| found.push_front(message));
+            if !more {
+                return Ok((found.into(), false));
+            }
+        }
     }
 }
 
@@ -77,15 +168,29 @@ fn show(context: &Context, client: &Client, query: &MessageQuery, messages: &[Me
     for message in messages {
         context.output.row(message, || line(context, message, places.get(&message.conversation)))?;
     }
-    let unread: BTreeSet<&str> = messages
-        .iter()
-        .filter(|message| !message.mine && message.state != MessageState::Read)
-        .map(|message| message.conversation.as_str())
-        .collect();
-    for conversation in unread {
-        client.mark_read(conversation)?;
+    // No further than what was printed: more may have come meanwhile.
+    let mut last: BTreeMap<&str, (&str, bool)> = BTreeMap::new();
+    for message in messages {
+        let unread = !message.mine && message.state != MessageState::Read;
+        let (up_to, any) = last.entry(&message.conversation).or_insert(("", false));
+        (*up_to, *any) = (&message.id, *any || unread);
+    }
+    for (conversation, (up_to, _)) in last.into_iter().filter(|(_, (_, unread))| *unread) {
+        match client.mark_read(conversation, Some(up_to)) {
+            // Its author rewrote history in this moment: the next one marks it.
+            Err(CallError::Api(error)) if error.kind == ErrorKind::NotFound => {}
+            marked => drop(marked.map_err(gone)?),
+        }
     }
     Ok(())
+}
+
+/// Between two calls nothing but the end of the node makes the second fail.
+fn gone(error: CallError) -> Failure {
+    match error {
+        CallError::Api(error) => error.into(),
+        _ => Failure::node_ended(),
+    }
 }
 
 /// Where the messages of each conversation go, in words.

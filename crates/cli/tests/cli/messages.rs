@@ -8,7 +8,7 @@ use std::{
 use crate::node::{ALICE, BOB, Node, message, mining, news, other_identity};
 use assert_cmd::cargo::cargo_bin;
 use insta::assert_snapshot;
-use samizdat_api::{Destination, Event, Message, MessageState, Request, Response};
+use samizdat_api::{ApiError, Destination, Event, Message, MessageState, Request, Response};
 use serde_json::Value;
 
 /// A node whose message m9 is `then` when it is asked for.
@@ -125,7 +125,7 @@ fn reading_marks_as_read_what_was_not() {
     let node = Node::alice();
     node.samizdat(&["read"]).assert().success();
     let marks: Vec<Request> = node.asked().into_iter().filter(|r| matches!(r, Request::MarkRead { .. })).collect();
-    assert_eq!(marks, [Request::MarkRead { conversation: "c1".into() }]);
+    assert_eq!(marks, [Request::MarkRead { conversation: "c1".into(), up_to: Some("m2".into()) }]);
 }
 
 #[test]
@@ -165,6 +165,78 @@ fn following_prints_each_message_once() {
     until_asked(&node, |request| matches!(request, Request::MarkRead { .. }));
     node.handle.events.send(news(&new)).unwrap();
     // The program ends with the node, which has no more to say.
+    drop(node);
+    assert_eq!(lines.next(), None);
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+/// A node with so many messages of Bob, m000 first, that pages as the real one does.
+fn long_chat(count: usize) -> (Node, std::sync::Arc<std::sync::Mutex<Vec<Message>>>) {
+    let many = (0..count).map(|i| message(&format!("m{i:03}"), BOB, "x", MessageState::Received)).collect();
+    let all: std::sync::Arc<std::sync::Mutex<Vec<Message>>> = std::sync::Arc::new(std::sync::Mutex::new(many));
+    let held = all.clone();
+    let node = Node::new(move |_, request| match request {
+        Request::Messages(query) => {
+            let all = held.lock().unwrap();
+            let known = |id: &Option<String>| id.as_ref().is_none_or(|id| all.iter().any(|m| m.id == *id));
+            if !known(&query.since) || !known(&query.before) {
+                return Some(Err(ApiError::not_found("there is no message with this id")));
+            }
+            let between = |m: &&Message| {
+                query.since.as_ref().is_none_or(|id| m.id > *id) && query.before.as_ref().is_none_or(|id| m.id < *id)
+            };
+            let found: Vec<Message> = all.iter().filter(between).cloned().collect();
+            let limit = query.limit.unwrap_or(200) as usize;
+            let skip = if query.since.is_some() { 0 } else { found.len().saturating_sub(limit) };
+            Some(Ok(Response::Messages(found.into_iter().skip(skip).take(limit).collect())))
+        }
+        _ => None,
+    });
+    (node, all)
+}
+
+fn ids(json: &str) -> Vec<String> {
+    json.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned()).collect()
+}
+
+fn marks(node: &Node) -> Vec<String> {
+    let up_to = |request| if let Request::MarkRead { up_to, .. } = request { up_to } else { None };
+    node.asked().into_iter().filter_map(up_to).collect()
+}
+
+#[test]
+fn reading_since_a_message_drops_nothing_however_much_came() {
+    let (node, _) = long_chat(461);
+    let read = ids(&node.prints(&["read", "bob", "--since", "m000", "--json"]));
+    assert_eq!((read.len(), read[0].as_str(), read[459].as_str()), (460, "m001", "m460"));
+    assert_eq!(marks(&node), ["m200", "m400", "m460"]);
+    assert_eq!(node.prints(&["read", "bob", "--since", "m460"]), "Nothing new.\n");
+    node.samizdat(&["read", "bob", "--since", "gone"]).assert().code(3);
+}
+
+#[test]
+fn reading_before_a_message_reaches_the_first_one() {
+    let (node, _) = long_chat(300);
+    let read = ids(&node.prints(&["read", "bob", "--json"]));
+    assert_eq!((read.len(), read[0].as_str()), (200, "m100"));
+    let older = ids(&node.prints(&["read", "bob", "--before", "m100", "--json"]));
+    assert_eq!((older.len(), older[0].as_str(), older[99].as_str()), (100, "m000", "m099"));
+    assert_eq!(marks(&node), ["m299", "m099"], "what was not printed is not marked");
+}
+
+#[test]
+fn following_prints_all_of_a_burst_also_when_the_last_message_is_gone() {
+    let (node, all) = long_chat(1);
+    let mut child = spawn(&node, &["read", "bob", "--follow", "--json"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| ids(&line.unwrap()).remove(0));
+    assert_eq!(lines.next().unwrap(), "m000");
+    // Its author rewrote history, and much came while we were away.
+    let burst: Vec<Message> = (1..450).map(|i| message(&format!("m{i:03}"), BOB, "x", MessageState::Received)).collect();
+    *all.lock().unwrap() = burst.clone();
+    node.handle.events.send(news(&burst[448])).unwrap();
+    for i in 1..450 {
+        assert_eq!(lines.next().unwrap(), format!("m{i:03}"));
+    }
     drop(node);
     assert_eq!(lines.next(), None);
     assert_eq!(child.wait().unwrap().code(), Some(5));

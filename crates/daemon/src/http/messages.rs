@@ -66,10 +66,10 @@ pub(super) async fn cancel(State(app): State<App>, Segment(id): Segment) -> Repl
     ask!(app, Request::CancelMessage { id }, Message).map(Json)
 }
 
-/// Marks everything in a conversation as read.
+/// Marks a conversation as read, up to a message of it or whole.
 #[utoipa::path(post, path = "/read", request_body = ReadMark, responses((status = 200, body = Done), Failures))]
 pub(super) async fn mark_read(State(app): State<App>, Body(body): Body<ReadMark>) -> Reply<Done> {
-    done(&app, Request::MarkRead { conversation: body.conversation }).await
+    done(&app, Request::MarkRead { conversation: body.conversation, up_to: body.up_to }).await
 }
 
 /// Rooms that I have joined or heard of.

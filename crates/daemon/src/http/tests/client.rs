@@ -137,7 +137,8 @@ async fn every_call_of_the_client_is_understood() {
         let body = NewMessage { room: Some("lobby".into()), text: "x".into(), ..NewMessage::default() };
         assert_eq!(client.send(&body).unwrap(), message("m1", MessageState::Published));
         client.cancel_message("m1").unwrap();
-        client.mark_read("c1").unwrap();
+        client.mark_read("c1", None).unwrap();
+        client.mark_read("c1", Some("m1")).unwrap();
         assert_eq!(client.rooms().unwrap(), [room()]);
         assert_eq!(client.join_room("lobby").unwrap(), room());
         assert_eq!(client.log_stats().unwrap(), stats());
