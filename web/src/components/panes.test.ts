@@ -1,6 +1,6 @@
 import { render, screen, waitFor } from '@testing-library/svelte';
 import { userEvent } from '@testing-library/user-event';
-import type { Component } from 'svelte';
+import { createRawSnippet, type Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
 import App from '../App.svelte';
 import { ApiError, type Api } from '../lib/api';
@@ -9,6 +9,7 @@ import { BOB, contact, conversation, expectAccessible, fakeSession, message, req
 import { renderWithin } from '../testing/within';
 import Banner from './Banner.svelte';
 import ChatPane from './ChatPane.svelte';
+import Guarded from './Guarded.svelte';
 import RequestPane from './RequestPane.svelte';
 import Sidebar from './Sidebar.svelte';
 import Start from './Start.svelte';
@@ -117,6 +118,25 @@ describe('the first start', () => {
 });
 
 describe('the page itself', () => {
+  it('says so when a pane cannot be shown, and tries again when asked', async () => {
+    const noted = vi.spyOn(console, 'error').mockImplementation(() => {});
+    let broken = true;
+    const children = createRawSnippet(() => ({
+      render: () => {
+        if (broken) throw new RangeError('Invalid time value');
+        return '<p>the pane</p>';
+      },
+    }));
+    const { container } = render(Guarded, { what: 'This conversation', children });
+    expect(screen.getByRole('alert').textContent).toContain('This conversation cannot be shown');
+    await expectAccessible(container);
+    broken = false;
+    await userEvent.click(screen.getByRole('button', { name: 'Try again' }));
+    expect(screen.getByText('the pane')).toBeTruthy();
+    expect(noted).toHaveBeenCalledOnce();
+    noted.mockRestore();
+  });
+
   it('explains how to open it when it has no token', async () => {
     const { container } = render(App, { token: null });
     expect(screen.getByText('samizdat up')).toBeTruthy();
