@@ -151,11 +151,17 @@ story('a lagging page reads everything anew', async ({ node, visit }) => {
 story('a restarted node has another token: the page says what to do', async ({ node, visit }) => {
   const { page } = await visit(node.url, (fault) => lostConnection(fault) || fault.includes('status of 401'));
   await row(page, /^lobby/).waitFor();
+  await row(page, /^lobby/).click();
+  await field(page).fill('half a thought');
   const { port } = node.server.address();
   await node.stop();
   node.token = 'another';
   await node.start(port);
   await page.getByRole('heading', { name: 'Your node was started anew' }).waitFor();
+  await inspect(page, 'started-anew');
+  await page.goto(node.url);
+  await row(page, /^lobby/).click();
+  check((await field(page).inputValue()) === 'half a thought', 'the draft was lost with the old token');
 });
 
 const browser = await launch();

@@ -1,4 +1,4 @@
-import { render, screen, waitFor } from '@testing-library/svelte';
+import { cleanup, render, screen, waitFor } from '@testing-library/svelte';
 import { userEvent } from '@testing-library/user-event';
 import { createRawSnippet, type Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
@@ -97,6 +97,21 @@ describe('a conversation', () => {
     expect(session.view.toasts).toMatchObject([{ text: 'Too long.', error: true }]);
   });
 
+  it('keeps what was being written when the node is started anew and the page goes', async () => {
+    await bob({});
+    await userEvent.type(screen.getByRole('textbox'), 'half a thought');
+    cleanup();
+    render(App, { token: null });
+    expect(screen.getByText(/What you wrote and did not send is kept in this tab/)).toBeTruthy();
+    cleanup();
+    // A new link in the same tab is a new page.
+    await bob({ send: async () => message({ mine: true }) });
+    const field = screen.getByRole<HTMLTextAreaElement>('textbox');
+    expect(field.value).toBe('half a thought');
+    await userEvent.type(field, '{Enter}');
+    expect(sessionStorage).toHaveLength(0);
+  });
+
   it('is closed with a reason when the contact is blocked', async () => {
     await bob({ contacts: async () => [contact({ state: 'blocked' })] });
     expect(screen.getByText(/You have blocked Bob/)).toBeTruthy();
@@ -139,7 +154,7 @@ describe('the page itself', () => {
 
   it('explains how to open it when it has no token', async () => {
     const { container } = render(App, { token: null });
-    expect(screen.getByText('samizdat up')).toBeTruthy();
+    expect(screen.getByText('samizdat', { selector: 'code' })).toBeTruthy();
     await expectAccessible(container);
   });
 
