@@ -260,9 +260,15 @@ impl Client {
         self.json(Method::POST, "log/import", SendBody::from_reader(slice), None)
     }
 
-    /// An address that opens the web UI once, so that the token need not appear in a list of processes.
-    pub fn ui_link(&self) -> Result<String> {
-        self.post("link", &Done {}).map(|answer: UiLink| answer.link)
+    /// The link to the web UI that a person can open as often as they like, for their eyes only.
+    pub fn ui_link(&self) -> String {
+        format!("{}/#token={}", self.endpoint.api, self.endpoint.token)
+    }
+
+    /// Name of a page in the node's home that opens the web UI once, so that neither the token nor a link need appear in
+    /// a list of processes.
+    pub fn ui_page(&self) -> Result<String> {
+        self.post("link", &Done {}).map(|answer: UiLink| answer.page)
     }
 
     /// Ends the node.

@@ -13,10 +13,11 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_engine::Engine;
 use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
-use samizdat_store::{Home, Log, OpenError, Vault, vault};
+use samizdat_store::{Log, OpenError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
+    home,
     http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
     node::{Clock, Node, Peers},
 };
@@ -59,6 +60,9 @@ pub struct Ready {
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The home folder is somebody's for something else.
+    #[error("{} holds other files and no node: choose an empty folder, or another --home", .0.display())]
+    NotAHome(PathBuf),
     /// Files.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -95,7 +99,7 @@ impl StartError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Join { .. } | Self::ApiNotLocal => ErrorKind::Usage,
-            Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
+            Self::NotAHome(_) | Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
             Self::Chat(_) | Self::System(_) | Self::Ended => ErrorKind::Internal,
         }
     }
@@ -116,7 +120,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
         .iter()
         .map(|given| parse_join(given).map_err(|error| StartError::Join { given: given.clone(), error }))
         .collect::<Result<Vec<_>, _>>()?;
-    let home = Home::open(&options.home)?;
+    let home = home::open(&options.home)?;
     let mut rng = ChaCha20Rng::from_seed(random()?);
     let vault = Vault::open(home.dir(), options.passphrase.as_deref(), Chat::MIGRATIONS, &mut rng)?;
     let mut chat = Chat::open(vault, random()?)?;
@@ -176,7 +180,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
 
 /// Seals the vault in `home` under a new passphrase, or lays its key open with `None`. No node may run there.
 pub fn change_passphrase(home: &Path, present: Option<&str>, next: Option<&str>) -> Result<(), StartError> {
-    let home = Home::open(home)?;
+    let home = home::open(home)?;
     let mut rng = ChaCha20Rng::from_seed(random()?);
     Ok(vault::change_passphrase(home.dir(), present, next, &mut rng)?)
 }
