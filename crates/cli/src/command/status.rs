@@ -39,7 +39,7 @@ fn page(context: &Context, status: &Status) -> String {
     let [direct, relayed, lan] = [PeerPath::Direct, PeerPath::Relayed, PeerPath::Lan]
         .map(|path| status.peers.iter().filter(|peer| peer.path == path).count());
     let peers = match status.peers.len() {
-        0 => "none: join another node with `samizdat up --join ADDR`, or add a contact by an invite link".to_owned(),
+        0 => format!("none: join another node with `{}`, or add a contact by an invite link", context.command("up --join ADDR")),
         n => format!("{n} ({direct} direct, {relayed} relayed, {lan} in the local network)"),
     };
     let vault = match status.vault {

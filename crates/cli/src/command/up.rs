@@ -16,12 +16,7 @@ use serde_json::json;
 use tokio::{runtime::Runtime, sync::oneshot};
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    arguments::Context,
-    failure::Failure,
-    interrupt,
-    output::{Output, grouped},
-};
+use crate::{arguments::Context, failure::Failure, interrupt, output::grouped};
 
 #[derive(Args, Default)]
 pub(crate) struct Up {
@@ -134,7 +129,7 @@ pub(crate) fn ask(prompt: &str) -> Result<String, Failure> {
 fn welcome(context: &Context, ready: &Ready, open: bool) {
     let row = json!({ "event": "ready", "name": ready.name, "join": ready.join, "api": ready.api, "ui": ready.ui });
     // A closed standard output does not keep a node from running.
-    let _ = context.output.row(&row, || start_page(&context.output, ready));
+    let _ = context.output.row(&row, || start_page(context, ready));
     if open && ready.ui.is_some() && has_display() {
         let home = context.home.clone();
         // In a thread of its own: the API is served by this one.
@@ -142,17 +137,20 @@ fn welcome(context: &Context, ready: &Ready, open: bool) {
     }
 }
 
-fn start_page(output: &Output, ready: &Ready) -> String {
+fn start_page(context: &Context, ready: &Ready) -> String {
     let ui = match &ready.ui {
         Some(link) => format!("  In a browser  {link}\n"),
         None => String::new(),
     };
     format!(
         "{title}\n\n  You are       {name}\n{ui}  Others join   samizdat up --join {join}\n\n\
-         Invite somebody  samizdat invite --qr   (in another terminal)\n\
-         Write            samizdat send NAME 'Hello!'\n\
-         Stop             Ctrl-C, or samizdat stop",
-        title = output.bold("Your node is running."),
+         Invite somebody  {invite}   (in another terminal)\n\
+         Write            {send}\n\
+         Stop             Ctrl-C, or {stop}",
+        invite = context.command("invite --qr"),
+        send = context.command("send NAME 'Hello!'"),
+        stop = context.command("stop"),
+        title = context.output.bold("Your node is running."),
         name = grouped(&ready.name),
         join = ready.join,
     )
