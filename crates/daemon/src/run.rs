@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     thread,
@@ -13,7 +14,7 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_engine::Engine;
 use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
-use samizdat_store::{Log, OpenError, Vault, vault};
+use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
@@ -82,13 +83,13 @@ pub enum StartError {
     },
     /// The port for the API.
     #[error("cannot listen on {0} for the API: {1}: choose another --api")]
-    Api(SocketAddr, std::io::Error),
+    Api(SocketAddr, io::Error),
     /// The API must not be reachable from outside.
     #[error("the API listens on 127.0.0.1 or [::1] only")]
     ApiNotLocal,
     /// The system.
     #[error("the system failed: {0}")]
-    System(#[from] std::io::Error),
+    System(#[from] io::Error),
     /// The loop ended by itself.
     #[error("the node ended unexpectedly; start it again, and report this")]
     Ended,
@@ -100,6 +101,9 @@ impl StartError {
         match self {
             Self::Join { .. } | Self::ApiNotLocal => ErrorKind::Usage,
             Self::NotAHome(_) | Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
+            // A full disk is the person's to mend.
+            Self::Chat(ChatError::Store(StoreError::Full)) => ErrorKind::Refused,
+            Self::System(e) if e.kind() == io::ErrorKind::StorageFull => ErrorKind::Refused,
             Self::Chat(_) | Self::System(_) | Self::Ended => ErrorKind::Internal,
         }
     }
@@ -187,7 +191,7 @@ pub fn change_passphrase(home: &Path, present: Option<&str>, next: Option<&str>)
 
 fn random() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| StartError::System(std::io::Error::other(e.to_string())))?;
+    getrandom::fill(&mut seed).map_err(|e| StartError::System(io::Error::other(e.to_string())))?;
     Ok(seed)
 }
 
@@ -220,5 +224,18 @@ async fn api_listener(asked: Option<SocketAddr>, last: u16) -> Result<TcpListene
         Ok(listener) => Ok(listener),
         Err(_) if asked.is_none() => TcpListener::bind(local(0)).await.map_err(|e| StartError::Api(local(0), e)),
         Err(e) => Err(StartError::Api(wanted, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_refuses_a_start_as_it_refuses_a_message() {
+        let full = ChatError::Store(StoreError::Full);
+        assert_eq!(StartError::Chat(full).kind(), ErrorKind::Refused);
+        assert_eq!(StartError::System(io::ErrorKind::StorageFull.into()).kind(), ErrorKind::Refused);
+        assert_eq!(StartError::System(io::ErrorKind::Other.into()).kind(), ErrorKind::Internal);
     }
 }

@@ -60,7 +60,16 @@ fn page(context: &Context, status: &Status) -> String {
         ),
         ("Vault", vault.to_owned()),
         ("Join", printable(&status.join)),
-        ("Version", printable(&status.version)),
+        (
+            "Version",
+            format!(
+                "{} (protocol {}, layout of the log {}, of the vault {})",
+                printable(&status.version),
+                status.versions.protocol,
+                status.versions.log_layout,
+                status.versions.vault_layout
+            ),
+        ),
     ];
     if store.conflicts > 0 {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
