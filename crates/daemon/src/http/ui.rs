@@ -86,10 +86,10 @@ impl UiLinks {
     pub(super) fn issue(&self, home: &Path, address: SocketAddr) -> io::Result<String> {
         let code = Token::generate()?;
         let mut page = tmp::file(home, ".html")?;
-        write!(
+        writeln!(
             page,
             "<!doctype html><meta charset=utf-8><title>Samizdat</title>\
-             <meta http-equiv=refresh content=\"0; url=http://{address}/open/{}\">\n",
+             <meta http-equiv=refresh content=\"0; url=http://{address}/open/{}\">",
             code.reveal()
         )?;
         let page = page.into_temp_path();
