@@ -1,4 +1,4 @@
-// Builds the page and runs the browser tests against nodes in memory. Without Chromium it says so and tests nothing.
+// Builds the page and runs the browser tests against nodes in memory. Without Chromium it says so and fails.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'vite';
@@ -7,7 +7,7 @@ import { MockNode, Network } from './mock.mjs';
 
 if (!chromiumPath()) {
   console.error('\n*** NO CHROMIUM FOUND: THE BROWSER TESTS OF THE PAGE DID NOT RUN ***\n(install it, or set CHROMIUM to its path)\n');
-  process.exit(0);
+  process.exit(1);
 }
 
 const here = (file) => fileURLToPath(new URL(file, import.meta.url));

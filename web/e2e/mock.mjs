@@ -143,6 +143,7 @@ export class MockNode {
     }));
     return {
       version: '0.1.0',
+      versions: { protocol: 1, log_layout: 1, vault_layout: 2 },
       name: this.name,
       identities: [{ name: this.name, label: '', default: true, announced: 'published' }],
       peers: this.peers ?? peers,

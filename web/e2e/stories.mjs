@@ -102,6 +102,23 @@ story('no peers: says so, and what to do', async ({ node, visit }) => {
   await inspect(page, 'no-peers');
 });
 
+story('a message with a time that no calendar has does not take the page', async ({ node, visit }) => {
+  fill(node);
+  const lobby = node.conversation('room', 'lobby');
+  const { page } = await visit(node.url);
+  await row(page, /^lobby/).click();
+  for (const at of [8.64e15 + 1, 18_446_744_073_709_551_615]) {
+    node.own(lobby, `written at ${at}`, { ...theirs('mallory'), at });
+    await page.locator('.bubble', { hasText: `written at ${at}` }).waitFor();
+  }
+  ask(node, 'mallory', 'And this was never', 1e300, false);
+  node.emit('request', {});
+  await row(page, /And this was never/).click();
+  await page.getByText('They did not use an invite link').waitFor();
+  await row(page, /^Maarja/).click();
+  await field(page).waitFor();
+});
+
 story('a lost node: banner, and everything comes back by itself', async ({ node, visit }) => {
   fill(node);
   const { page } = await visit(node.url, lostConnection);
@@ -134,11 +151,17 @@ story('a lagging page reads everything anew', async ({ node, visit }) => {
 story('a restarted node has another token: the page says what to do', async ({ node, visit }) => {
   const { page } = await visit(node.url, (fault) => lostConnection(fault) || fault.includes('status of 401'));
   await row(page, /^lobby/).waitFor();
+  await row(page, /^lobby/).click();
+  await field(page).fill('half a thought');
   const { port } = node.server.address();
   await node.stop();
   node.token = 'another';
   await node.start(port);
   await page.getByRole('heading', { name: 'Your node was started anew' }).waitFor();
+  await inspect(page, 'started-anew');
+  await page.goto(node.url);
+  await row(page, /^lobby/).click();
+  check((await field(page).inputValue()) === 'half a thought', 'the draft was lost with the old token');
 });
 
 const browser = await launch();

@@ -414,8 +414,8 @@ pub struct RoomList {
 /// Answer to `POST link`: a way into the web UI that works once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UiLink {
-    /// An address for a browser.
-    pub link: String,
+    /// Name of a file in the node's home, for a browser; only its owner can read it.
+    pub page: String,
 }
 
 /// Answer of calls that have nothing to say.

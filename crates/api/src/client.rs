@@ -5,6 +5,7 @@ use std::{
     io::{self, Read},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tungstenite::{Message as Frame, WebSocket, protocol::WebSocketConfig};
 use ureq::{
     Agent, SendBody,
-    http::{Method, Request as HttpRequest},
+    http::{Method, Request as HttpRequest, StatusCode},
 };
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         NewContact, NewIdentity, NewMessage, NewMining, NewRoom, ReadMark, RequestList, RoomList, UiLink, WaitQuery,
     },
     event::Event,
-    limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT},
+    limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
     shape::{Contact, ContactRequest, Conversation, Identity, Imported, Invite, LogCheck, LogStats, Message, Mining, Room, Status},
 };
 
@@ -63,7 +64,7 @@ impl Endpoint {
 #[non_exhaustive]
 pub enum ConnectError {
     /// None runs there, or the one that did was killed.
-    #[error("no node is running in {}; start one with `samizdat up`", .0.display())]
+    #[error("no node is running in {}", .0.display())]
     NoNode(PathBuf),
     /// The endpoint file cannot be used.
     #[error("cannot read {}: {}", .0.display(), .1)]
@@ -77,9 +78,12 @@ pub enum CallError {
     /// The node answered with an error.
     #[error("{0}")]
     Api(ApiError),
-    /// The connection broke, as it does when the node ends.
+    /// The connection broke, and the node is still there.
     #[error("the connection to the node broke ({0})")]
     Broken(String),
+    /// The node ended, or was killed, before it answered.
+    #[error("the node has ended")]
+    Ended,
     /// The node did not answer in time.
     #[error("the node did not answer in time")]
     Timeout,
@@ -108,7 +112,7 @@ impl Client {
         let address: SocketAddr =
             endpoint.api.strip_prefix("http://").and_then(|authority| authority.parse().ok()).ok_or_else(gone)?;
         // A dead node's port may belong to another program by now, which must not be shown the token.
-        if !endpoint.is_alive() || TcpStream::connect_timeout(&address, CONNECT_PATIENCE).is_err() {
+        if is_gone(&endpoint, &address) {
             return Err(gone());
         }
         // Neither a proxy nor a redirect may carry the token elsewhere.
@@ -261,9 +265,15 @@ impl Client {
         self.json(Method::POST, "log/import", SendBody::from_reader(slice), None)
     }
 
-    /// An address that opens the web UI once, so that the token need not appear in a list of processes.
-    pub fn ui_link(&self) -> Result<String> {
-        self.post("link", &Done {}).map(|answer: UiLink| answer.link)
+    /// The link to the web UI that a person can open as often as they like, for their eyes only.
+    pub fn ui_link(&self) -> String {
+        format!("{}/#token={}", self.endpoint.api, self.endpoint.token)
+    }
+
+    /// Name of a page in the node's home that opens the web UI once, so that neither the token nor a link need appear in
+    /// a list of processes.
+    pub fn ui_page(&self) -> Result<String> {
+        self.post("link", &Done {}).map(|answer: UiLink| answer.page)
     }
 
     /// Ends the node.
@@ -302,7 +312,7 @@ impl Client {
         patience: impl Into<Option<Duration>>,
     ) -> Result<T> {
         let answer = self.exchange(method, path, body, patience.into())?;
-        let bytes = answer.into_with_config().limit(MAX_ANSWER).read_to_vec().map_err(call_error)?;
+        let bytes = answer.into_with_config().limit(MAX_ANSWER).read_to_vec().map_err(|e| self.call_error(e))?;
         serde_json::from_slice(&bytes).map_err(|e| CallError::Malformed(e.to_string()))
     }
 
@@ -315,17 +325,45 @@ impl Client {
             .body(body)
             .map_err(broken)?;
         let request = self.agent.configure_request(request).timeout_global(patience).build();
-        let response = self.agent.run(request).map_err(call_error)?;
+        let response = self.agent.run(request).map_err(|e| self.call_error(e))?;
         if response.status().is_success() {
             return Ok(response.into_body());
         }
         let status = response.status();
         let text = response.into_body().into_with_config().limit(MAX_ANSWER).lossy_utf8(true).read_to_string();
-        match serde_json::from_str::<ErrorBody>(&text.map_err(call_error)?) {
+        let text = text.map_err(|e| self.call_error(e))?;
+        // A node says this when it has too much to do, too.
+        if status == StatusCode::SERVICE_UNAVAILABLE && self.has_ended() {
+            return Err(CallError::Ended);
+        }
+        match serde_json::from_str::<ErrorBody>(&text) {
             Ok(body) => Err(CallError::Api(body.error)),
             Err(_) => Err(CallError::Malformed(format!("status {status}"))),
         }
     }
+}
+
+impl Client {
+    fn call_error(&self, error: ureq::Error) -> CallError {
+        match error {
+            ureq::Error::Timeout(_) => CallError::Timeout,
+            _ if self.has_ended() => CallError::Ended,
+            other => broken(other),
+        }
+    }
+
+    /// Whether the node that just failed us is no more. It closes its connections and its port one after the other, so
+    /// this looks twice.
+    fn has_ended(&self) -> bool {
+        is_gone(&self.endpoint, &self.address) || {
+            thread::sleep(SECOND_LOOK);
+            is_gone(&self.endpoint, &self.address)
+        }
+    }
+}
+
+fn is_gone(endpoint: &Endpoint, address: &SocketAddr) -> bool {
+    !endpoint.is_alive() || TcpStream::connect_timeout(address, CONNECT_PATIENCE).is_err()
 }
 
 /// The event stream of a node.
@@ -358,13 +396,6 @@ fn patience(waits: bool, timeout_s: Option<u64>) -> Duration {
 
 fn broken(error: impl core::fmt::Display) -> CallError {
     CallError::Broken(error.to_string())
-}
-
-fn call_error(error: ureq::Error) -> CallError {
-    match error {
-        ureq::Error::Timeout(_) => CallError::Timeout,
-        other => broken(other),
-    }
 }
 
 fn with_query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
@@ -411,8 +442,8 @@ mod tests {
     }
 
     #[test]
-    fn a_home_without_a_node_says_how_to_start_one() {
+    fn a_home_without_a_node_is_named() {
         let error = Client::connect(Path::new("/nonexistent/home")).err().unwrap();
-        assert_eq!(error.to_string(), "no node is running in /nonexistent/home; start one with `samizdat up`");
+        assert_eq!(error.to_string(), "no node is running in /nonexistent/home");
     }
 }

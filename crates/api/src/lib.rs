@@ -20,4 +20,5 @@ pub use event::Event;
 pub use shape::{
     Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Identity, Imported, Invite, KindCounts,
     LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Room, Status, StoreStatus, Vault,
+    Versions,
 };

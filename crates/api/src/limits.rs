@@ -24,5 +24,7 @@ pub const TOKEN_WITHIN: Duration = Duration::from_secs(5);
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(45);
 /// How long a client waits for a connection to a local node.
 pub const CONNECT_PATIENCE: Duration = Duration::from_secs(3);
+/// How long after a failed call a client looks once more whether the node has ended.
+pub const SECOND_LOOK: Duration = Duration::from_millis(200);
 /// Largest answer that a client reads, bytes; an exported log slice is exempt.
 pub const MAX_ANSWER: u64 = 64 << 20;

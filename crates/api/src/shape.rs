@@ -215,11 +215,24 @@ pub struct Room {
     pub rewritten: Vec<String>,
 }
 
+/// Versions of what nodes exchange and of what this one keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Versions {
+    /// Of the envelopes.
+    pub protocol: u32,
+    /// Of the log's tables.
+    pub log_layout: u32,
+    /// Of the vault's tables.
+    pub vault_layout: u32,
+}
+
 /// How the node is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Status {
     /// Version of the program.
     pub version: String,
+    /// Versions of what outlives the program.
+    pub versions: Versions,
     /// Name of the default identity.
     pub name: String,
     /// All my identities.

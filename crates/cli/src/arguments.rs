@@ -3,7 +3,7 @@
 use std::{
     env,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -106,13 +106,23 @@ impl Command {
 /// What every command needs.
 pub(crate) struct Context {
     pub(crate) home: PathBuf,
+    /// Another command finds the same home only when it is told.
+    must_name_home: bool,
     pub(crate) output: Output,
 }
 
 impl Context {
     /// The running node.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        self.find_client().map_err(Failure::from)
+        self.find_client().map_err(|error| match error {
+            ConnectError::NoNode(_) => Failure::no_node(&error, &self.command("up")),
+            other => other.into(),
+        })
+    }
+
+    /// A command for the same home, for a person to type.
+    pub(crate) fn command(&self, rest: &str) -> String {
+        if self.must_name_home { format!("samizdat --home {} {rest}", quoted(&self.home)) } else { format!("samizdat {rest}") }
     }
 
     pub(crate) fn find_client(&self) -> Result<Client, ConnectError> {
@@ -134,12 +144,24 @@ pub(crate) fn parse() -> Result<(Arguments, Context), ExitCode> {
         if shown { ExitCode::SUCCESS } else { ExitCode::from(2) }
     })?;
     let output = Output::new(arguments.global.json);
-    let home = arguments.global.home.clone().filter(|home| !home.as_os_str().is_empty());
-    let home = match home.map_or_else(default_home, Ok) {
+    let named = |home: &PathBuf| !home.as_os_str().is_empty();
+    let unasked = env::var_os("SAMIZDAT_HOME").map(PathBuf::from).filter(named).map_or_else(default_home, Ok);
+    let asked = arguments.global.home.clone().filter(named);
+    let must_name_home = asked.is_some() && asked.as_ref() != unasked.as_ref().ok();
+    let home = match asked.map_or(unasked, Ok) {
         Ok(home) => home,
         Err(failure) => return Err(failure.report(output.json)),
     };
-    Ok((arguments, Context { home, output }))
+    Ok((arguments, Context { home, must_name_home, output }))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+,:@%".contains(&b)) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn default_home() -> Result<PathBuf, Failure> {

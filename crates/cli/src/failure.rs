@@ -48,7 +48,12 @@ impl Failure {
 
     /// The node went away while we listened to it.
     pub(crate) fn node_ended() -> Self {
-        Self { kind: Kind::NoNode, message: "the node has ended; start it again with `samizdat up`".into() }
+        CallError::Ended.into()
+    }
+
+    /// There is no node to talk to; `start` starts one.
+    pub(crate) fn no_node(error: &ConnectError, start: &str) -> Self {
+        Self { kind: Kind::NoNode, message: format!("{error}; start one with `{start}`") }
     }
 
     /// Failed to read or write a file of the person's.
@@ -102,6 +107,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::Api(error) => error.into(),
+            CallError::Ended => Self { kind: Kind::NoNode, message: error.to_string() },
             other => Self::internal(other.to_string()),
         }
     }

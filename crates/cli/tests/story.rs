@@ -146,3 +146,30 @@ fn a_name_is_mined_and_can_be_listed() {
     assert_eq!(alice.rows(&["id", "list"]).len(), 2);
     assert_eq!(alice.code(&["id", "mine", "--prefix", "a1"]), 2);
 }
+
+#[test]
+fn a_search_whose_command_was_killed_ends_by_itself() {
+    let alice = Person::new("alice").start(&[]);
+    let mut abandoned = alice.spawn(&["id", "mine", "--prefix", "alicealice"]);
+    eventually("the search to begin", || {
+        // The question may have come first, which is a search, too.
+        if abandoned.try_wait().unwrap().is_some() {
+            abandoned = alice.spawn(&["id", "mine", "--prefix", "alicealice"]);
+        }
+        (alice.code(&["id", "mine", "--prefix", "a"]) == 4).then_some(())
+    });
+    // As a power cut would: nobody says goodbye.
+    abandoned.kill().unwrap();
+    abandoned.wait().unwrap();
+    eventually("the search to end", || (alice.code(&["id", "mine", "--prefix", "a"]) == 0).then_some(()));
+}
+
+#[test]
+fn a_node_that_is_killed_while_somebody_waits_counts_as_none() {
+    let alice = Person::new("alice").start(&[]);
+    let waits = alice.spawn(&["post", "hello", "--wait", "published", "--timeout", "600"]);
+    eventually("the post to be taken", || (alice.rows(&["read", "--room", "lobby"]).len() == 1).then_some(()));
+    alice.kill_now();
+    let out = waits.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(5), "{}", String::from_utf8_lossy(&out.stderr));
+}

@@ -3,9 +3,9 @@
 use data_encoding::HEXLOWER;
 use samizdat_api as api;
 use samizdat_chat::{self as chat, Chat, ChatError, ContactState, MessageId, State};
-use samizdat_core::EnvelopeId;
+use samizdat_core::{EnvelopeId, limits::ENVELOPE_VERSION};
 use samizdat_engine::Engine;
-use samizdat_store::StoreError;
+use samizdat_store::{Log, StoreError};
 
 use crate::labels;
 
@@ -17,6 +17,15 @@ pub(crate) fn error(error: ChatError) -> api::ApiError {
         ChatError::Store(_) | ChatError::Bug(_) => api::ErrorKind::Internal,
     };
     api::ApiError::new(kind, error.to_string())
+}
+
+pub(crate) fn versions() -> api::Versions {
+    let layout = |steps: usize| u32::try_from(steps).unwrap_or(u32::MAX);
+    api::Versions {
+        protocol: ENVELOPE_VERSION.into(),
+        log_layout: layout(Log::LAYOUT),
+        vault_layout: layout(Chat::MIGRATIONS.len()),
+    }
 }
 
 pub(crate) fn message_id(text: &str) -> Result<MessageId, api::ApiError> {

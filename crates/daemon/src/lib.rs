@@ -2,6 +2,7 @@
 //! UI. The only crate that owns an async runtime, a clock and the randomness of the system.
 
 mod convert;
+mod home;
 pub mod http;
 mod jobs;
 mod labels;

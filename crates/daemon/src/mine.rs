@@ -49,17 +49,18 @@ impl Node {
             return Err(ApiError::usage("say what the name shall start with"));
         }
         if self.miner.is_some() {
-            return Err(ApiError::refused("a search is running already: end it first"));
+            return Err(ApiError::refused("a search is running already: wait for it, or end it with `samizdat id mine --cancel`"));
         }
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|e| ApiError::internal(format!("no randomness: {e}")))?;
         let id = HEXLOWER.encode(seed.get(..8).unwrap_or_default());
-        let stop = Arc::<AtomicBool>::default();
+        // Before the threads: if one cannot be started, the others end with it.
+        let miner = Miner { id: id.clone(), stop: Arc::default() };
         let search = Search {
             id: id.clone(),
             prefix: prefix.clone(),
             label,
-            stop: Arc::clone(&stop),
+            stop: Arc::clone(&miner.stop),
             tries: Arc::default(),
             results: self.results.clone(),
         };
@@ -71,7 +72,7 @@ impl Node {
                 .spawn(move || search.run(&start, lane == 0))
                 .map_err(|e| ApiError::internal(format!("no thread: {e}")))?;
         }
-        self.miner = Some(Miner { id: id.clone(), stop });
+        self.miner = Some(miner);
         Ok(Mining { id, prefix, tries: 0, rate: 0.0, eta_s: None })
     }
 
@@ -88,6 +89,13 @@ impl Node {
         });
         let identity = made.ok().and_then(|identities| identities.last().map(convert::identity));
         self.tell(Event::Mined { id, identity });
+    }
+
+    /// Ends a search whose asker was killed: it takes every core, and nobody would hear of its end.
+    pub(crate) fn end_abandoned_mining(&mut self) {
+        if self.nobody_listens() {
+            self.miner = None;
+        }
     }
 
     pub(crate) fn cancel_mining(&mut self) -> Result<(), ApiError> {

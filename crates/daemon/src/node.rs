@@ -168,7 +168,10 @@ impl Node {
                 }
                 () = sleep_until(timeout) => self.engine.handle(Input::Timeout, self.clock.now()),
                 _ = remember.tick() => self.remember(),
-                _ = status.tick() => self.tell_status(),
+                _ = status.tick() => {
+                    self.tell_status();
+                    self.end_abandoned_mining();
+                }
                 () = std::future::ready(()), if self.jobs.any() => {}
             }
             self.jobs.step(&mut self.engine, self.clock.now());
@@ -178,6 +181,10 @@ impl Node {
         self.minter.cancel();
         self.miner = None;
         self.remember();
+    }
+
+    pub(crate) fn nobody_listens(&self) -> bool {
+        self.events.receiver_count() == 0
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -249,7 +256,7 @@ impl Node {
     }
 
     fn tell_status(&mut self) {
-        if std::mem::take(&mut self.status_due) && self.events.receiver_count() > 0 {
+        if std::mem::take(&mut self.status_due) && !self.nobody_listens() {
             match self.status() {
                 Ok(status) => self.tell(Event::Status { status }),
                 Err(error) => warn!(%error, "the status cannot be read"),

@@ -164,6 +164,7 @@ impl Node {
         });
         Ok(api::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            versions: convert::versions(),
             name: identities.first().map(|identity| identity.name.clone()).unwrap_or_default(),
             peers: peers.collect(),
             identities,

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     thread,
@@ -13,10 +14,11 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_engine::Engine;
 use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
-use samizdat_store::{Home, Log, OpenError, Vault, vault};
+use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
 
 use crate::{
+    home,
     http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
     node::{Clock, Node, Peers},
 };
@@ -59,6 +61,9 @@ pub struct Ready {
 /// Why a node did not start, or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The home folder is somebody's for something else.
+    #[error("{} holds other files and no node: choose an empty folder, or another --home", .0.display())]
+    NotAHome(PathBuf),
     /// Files.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -78,13 +83,13 @@ pub enum StartError {
     },
     /// The port for the API.
     #[error("cannot listen on {0} for the API: {1}: choose another --api")]
-    Api(SocketAddr, std::io::Error),
+    Api(SocketAddr, io::Error),
     /// The API must not be reachable from outside.
     #[error("the API listens on 127.0.0.1 or [::1] only")]
     ApiNotLocal,
     /// The system.
     #[error("the system failed: {0}")]
-    System(#[from] std::io::Error),
+    System(#[from] io::Error),
     /// The loop ended by itself.
     #[error("the node ended unexpectedly; start it again, and report this")]
     Ended,
@@ -95,7 +100,10 @@ impl StartError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Join { .. } | Self::ApiNotLocal => ErrorKind::Usage,
-            Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
+            Self::NotAHome(_) | Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
+            // A full disk is the person's to mend.
+            Self::Chat(ChatError::Store(StoreError::Full)) => ErrorKind::Refused,
+            Self::System(e) if e.kind() == io::ErrorKind::StorageFull => ErrorKind::Refused,
             Self::Chat(_) | Self::System(_) | Self::Ended => ErrorKind::Internal,
         }
     }
@@ -116,7 +124,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
         .iter()
         .map(|given| parse_join(given).map_err(|error| StartError::Join { given: given.clone(), error }))
         .collect::<Result<Vec<_>, _>>()?;
-    let home = Home::open(&options.home)?;
+    let home = home::open(&options.home)?;
     let mut rng = ChaCha20Rng::from_seed(random()?);
     let vault = Vault::open(home.dir(), options.passphrase.as_deref(), Chat::MIGRATIONS, &mut rng)?;
     let mut chat = Chat::open(vault, random()?)?;
@@ -176,14 +184,14 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
 
 /// Seals the vault in `home` under a new passphrase, or lays its key open with `None`. No node may run there.
 pub fn change_passphrase(home: &Path, present: Option<&str>, next: Option<&str>) -> Result<(), StartError> {
-    let home = Home::open(home)?;
+    let home = home::open(home)?;
     let mut rng = ChaCha20Rng::from_seed(random()?);
     Ok(vault::change_passphrase(home.dir(), present, next, &mut rng)?)
 }
 
 fn random() -> Result<[u8; 32], StartError> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|e| StartError::System(std::io::Error::other(e.to_string())))?;
+    getrandom::fill(&mut seed).map_err(|e| StartError::System(io::Error::other(e.to_string())))?;
     Ok(seed)
 }
 
@@ -216,5 +224,18 @@ async fn api_listener(asked: Option<SocketAddr>, last: u16) -> Result<TcpListene
         Ok(listener) => Ok(listener),
         Err(_) if asked.is_none() => TcpListener::bind(local(0)).await.map_err(|e| StartError::Api(local(0), e)),
         Err(e) => Err(StartError::Api(wanted, e)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_refuses_a_start_as_it_refuses_a_message() {
+        let full = ChatError::Store(StoreError::Full);
+        assert_eq!(StartError::Chat(full).kind(), ErrorKind::Refused);
+        assert_eq!(StartError::System(io::ErrorKind::StorageFull.into()).kind(), ErrorKind::Refused);
+        assert_eq!(StartError::System(io::ErrorKind::Other.into()).kind(), ErrorKind::Internal);
     }
 }

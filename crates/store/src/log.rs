@@ -135,6 +135,9 @@ pub struct Log {
 }
 
 impl Log {
+    /// Which layout of the file this program writes.
+    pub const LAYOUT: usize = MIGRATIONS.len();
+
     /// Opens or creates the file. `budget` bounds the bytes of envelopes.
     pub fn open(path: &Path, budget: u64) -> Result<Self, OpenError> {
         home::private(path, false).map_err(OpenError::io(path))?;

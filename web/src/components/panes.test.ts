@@ -1,6 +1,6 @@
-import { render, screen, waitFor } from '@testing-library/svelte';
+import { cleanup, render, screen, waitFor } from '@testing-library/svelte';
 import { userEvent } from '@testing-library/user-event';
-import type { Component } from 'svelte';
+import { createRawSnippet, type Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
 import App from '../App.svelte';
 import { ApiError, type Api } from '../lib/api';
@@ -9,6 +9,7 @@ import { BOB, contact, conversation, expectAccessible, fakeSession, message, req
 import { renderWithin } from '../testing/within';
 import Banner from './Banner.svelte';
 import ChatPane from './ChatPane.svelte';
+import Guarded from './Guarded.svelte';
 import RequestPane from './RequestPane.svelte';
 import Sidebar from './Sidebar.svelte';
 import Start from './Start.svelte';
@@ -96,6 +97,21 @@ describe('a conversation', () => {
     expect(session.view.toasts).toMatchObject([{ text: 'Too long.', error: true }]);
   });
 
+  it('keeps what was being written when the node is started anew and the page goes', async () => {
+    await bob({});
+    await userEvent.type(screen.getByRole('textbox'), 'half a thought');
+    cleanup();
+    render(App, { token: null });
+    expect(screen.getByText(/What you wrote and did not send is kept in this tab/)).toBeTruthy();
+    cleanup();
+    // A new link in the same tab is a new page.
+    await bob({ send: async () => message({ mine: true }) });
+    const field = screen.getByRole<HTMLTextAreaElement>('textbox');
+    expect(field.value).toBe('half a thought');
+    await userEvent.type(field, '{Enter}');
+    expect(sessionStorage).toHaveLength(0);
+  });
+
   it('is closed with a reason when the contact is blocked', async () => {
     await bob({ contacts: async () => [contact({ state: 'blocked' })] });
     expect(screen.getByText(/You have blocked Bob/)).toBeTruthy();
@@ -117,9 +133,28 @@ describe('the first start', () => {
 });
 
 describe('the page itself', () => {
+  it('says so when a pane cannot be shown, and tries again when asked', async () => {
+    const noted = vi.spyOn(console, 'error').mockImplementation(() => {});
+    let broken = true;
+    const children = createRawSnippet(() => ({
+      render: () => {
+        if (broken) throw new RangeError('Invalid time value');
+        return '<p>the pane</p>';
+      },
+    }));
+    const { container } = render(Guarded, { what: 'This conversation', children });
+    expect(screen.getByRole('alert').textContent).toContain('This conversation cannot be shown');
+    await expectAccessible(container);
+    broken = false;
+    await userEvent.click(screen.getByRole('button', { name: 'Try again' }));
+    expect(screen.getByText('the pane')).toBeTruthy();
+    expect(noted).toHaveBeenCalledOnce();
+    noted.mockRestore();
+  });
+
   it('explains how to open it when it has no token', async () => {
     const { container } = render(App, { token: null });
-    expect(screen.getByText('samizdat up')).toBeTruthy();
+    expect(screen.getByText('samizdat', { selector: 'code' })).toBeTruthy();
     await expectAccessible(container);
   });
 

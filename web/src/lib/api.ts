@@ -77,7 +77,12 @@ export class Api {
   }
 
   private async json<T>(method: string, path: string, body?: object): Promise<T> {
-    return (await (await this.call(method, path, body)).json()) as T;
+    const answer = await this.call(method, path, body);
+    try {
+      return (await answer.json()) as T;
+    } catch {
+      throw new ApiError('unreachable', 'The answer of your node was cut short.');
+    }
   }
 
   private async call(method: string, path: string, body?: object): Promise<Response> {

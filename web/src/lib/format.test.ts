@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { about, bytes, clock, dayTitle, shortTime } from './format';
+import { about, bytes, clock, dayKey, dayTitle, fullTime, isoTime, shortTime } from './format';
 
 const noon = (day: number) => new Date(2026, 10, day, 12).getTime();
 
@@ -15,6 +15,16 @@ describe('times', () => {
     expect(shortTime(noon(21), noon(21))).toBe(clock(noon(21)));
     expect(shortTime(noon(19), noon(21))).toBe('Thu');
     expect(shortTime(noon(1), noon(21))).toMatch(/Nov/);
+  });
+
+  it('that no calendar has are said to be none, and do not throw', () => {
+    for (const at of [8.64e15 + 1, 18_446_744_073_709_551_615, -1e300, NaN, Infinity]) {
+      for (const show of [clock, fullTime, (t: number) => shortTime(t, noon(21)), (t: number) => dayTitle(t, noon(21))]) {
+        expect(show(at)).toBe('no valid time');
+      }
+      expect(isoTime(at)).toBeUndefined();
+      expect(dayKey(at)).toBe('Invalid Date');
+    }
   });
 
   it('of a clock that runs ahead are shown as they are', () => {

@@ -7,12 +7,20 @@ const longFormat = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'n
 const fullFormat = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'short' });
 const numberFormat = new Intl.NumberFormat();
 
-export const clock = (at: number): string => clockFormat.format(at);
-export const fullTime = (at: number): string => fullFormat.format(at);
+/** What stands for a time that no calendar has: authors write what they like, and formatters throw on it. */
+const NO_TIME = 'no valid time';
+
+const valid = (at: number): boolean => !Number.isNaN(new Date(at).getTime());
+
+export const clock = (at: number): string => (valid(at) ? clockFormat.format(at) : NO_TIME);
+export const fullTime = (at: number): string => (valid(at) ? fullFormat.format(at) : NO_TIME);
+/** For `datetime` of `time`, which is left out where there is none. */
+export const isoTime = (at: number): string | undefined => (valid(at) ? new Date(at).toISOString() : undefined);
 export const count = (n: number): string => numberFormat.format(n);
 
 /** How long ago in the fewest letters, for lists: a time today, a weekday this week, then a date. */
 export function shortTime(at: number, now: number): string {
+  if (!valid(at)) return NO_TIME;
   const days = daysBetween(at, now);
   if (days <= 0) return clock(at);
   return days < 7 ? weekdayFormat.format(at) : dateFormat.format(at);
@@ -20,6 +28,7 @@ export function shortTime(at: number, now: number): string {
 
 /** The heading over a day's messages. */
 export function dayTitle(at: number, now: number): string {
+  if (!valid(at)) return NO_TIME;
   const days = daysBetween(at, now);
   if (days === 0) return 'Today';
   if (days === 1) return 'Yesterday';

@@ -1,5 +1,5 @@
 import { SvelteMap } from 'svelte/reactivity';
-import { ApiError, type Api, type Target } from './api';
+import { ApiError, sentence, type Api, type Target } from './api';
 import { chats, type Chat } from './chats';
 import { coalesce } from './coalesce';
 import type { Link } from './events';
@@ -17,6 +17,9 @@ import type {
 const PAGE = 200;
 /** The node lists no more at once; what is older comes page by page. */
 const MOST = 1000;
+/** Between two tries of the first read; twice as long each time. */
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 30_000;
 
 interface Timeline {
   messages: Message[];
@@ -39,12 +42,17 @@ export class Mirror {
   link = $state.raw<Link>({ state: 'up' });
   /** The first read succeeded: there is something to show. */
   ready = $state(false);
+  /** Why the first read failed, as a sentence; it is tried again. */
+  trouble = $state<string | null>(null);
   /** The node does not take our token. */
   refused = $state(false);
   readonly stamping = new SvelteMap<string, Stamping>();
   readonly chats: Chat[] = $derived(chats(this.conversations, this.contacts, this.rooms, this.requests));
   readonly unread: number = $derived(this.chats.reduce((sum, chat) => sum + chat.unread, this.requests.length));
 
+  private closed = false;
+  private wait = FIRST_WAIT_MS;
+  private retry: ReturnType<typeof setTimeout> | undefined;
   private readonly timelines = new SvelteMap<string, Timeline>();
   /** Messages that came while a timeline was being read; they are newer than what the read returns. */
   private readonly arrived = new Map<string, Message[]>();
@@ -61,12 +69,26 @@ export class Mirror {
 
   /** Reads everything anew; timelines other than `open` are read again when somebody looks at them. */
   async reload(open: Chat | undefined): Promise<void> {
-    await this.guard(async () => {
+    clearTimeout(this.retry);
+    const failure = await this.guard(async () => {
       for (const id of this.timelines.keys()) if (id !== open?.conversation) this.timelines.delete(id);
       const [status] = await Promise.all([this.api.status(), this.readLists(), open && this.load(open)]);
       this.take(status);
       this.ready = true;
     });
+    if (this.ready) this.trouble = null;
+    if (this.ready || this.closed || !failure || failure.kind === 'unauthorised') return;
+    // The stream may well be up, so no new connection will mend this.
+    this.trouble = sentence(failure);
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => void this.reload(open), this.wait);
+    this.wait = Math.min(this.wait * 2, LONGEST_WAIT_MS);
+  }
+
+  /** Nothing is tried any more. */
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.retry);
   }
 
   handle(event: NodeEvent, open: Chat | undefined): void {
@@ -152,7 +174,7 @@ export class Mirror {
   }
 
   /** Reads the lists; many calls at once become one read. */
-  readonly lists = coalesce(() => this.guard(() => this.readLists()));
+  readonly lists = coalesce(async () => void (await this.guard(() => this.readLists())));
 
   private async readLists(): Promise<void> {
     [this.contacts, this.requests, this.conversations, this.rooms] = await Promise.all([
@@ -169,12 +191,14 @@ export class Mirror {
   }
 
   /** A read that fails because the node is away is mended by the next connection; a refused token is not. */
-  private async guard(work: () => Promise<void>): Promise<void> {
+  private async guard(work: () => Promise<void>): Promise<ApiError | null> {
     try {
       await work();
+      return null;
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.kind === 'unauthorised') this.refused = true;
+      return error;
     }
   }
 }

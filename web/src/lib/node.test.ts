@@ -119,6 +119,33 @@ describe('the mirror of the node', () => {
     expect([away.refused, away.ready]).toEqual([false, false]);
   });
 
+  it('says why the first read failed and tries again until it succeeds', async () => {
+    vi.useFakeTimers();
+    const busy = () => Promise.reject(new ApiError('internal', 'The node is too busy to answer.'));
+    const read = vi.fn(async () => status()).mockImplementationOnce(busy).mockImplementationOnce(busy);
+    const node = new Mirror(fakeApi({ status: read }));
+    await node.reload(undefined);
+    expect([node.ready, node.trouble]).toEqual([false, 'The node is too busy to answer.']);
+    await vi.advanceTimersByTimeAsync(500);
+    expect([node.ready, read.mock.calls.length]).toEqual([false, 2]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect([node.ready, node.trouble, read.mock.calls.length]).toEqual([true, null, 3]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(read).toHaveBeenCalledTimes(3);
+    vi.useRealTimers();
+  });
+
+  it('tries nothing any more when the page goes', async () => {
+    vi.useFakeTimers();
+    const read = vi.fn(() => Promise.reject(new ApiError('internal', '')));
+    const node = new Mirror(fakeApi({ status: read }));
+    await node.reload(undefined);
+    node.close();
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(read).toHaveBeenCalledOnce();
+    vi.useRealTimers();
+  });
+
   it('ignores events it does not know', async () => {
     const { node } = await opened([]);
     node.handle({ event: 'from the future' } as never, undefined);

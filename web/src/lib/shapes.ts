@@ -72,6 +72,7 @@ export interface Peer {
 
 export interface Status {
   version: string;
+  versions: { protocol: number; log_layout: number; vault_layout: number };
   name: string;
   identities: Identity[];
   peers: Peer[];

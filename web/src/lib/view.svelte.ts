@@ -1,5 +1,5 @@
-import { SvelteMap } from 'svelte/reactivity';
 import { sentence } from './api';
+import { Drafts } from './drafts';
 
 export type Pane = { at: 'start' } | { at: 'chat'; key: string } | { at: 'request'; id: string };
 
@@ -18,14 +18,14 @@ export interface Toast {
 
 const TOAST_MS = 6000;
 
-/** What this tab shows. Nothing of it is kept or sent; the pane goes through the tab's history, so "back" works. */
+/** What this tab shows. Only drafts are kept, in the tab; the pane goes through the tab's history, so "back" works. */
 export class View {
   pane = $state.raw<Pane>({ at: 'start' });
   dialog = $state.raw<OpenDialog | null>(null);
   toasts = $state.raw<Toast[]>([]);
   /** What a screen reader says next. */
   announcement = $state('');
-  readonly drafts = new SvelteMap<string, string>();
+  readonly drafts = new Drafts(sessionStorage);
   private lastToast = 0;
 
   constructor() {

@@ -61,6 +61,7 @@ export const request = (over: Partial<ContactRequest> = {}): ContactRequest => (
 
 export const status = (over: Partial<Status> = {}): Status => ({
   version: '0.1.0',
+  versions: { protocol: 1, log_layout: 1, vault_layout: 2 },
   name: ALICE,
   identities: [{ name: ALICE, label: 'me', default: true, announced: 'published' }],
   peers: [{ peer: 'k3v2m7qf4d', path: 'relayed', rtt_ms: 42, since: 0, dialed: true }],

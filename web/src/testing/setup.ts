@@ -1,4 +1,7 @@
-// What jsdom lacks and the page uses.
+// What jsdom lacks and the page uses, and a fresh tab for each test.
+import { beforeEach } from 'vitest';
+
+beforeEach(() => sessionStorage.clear());
 
 HTMLDialogElement.prototype.showModal = function () {
   this.open = true;

@@ -1,10 +1,13 @@
 //! `id`: my identities.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use clap::{Args, Subcommand};
 use samizdat_api::{
     Announced, Client, Event, Identity, Mining,
     call::{NewIdentity, NewMining},
 };
+use serde_json::json;
 
 use crate::{
     arguments::Context,
@@ -33,11 +36,14 @@ enum Command {
     /// Searches for an identity whose name starts as wished; every letter more takes 32 times as long.
     Mine {
         /// What the name shall start with: letters a to z and digits 2 to 7.
-        #[arg(long)]
-        prefix: String,
+        #[arg(long, required_unless_present = "cancel")]
+        prefix: Option<String>,
         /// What I call it; never leaves this node.
         #[arg(long)]
         label: Option<String>,
+        /// Ends the search that runs, whoever began it.
+        #[arg(long, conflicts_with_all = ["prefix", "label"])]
+        cancel: bool,
     },
 }
 
@@ -52,7 +58,11 @@ impl Id {
             }
             Some(Command::New { label }) => show(context, &client.new_identity(&NewIdentity { label })?),
             Some(Command::List) => client.identities()?.iter().try_for_each(|identity| show(context, identity)),
-            Some(Command::Mine { prefix, label }) => mine(context, &client, NewMining { prefix, label }),
+            Some(Command::Mine { prefix: Some(prefix), label, .. }) => mine(context, &client, NewMining { prefix, label }),
+            Some(Command::Mine { prefix: None, .. }) => {
+                client.cancel_mine()?;
+                context.output.row(&json!({ "cancelled": true }), || "The search has ended.".into())
+            }
         }
     }
 }
@@ -80,10 +90,18 @@ fn mine(context: &Context, client: &Client, wish: NewMining) -> Result<(), Failu
     // Before the search begins, or its end could be missed.
     let mut events = client.events()?;
     let canceller = context.client()?;
+    // Locked until the answer is there: who is interrupted before waits for it, or would end somebody else's search.
+    let ours = Arc::new(Mutex::new(false));
+    let answered = Arc::clone(&ours);
+    let mut answered = answered.lock().unwrap_or_else(PoisonError::into_inner);
     on_interrupt(move || {
-        let _ = canceller.cancel_mine();
+        if *ours.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = canceller.cancel_mine();
+        }
     });
     let search = client.mine(&wish)?;
+    *answered = true;
+    drop(answered);
     let mut progress = Progress::new();
     progress.show(&line(&search));
     loop {

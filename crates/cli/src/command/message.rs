@@ -73,6 +73,9 @@ impl Send {
 
 impl Post {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.letter.wait == Some(Goal::Received) {
+            return Err(Failure::usage("nobody acknowledges a post in a room: wait for `published`"));
+        }
         let client = context.client()?;
         let message = NewMessage { room: Some(self.room.clone()), ..self.letter.body()? };
         client.join_room(&self.room)?;
@@ -104,20 +107,24 @@ impl Letter {
         };
         let progress = watch(context, &sent.id);
         let (row, output, shown) = (sent.clone(), context.output, Arc::clone(&progress));
+        let cancel = context.command(&format!("cancel {}", printable(&sent.id)));
         on_interrupt(move || {
             clear(&shown);
             let _ = output.row(&row, || line(&row));
             let _ = writeln!(
                 io::stderr(),
-                "Not waiting any longer. The message stays in the outbox and goes on by itself; `samizdat cancel {}` takes it \
-                 back while it is not stamped.",
-                row.id
+                "Not waiting any longer. The message stays in the outbox and goes on by itself; `{cancel}` takes it \
+                 back while it is not stamped."
             );
         });
         let wait = WaitQuery { wait: Some(goal), timeout_s: Some(self.timeout) };
         let now = client.message(&sent.id, &wait);
         clear(&progress);
-        let now = now?;
+        // Whoever's wait failed wants to know which message to ask for.
+        let Ok(now) = now else {
+            show(context, &sent)?;
+            return now.map(drop).map_err(Failure::from);
+        };
         show(context, &now)?;
         if now.state.reached(goal.state()) { Ok(()) } else { Err(Failure::refused(self.excuse(now.state, goal))) }
     }

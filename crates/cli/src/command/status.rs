@@ -39,7 +39,7 @@ fn page(context: &Context, status: &Status) -> String {
     let [direct, relayed, lan] = [PeerPath::Direct, PeerPath::Relayed, PeerPath::Lan]
         .map(|path| status.peers.iter().filter(|peer| peer.path == path).count());
     let peers = match status.peers.len() {
-        0 => "none: join another node with `samizdat up --join ADDR`, or add a contact by an invite link".to_owned(),
+        0 => format!("none: join another node with `{}`, or add a contact by an invite link", context.command("up --join ADDR")),
         n => format!("{n} ({direct} direct, {relayed} relayed, {lan} in the local network)"),
     };
     let vault = match status.vault {
@@ -60,7 +60,16 @@ fn page(context: &Context, status: &Status) -> String {
         ),
         ("Vault", vault.to_owned()),
         ("Join", printable(&status.join)),
-        ("Version", printable(&status.version)),
+        (
+            "Version",
+            format!(
+                "{} (protocol {}, layout of the log {}, of the vault {})",
+                printable(&status.version),
+                status.versions.protocol,
+                status.versions.log_layout,
+                status.versions.vault_layout
+            ),
+        ),
     ];
     if store.conflicts > 0 {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));

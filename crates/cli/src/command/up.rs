@@ -5,7 +5,7 @@ use std::{
     future::pending,
     io::{self, BufRead, IsTerminal, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{self, Path, PathBuf},
     thread,
 };
 
@@ -16,12 +16,7 @@ use serde_json::json;
 use tokio::{runtime::Runtime, sync::oneshot};
 use tracing_subscriber::EnvFilter;
 
-use crate::{
-    arguments::Context,
-    failure::Failure,
-    interrupt,
-    output::{Output, grouped},
-};
+use crate::{arguments::Context, failure::Failure, interrupt, output::grouped};
 
 #[derive(Args, Default)]
 pub(crate) struct Up {
@@ -112,7 +107,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     if address.ip().is_loopback() { Ok(address) } else { Err("the API listens on 127.0.0.1 or [::1] only".to_owned()) }
 }
 
-pub(crate) fn passphrase(file: Option<&std::path::Path>) -> Result<Option<String>, Failure> {
+pub(crate) fn passphrase(file: Option<&Path>) -> Result<Option<String>, Failure> {
     let Some(file) = file else {
         return Ok(env::var("SAMIZDAT_PASSPHRASE").ok().filter(|passphrase| !passphrase.is_empty()));
     };
@@ -134,43 +129,53 @@ pub(crate) fn ask(prompt: &str) -> Result<String, Failure> {
 fn welcome(context: &Context, ready: &Ready, open: bool) {
     let row = json!({ "event": "ready", "name": ready.name, "join": ready.join, "api": ready.api, "ui": ready.ui });
     // A closed standard output does not keep a node from running.
-    let _ = context.output.row(&row, || start_page(&context.output, ready));
+    let _ = context.output.row(&row, || start_page(context, ready));
     if open && ready.ui.is_some() && has_display() {
         let home = context.home.clone();
         // In a thread of its own: the API is served by this one.
-        thread::spawn(move || Client::connect(&home).map(|client| open_browser(&client)));
+        thread::spawn(move || Client::connect(&home).map(|client| open_browser(&home, &client)));
     }
 }
 
-fn start_page(output: &Output, ready: &Ready) -> String {
+fn start_page(context: &Context, ready: &Ready) -> String {
     let ui = match &ready.ui {
         Some(link) => format!("  In a browser  {link}\n"),
         None => String::new(),
     };
     format!(
         "{title}\n\n  You are       {name}\n{ui}  Others join   samizdat up --join {join}\n\n\
-         Invite somebody  samizdat invite --qr   (in another terminal)\n\
-         Write            samizdat send NAME 'Hello!'\n\
-         Stop             Ctrl-C, or samizdat stop",
-        title = output.bold("Your node is running."),
+         Invite somebody  {invite}   (in another terminal)\n\
+         Write            {send}\n\
+         Stop             Ctrl-C, or {stop}",
+        invite = context.command("invite --qr"),
+        send = context.command("send NAME 'Hello!'"),
+        stop = context.command("stop"),
+        title = context.output.bold("Your node is running."),
         name = grouped(&ready.name),
         join = ready.join,
     )
 }
 
 fn show_running(context: &Context, client: &Client) -> Result<(), Failure> {
+    // The terminal is the person's own, unlike the arguments of a browser.
+    let link = client.ui_link();
     if !has_display() {
-        return Err(Failure::refused(format!("a node is running in {} already", context.home.display())));
+        return Err(Failure::refused(format!(
+            "a node is running in {} already; to see it, open {link} in a browser",
+            context.home.display()
+        )));
     }
-    open_browser(client)?;
+    open_browser(&context.home, client)?;
     let row = json!({ "event": "opened" });
-    context.output.row(&row, || "Your node was running already; its web UI opens in your browser.".into())
+    context.output.row(&row, || {
+        format!("Your node was running already; its web UI opens in your browser. If it does not, open this:\n  {link}")
+    })
 }
 
-/// Opens the UI by a link that works once, because other programs can see the arguments of a browser.
-fn open_browser(client: &Client) -> Result<(), Failure> {
-    let link = client.ui_link()?;
-    if let Err(e) = open::that_detached(link) {
+/// Opens the UI by a page that only this person can read: everybody on this machine can see the arguments of a browser.
+fn open_browser(home: &Path, client: &Client) -> Result<(), Failure> {
+    let page = path::absolute(home.join(client.ui_page()?)).map_err(|e| Failure::file(home, &e))?;
+    if let Err(e) = open::that_detached(page) {
         let _ = writeln!(io::stderr(), "No browser could be started ({e}): open the link above yourself.");
     }
     Ok(())

@@ -123,3 +123,17 @@ fn an_error_cannot_command_the_terminal() {
     let node = Node::new(|_, _| Some(Err(ApiError::refused("no \x1b[2J\nsamizdat: yes"))));
     node.samizdat(&["status"]).assert().code(4).stderr("samizdat: no  samizdat: yes\n");
 }
+
+#[test]
+fn who_names_a_home_is_told_how_to_start_that_one() {
+    let out = |home: &str| {
+        let command = samizdat(Path::new(NOWHERE), &["--home", home, "status"]).assert().code(5).get_output().clone();
+        String::from_utf8(command.stderr).unwrap()
+    };
+    assert_eq!(
+        out("/nowhere/bob"),
+        "samizdat: no node is running in /nowhere/bob; start one with `samizdat --home /nowhere/bob up`\n"
+    );
+    assert!(out("/nowhere/bob's").ends_with("`samizdat --home '/nowhere/bob'\\''s' up`\n"), "{}", out("/nowhere/bob's"));
+    assert!(out(NOWHERE).ends_with("start one with `samizdat up`\n"));
+}

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    sync::mpsc,
 };
 
 use crate::node::{ALICE, BOB, Node, message, mining, news, other_identity};
@@ -275,11 +276,68 @@ fn mining_waits_for_the_name() {
 
 #[cfg(unix)]
 #[test]
-fn mining_is_cancelled_by_ctrl_c() {
-    let node = Node::alice();
+fn mining_ends_with_the_command_however_that_is_asked_to_end() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let node = Node::alice();
+        let child = spawn(&node, &["id", "mine", "--prefix", "ca"]);
+        until_asked(&node, |request| matches!(request, Request::Mine { .. }));
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait_with_output().unwrap().status.code(), Some(code), "{signal}");
+        assert!(node.asked().contains(&Request::CancelMine), "{signal}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn who_is_refused_a_search_does_not_end_somebody_elses() {
+    let (answer, is_answered) = mpsc::channel::<()>();
+    // Bob searches already; Alice is interrupted before she hears so.
+    let node = Node::new(move |_, request| match request {
+        Request::Mine { .. } => {
+            is_answered.recv().unwrap();
+            Some(Err(ApiError::refused("a search is running already")))
+        }
+        _ => None,
+    });
     let child = spawn(&node, &["id", "mine", "--prefix", "ca"]);
     until_asked(&node, |request| matches!(request, Request::Mine { .. }));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
-    assert!(node.asked().contains(&Request::CancelMine));
+    answer.send(()).unwrap();
+    // Which of the two ends the command does not matter.
+    assert!(matches!(child.wait_with_output().unwrap().status.code(), Some(4 | 130)));
+    assert!(!node.asked().contains(&Request::CancelMine));
+}
+
+#[test]
+fn an_abandoned_search_is_ended_with_a_command() {
+    let node = Node::alice();
+    assert_eq!(node.prints(&["id", "mine", "--cancel", "--json"]), "{\"cancelled\":true}\n");
+    assert_eq!(node.asked(), [Request::CancelMine]);
+    node.samizdat(&["id", "mine", "--cancel", "--prefix", "ca"]).assert().code(2);
+    node.samizdat(&["id", "mine"]).assert().code(2);
+}
+
+#[test]
+fn a_post_is_received_by_nobody_in_particular() {
+    let node = Node::alice();
+    let refusal = "samizdat: nobody acknowledges a post in a room: wait for `published`\n";
+    node.samizdat(&["post", "hi", "--wait", "received"]).assert().code(2).stdout("").stderr(refusal);
+    assert!(node.asked().is_empty());
+}
+
+#[test]
+fn a_wait_that_ends_with_the_node_is_no_timeout() {
+    let node = Node::new(|_, request| match request {
+        Request::Message { .. } => {
+            Some(Ok(Response::Message(Message { mine: true, ..message("m9", ALICE, "hi", MessageState::Stamped) })))
+        }
+        _ => None,
+    });
+    let child = spawn(&node, &["send", "bob", "hi", "--wait", "published", "--timeout", "600", "--json"]);
+    until_asked(&node, |request| matches!(request, Request::Message { .. }));
+    drop(node);
+    let out = child.wait_with_output().unwrap();
+    let (row, error) = (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap());
+    assert_eq!(out.status.code(), Some(5), "{error}");
+    assert!(error.contains("the node has ended") && row.contains("\"m9\""), "{row} {error}");
 }

@@ -11,7 +11,7 @@ use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
     Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Identity, Imported, Invite,
     KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Request, Response, Room,
-    Status, StoreStatus, Vault,
+    Status, StoreStatus, Vault, Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -235,6 +235,7 @@ fn room(name: &str) -> Room {
 fn status() -> Status {
     Status {
         version: "0.1.0".into(),
+        versions: Versions { protocol: 1, log_layout: 2, vault_layout: 3 },
         name: ALICE.into(),
         identities: vec![identity()],
         peers: vec![Peer { peer: "p1".into(), path: PeerPath::Direct, rtt_ms: Some(12), since: NOON, dialed: true }],

@@ -102,7 +102,7 @@ fn a_running_node_is_not_started_twice_where_there_is_no_display() {
 }
 
 #[test]
-fn the_browser_gets_a_link_that_works_once_and_not_the_token() {
+fn the_browser_gets_a_private_page_and_neither_link_nor_token() {
     let home = tempfile::tempdir().unwrap();
     let (mut child, mut out) = up(home.path(), &["--json"]);
     let ui = ready(&mut out)["ui"].as_str().unwrap().to_owned();
@@ -113,21 +113,33 @@ fn the_browser_gets_a_link_that_works_once_and_not_the_token() {
     let script = format!("#!/bin/sh\necho \"$@\" > {0}\n/bin/mv {0} {1}\n", draft.display(), note.display());
     fs::write(&browser, script).unwrap();
     fs::set_permissions(&browser, fs::Permissions::from_mode(0o755)).unwrap();
-    let found = samizdat(home.path(), &["--json"]).env("DISPLAY", ":0").env("PATH", home.path()).assert().success();
+    let home_of_the_page = fs::canonicalize(home.path()).unwrap();
+    let found = samizdat(&home_of_the_page, &["--json"]).env("DISPLAY", ":0").env("PATH", home.path()).assert().success();
     assert_eq!(found.get_output().stdout, b"{\"event\":\"opened\"}\n");
     while !note.exists() {
         std::thread::yield_now();
     }
-    let link = fs::read_to_string(&note).unwrap();
-    assert!(link.starts_with(&format!("{api}/open/")) && !link.contains(token), "{link}");
+    // All that other users of this machine see.
+    let arguments = fs::read_to_string(&note).unwrap();
+    let file = Path::new(arguments.trim_end());
+    assert_eq!(file.parent(), Some(home_of_the_page.as_path()));
+    let page = fs::read_to_string(file).unwrap();
+    let (_, link) = page.split_once("url=").unwrap();
+    let (link, _) = link.split_once('"').unwrap();
+    let code = link.strip_prefix(&format!("{api}/open/")).unwrap();
+    assert!(!arguments.contains(code) && !arguments.contains(token) && !page.contains(token), "{arguments} {page}");
+    assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     samizdat(home.path(), &["stop"]).assert().success();
     child.wait().unwrap();
+    assert!(!file.exists(), "no page stays behind");
 }
 
 #[test]
 fn a_vault_with_a_passphrase_opens_only_with_it() {
     let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("passphrase");
+    // Not in the home: a folder that holds other files does not become one.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("passphrase");
     fs::write(&file, "correct horse\nignored\n").unwrap();
     for _ in ["sealed", "opened"] {
         let (mut child, mut out) = up(home.path(), &["--json", "--passphrase-file", file.to_str().unwrap()]);
@@ -138,4 +150,19 @@ fn a_vault_with_a_passphrase_opens_only_with_it() {
     let hint = "samizdat: the vault has a passphrase: give it in SAMIZDAT_PASSPHRASE or with --passphrase-file\n";
     samizdat(home.path(), &UP).assert().code(4).stdout("").stderr(hint);
     samizdat(home.path(), &UP).env("SAMIZDAT_PASSPHRASE", "wrong").assert().code(4).stdout("");
+}
+
+#[test]
+fn a_folder_with_other_files_is_refused_and_left_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let thesis = home.path().join("tmp").join("important").join("thesis.txt");
+    fs::create_dir_all(thesis.parent().unwrap()).unwrap();
+    fs::write(&thesis, "years").unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let sentence =
+        format!("samizdat: {} holds other files and no node: choose an empty folder, or another --home\n", home.path().display());
+    samizdat(home.path(), &UP).assert().code(4).stdout("").stderr(sentence);
+    samizdat(home.path(), &["passphrase", "--remove"]).assert().code(4);
+    assert_eq!(fs::read_to_string(&thesis).unwrap(), "years");
+    assert_eq!(fs::metadata(home.path()).unwrap().permissions().mode() & 0o777, 0o755);
 }

@@ -84,6 +84,11 @@ impl Person {
         output
     }
 
+    /// A command that goes on beside the test.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// The rows that a command prints.
     pub(crate) fn rows(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(arguments);

@@ -57,6 +57,11 @@ impl Failure {
         Self::new(StatusCode::REQUEST_TIMEOUT, ApiError::usage("the body came too slowly"))
     }
 
+    /// Whether the node is ending, or too busy to say more.
+    pub(super) fn is_end(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
+    }
+
     /// The loop answered another question than it was asked: a bug of ours.
     pub(super) fn mixed_up() -> Self {
         ApiError::internal("the node mixed up its answers; please report this").into()

@@ -12,7 +12,6 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use samizdat_api::{ApiError, Imported, LogCheck, LogStats, Request, Response, limits::MAX_IMPORT};
-use tempfile::NamedTempFile;
 use tokio::{
     fs::File,
     io::{AsyncSeekExt, AsyncWriteExt},
@@ -24,6 +23,7 @@ use super::{
     answer::{Failure, Failures, Reply, ask},
     limits::IMPORT_PAUSE,
     serve::App,
+    tmp,
 };
 
 /// What the log holds.
@@ -44,7 +44,7 @@ pub(super) async fn verify(State(app): State<App>) -> Reply<LogCheck> {
     responses((status = 200, description = "The log slice", content_type = "application/octet-stream", body = Vec<u8>), Failures)
 )]
 pub(super) async fn export(State(app): State<App>) -> Result<impl IntoResponse, Failure> {
-    let slice = NamedTempFile::new_in(app.tmp.as_path())?;
+    let slice = tmp::file(&app.home, "")?;
     match app.node.call(Request::LogExport { path: slice.path().to_owned() }).await? {
         Response::Done => {}
         _ => return Err(Failure::mixed_up()),
@@ -67,7 +67,7 @@ pub(super) async fn export(State(app): State<App>) -> Result<impl IntoResponse, 
     responses((status = 200, body = Imported), Failures)
 )]
 pub(super) async fn import(State(app): State<App>, request: HttpRequest) -> Reply<Imported> {
-    let slice = NamedTempFile::new_in(app.tmp.as_path())?;
+    let slice = tmp::file(&app.home, "")?;
     let mut file = File::from_std(slice.reopen()?);
     let mut body = request.into_body();
     let mut length = 0_u64;

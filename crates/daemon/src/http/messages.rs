@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use samizdat_api::{
-    ApiError, Destination, Event, Message, MessageState, Request, Room,
+    Destination, Event, Message, MessageState, Request, Room,
     call::{ConversationList, Done, Goal, MessageList, MessageQuery, NewMessage, NewRoom, ReadMark, RoomList, WaitQuery},
     limits::{DEFAULT_WAIT_S, MAX_WAIT_S},
 };
@@ -13,6 +13,7 @@ use tokio::{
 
 use super::{
     answer::{Body, Failure, Failures, Params, Reply, Segment, ask},
+    node::CallError,
     routes::done,
     serve::App,
 };
@@ -40,10 +41,14 @@ pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -
         (None, Some(room)) => Destination::Room(room),
         _ => return Err(Failure::usage("give either `who` or `room`")),
     };
+    if body.wait == Some(Goal::Received) && matches!(to, Destination::Room(_)) {
+        return Err(Failure::usage("nobody acknowledges a post in a room: wait for `published`"));
+    }
     // Listening begins before the call, or an early event would be missed.
     let wait = Wait::begin(&app, body.wait, body.timeout_s)?;
     let message = ask!(app, Request::Send { to, text: body.text, days: body.days }, Message)?;
-    finish(&app, wait, message).await
+    // It was taken, also when the node ends now: an error would make its writer write it again.
+    finish(&app, wait, message.clone()).await.or_else(|failure| if failure.is_end() { Ok(Json(message)) } else { Err(failure) })
 }
 
 /// One message; with `wait` the answer comes when it has got that far, never will, or the time is over.
@@ -113,7 +118,7 @@ async fn finish(app: &App, wait: Option<Wait>, message: Message) -> Reply<Messag
     }
     loop {
         let event = tokio::select! {
-            () = app.stopped() => return Ok(Json(message)),
+            () = app.stopped() => return Err(CallError::Gone.into()),
             event = timeout_at(wait.until, wait.events.recv()) => event,
         };
         match event {
@@ -128,7 +133,7 @@ async fn finish(app: &App, wait: Option<Wait>, message: Message) -> Reply<Messag
                     return Ok(Json(now));
                 }
             }
-            Ok(Err(RecvError::Closed)) => return Err(ApiError::internal("the node is ending").into()),
+            Ok(Err(RecvError::Closed)) => return Err(CallError::Gone.into()),
             Err(_) => return ask!(app, Request::Message { id: message.id }, Message).map(Json),
         }
     }

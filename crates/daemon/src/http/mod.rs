@@ -17,6 +17,7 @@ mod routes;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tmp;
 mod ui;
 
 pub use auth::Token;

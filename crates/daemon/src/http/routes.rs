@@ -126,15 +126,15 @@ async fn status(State(app): State<App>) -> Reply<Status> {
     ask!(app, Request::Status, Status).map(Json)
 }
 
-/// An address that opens the web UI once, within two minutes. Unlike the token it may be shown to other programs of
-/// this machine, as the arguments of a started browser are.
+/// A page in the node's home that opens the web UI once, within two minutes. Unlike the token, and unlike a link, its
+/// name may be shown to other programs of this machine, as the arguments of a started browser are: only the owner can
+/// read it.
 #[utoipa::path(post, path = "/link", responses((status = 200, body = UiLink), Failures))]
 async fn link(State(app): State<App>) -> Reply<UiLink> {
     if !app.ui {
         return Err(ApiError::refused("this node was started without the web UI").into());
     }
-    let code = app.links.issue()?;
-    Ok(Json(UiLink { link: format!("http://{}/open/{code}", app.address) }))
+    Ok(Json(UiLink { page: app.links.issue(&app.home, app.address)? }))
 }
 
 /// Ends the node.

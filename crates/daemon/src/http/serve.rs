@@ -1,6 +1,6 @@
 //! Accepts connections, within bounds, and lets them end when the node does.
 
-use std::{fs, future::Future, io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
+use std::{future::Future, io, net::SocketAddr, path::PathBuf, pin::pin, sync::Arc};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -20,7 +20,7 @@ use super::{
     auth::Token,
     limits::{GRACE, HEAD_WITHIN, MAX_CONNECTIONS, MAX_HEAD, MAX_HEADERS, MAX_LISTENERS},
     node::NodeHandle,
-    routes,
+    routes, tmp,
     ui::UiLinks,
 };
 
@@ -32,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Config {
     /// What callers must know.
     pub token: Token,
-    /// The node's home; temporary files lie in `tmp` in it.
+    /// The node's home; temporary files lie in it.
     pub home: PathBuf,
     /// Whether the web UI is served at `/`.
     pub ui: bool,
@@ -45,8 +45,8 @@ pub(super) struct App {
     pub(super) token: Token,
     pub(super) address: SocketAddr,
     pub(super) ui: bool,
-    /// Where log slices lie while they are on their way.
-    pub(super) tmp: Arc<PathBuf>,
+    /// Where files lie that are needed for a while.
+    pub(super) home: Arc<PathBuf>,
     pub(super) links: Arc<UiLinks>,
     /// Places for clients of the event stream.
     pub(super) listeners: Arc<Semaphore>,
@@ -65,7 +65,9 @@ impl App {
 /// open calls end for a few seconds.
 pub async fn serve(listener: TcpListener, node: NodeHandle, config: Config, shutdown: impl Future<Output = ()>) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let app = routes::router(app(listener.local_addr()?, node, config, stopping.clone())?);
+    let app = app(listener.local_addr()?, node, config, stopping.clone())?;
+    let links = Arc::clone(&app.links);
+    let app = routes::router(app);
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
@@ -94,6 +96,7 @@ pub async fn serve(listener: TcpListener, node: NodeHandle, config: Config, shut
     }
     drop(listener);
     stop.send_replace(true);
+    links.clear();
     let _ = timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
     Ok(())
 }
@@ -102,21 +105,13 @@ pub(super) fn app(address: SocketAddr, node: NodeHandle, config: Config, stoppin
     if !address.ip().is_loopback() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the API listens on the loopback interface only"));
     }
-    let tmp = config.home.join("tmp");
-    // What a crash left behind.
-    if tmp.exists() {
-        fs::remove_dir_all(&tmp)?;
-    }
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&tmp)?;
+    tmp::sweep(&config.home)?;
     Ok(App {
         node,
         token: config.token,
         address,
         ui: config.ui,
-        tmp: Arc::new(tmp),
+        home: Arc::new(config.home),
         links: Arc::default(),
         listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
         stopping,

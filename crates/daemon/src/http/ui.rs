@@ -2,8 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    io,
-    sync::{Mutex, PoisonError},
+    io::{self, Write},
+    net::SocketAddr,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -13,11 +15,13 @@ use axum::{
 };
 use rust_embed::RustEmbed;
 use samizdat_api::ApiError;
+use tempfile::TempPath;
 
 use super::{
     answer::Failure,
     auth::Token,
     limits::{MAX_UI_LINKS, UI_LINK_LIFETIME},
+    tmp,
 };
 
 /// What `build.rs` made: the UI, or a page that says how to get it.
@@ -66,29 +70,59 @@ pub(super) fn expired_link() -> Response {
     (StatusCode::NOT_FOUND, Html(page)).into_response()
 }
 
-/// Links into the UI that work once.
+/// Ways into the UI that work once: a code, and the page in the node's home that leads there. The code is in the page
+/// only, which nobody else on this machine can read; the page goes with its code.
 #[derive(Default)]
-pub(super) struct UiLinks(Mutex<VecDeque<(Token, Instant)>>);
+pub(super) struct UiLinks(Mutex<VecDeque<UiLink>>);
+
+struct UiLink {
+    code: Token,
+    since: Instant,
+    _page: TempPath,
+}
 
 impl UiLinks {
-    /// A code for a new link; the oldest goes when there are too many.
-    pub(super) fn issue(&self) -> io::Result<String> {
+    /// Writes a new page into `home` and returns its file name; the oldest goes when there are too many.
+    pub(super) fn issue(&self, home: &Path, address: SocketAddr) -> io::Result<String> {
         let code = Token::generate()?;
-        let text = code.reveal().to_owned();
-        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = tmp::file(home, ".html")?;
+        writeln!(
+            page,
+            "<!doctype html><meta charset=utf-8><title>Samizdat</title>\
+             <meta http-equiv=refresh content=\"0; url=http://{address}/open/{}\">",
+            code.reveal()
+        )?;
+        let page = page.into_temp_path();
+        let name = page.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let mut links = self.fresh();
         if links.len() >= MAX_UI_LINKS {
             links.pop_front();
         }
-        links.push_back((code, Instant::now()));
-        Ok(text)
+        links.push_back(UiLink { code, since: Instant::now(), _page: page });
+        Ok(name)
     }
 
     /// Whether the code is good; it is not afterwards.
     pub(super) fn redeem(&self, code: &str) -> bool {
-        let mut links = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        links.retain(|(_, since)| since.elapsed() < UI_LINK_LIFETIME);
+        let mut links = self.fresh();
         let before = links.len();
-        links.retain(|(link, _)| !link.is(code));
+        links.retain(|link| !link.code.is(code));
         links.len() < before
+    }
+
+    /// The node ends: no page stays behind.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Those that are not too old.
+    fn fresh(&self) -> MutexGuard<'_, VecDeque<UiLink>> {
+        let mut links = self.lock();
+        links.retain(|link| link.since.elapsed() < UI_LINK_LIFETIME);
+        links
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<UiLink>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

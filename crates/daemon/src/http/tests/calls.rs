@@ -138,7 +138,7 @@ async fn a_log_slice_is_exported_and_its_file_goes() {
     });
     let answer = server.call("GET /api/v1/log/export", "").await;
     assert_eq!((answer.status, answer.body.as_str(), answer.header("content-length")), (200, "slice", Some("5")));
-    assert_eq!(std::fs::read_dir(server.home.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(server.home.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -150,7 +150,7 @@ async fn a_log_slice_larger_than_a_body_is_imported_and_its_file_goes() {
     let slice = "x".repeat(300 * 1024);
     let answer = server.call("POST /api/v1/log/import", &slice).await;
     assert_eq!(answer.json()["new"], slice.len());
-    assert_eq!(std::fs::read_dir(server.home.path().join("tmp")).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(server.home.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -183,12 +183,23 @@ async fn a_node_without_ui_has_only_the_api() {
 }
 
 #[tokio::test]
-async fn a_link_opens_the_page_once() {
+async fn the_way_into_the_page_is_a_file_that_only_its_owner_can_read_and_works_once() {
     let server = Server::silent();
-    let link = server.call("POST /api/v1/link", "").await.json()["link"].as_str().unwrap().to_owned();
-    let path = link.strip_prefix("http://127.0.0.1:4444").unwrap();
+    let name = server.call("POST /api/v1/link", "").await.json()["page"].as_str().unwrap().to_owned();
+    let file = server.home.path().join(&name);
+    let page = std::fs::read_to_string(&file).unwrap();
+    let (_, link) = page.split_once("url=http://127.0.0.1:4444").unwrap();
+    let (path, _) = link.split_once('"').unwrap();
+    // What everybody on this machine can see, the name, says nothing about the way.
+    assert!(path.starts_with("/open/") && !path.contains(&name) && !page.contains(server.token.reveal()), "{page}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
     let opened = server.raw(&format!("GET {path}"), &[("Host", HOST)], b"").await;
     assert_eq!((opened.status, opened.header("location")), (303, Some(&*format!("/#token={}", server.token.reveal()))));
+    assert!(!file.exists(), "it goes when it was used");
     let again = server.raw(&format!("GET {path}"), &[("Host", HOST)], b"").await;
     assert_eq!((again.status, again.header("location")), (404, None));
 }

@@ -4,7 +4,7 @@ use std::thread;
 
 use samizdat_api::{
     Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, Identity, Imported,
-    Invite, KindCounts, LogCheck, LogStats, Mining, Outbox, Room, Status, StoreStatus, Vault,
+    Invite, KindCounts, LogCheck, LogStats, Mining, Outbox, Room, Status, StoreStatus, Vault, Versions,
     call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, WaitQuery},
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -65,6 +65,7 @@ fn stats() -> LogStats {
 fn status() -> Status {
     Status {
         version: "0".into(),
+        versions: Versions { protocol: 1, log_layout: 2, vault_layout: 3 },
         name: "aaaa".into(),
         identities: vec![identity()],
         peers: vec![],
@@ -146,7 +147,7 @@ async fn every_call_of_the_client_is_understood() {
         let mut slice = Vec::new();
         assert_eq!((client.log_export(&mut slice).unwrap(), slice.as_slice()), (5, &b"slice"[..]));
         assert_eq!(client.log_import(&mut &b"12345678"[..]).unwrap().new, 8);
-        assert!(client.ui_link().unwrap().contains("/open/"));
+        assert!(client.ui_page().unwrap().ends_with(".html"));
         client.shutdown().unwrap();
     })
     .await;

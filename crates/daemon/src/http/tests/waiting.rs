@@ -117,6 +117,26 @@ async fn a_wait_ends_with_the_node() {
     assert!(since.elapsed() < Duration::from_secs(1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_ends_with_the_node_is_no_timeout() {
+    let server = slow(MessageState::Stamped);
+    let stop = async {
+        while server.asked().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        server.stop.send_replace(true);
+    };
+    let (answer, ()) = tokio::join!(server.call("GET /api/v1/messages/m1?wait=published&timeout_s=600", ""), stop);
+    assert_eq!(answer.error(), (503, "internal".into()));
+}
+
+#[tokio::test]
+async fn a_post_is_received_by_nobody_in_particular() {
+    let server = Server::silent();
+    let body = r#"{"room":"lobby","text":"hello","wait":"received"}"#;
+    assert_eq!(server.call("POST /api/v1/messages", body).await.error(), (400, "usage".into()));
+}
+
 #[tokio::test]
 async fn nobody_waits_for_ever() {
     let server = Server::silent();
