@@ -1,12 +1,10 @@
 //! From the log to the timeline. Reading an envelope twice changes nothing, so a crash may repeat a part.
 
-use std::collections::VecDeque;
-
 use samizdat_core::{Envelope, EnvelopeId, Kind, Now};
-use samizdat_store::Log;
+use samizdat_store::{Log, log::Stored};
 
 use crate::{
-    chat::{Chat, Event, Expected},
+    chat::{Chat, Event, Expected, unless_the_vault_fails},
     contact::ContactState,
     error::ChatError,
     pairing::Heard,
@@ -16,8 +14,8 @@ use crate::{
 
 /// Rows of the log read at once.
 const BATCH: u32 = 256;
-/// Envelopes looked at under one tag: whoever copies a tag pays a stamp for each copy.
-const COPIES_MAX: u32 = 16;
+/// Envelopes under one tag read at once. There is more than one when somebody copied the tag.
+const COPIES: u32 = 16;
 
 impl Chat {
     /// Reads what the log holds beyond what was read before.
@@ -25,6 +23,7 @@ impl Chat {
         loop {
             let stored = log.after(self.cursor, BATCH)?;
             if stored.is_empty() {
+                self.look(log, now)?;
                 return self.save_cursor();
             }
             for stored in stored {
@@ -43,34 +42,52 @@ impl Chat {
 
     /// Looks at one envelope of the log. Most concern others and cost one lookup.
     pub fn ingest(&mut self, envelope: &Envelope, log: &Log, now: Now) -> Result<(), ChatError> {
-        let mut next = VecDeque::from([envelope.clone()]);
-        while let Some(envelope) = next.pop_front() {
-            match &envelope.fields().kind {
-                Kind::Announcement(signed) => {
-                    let name = signed.author.name().compact();
-                    let waiting = self.vault.conn().prepare_cached("SELECT 1 FROM contact WHERE name = ?1")?.exists([name])?;
-                    self.dirty |= waiting;
-                    continue;
-                }
-                Kind::Post(..) => {
-                    self.transact(|work| work.read_post(&envelope, now))?;
-                    continue;
-                }
-                Kind::Bell { .. } => {
-                    if self.hear(&envelope, now)? {
-                        next.extend(find(log, &std::mem::take(&mut self.fresh))?);
-                    }
-                }
-                Kind::Sealed { tag, .. } => {
-                    let Some(expected) = self.expected.get(tag).copied() else { continue };
-                    if self.receive(&envelope, *tag, &expected, now)? {
-                        next.extend(find(log, &std::mem::take(&mut self.fresh))?);
-                    }
-                }
+        match &envelope.fields().kind {
+            Kind::Announcement(signed) => {
+                let name = signed.author.name().compact();
+                let waiting = self.vault.conn().prepare_cached("SELECT 1 FROM contact WHERE name = ?1")?.exists([name])?;
+                self.dirty |= waiting;
+                return Ok(());
             }
-            self.dirty = true;
+            Kind::Post(..) => return self.transact(|work| work.read_post(envelope, now)),
+            Kind::Bell { .. } => {
+                self.hear(envelope, now)?;
+            }
+            Kind::Sealed { tag, .. } => {
+                let Some(expected) = self.expected.get(tag).copied() else { return Ok(()) };
+                self.receive(envelope, *tag, &expected, now)?;
+            }
+        }
+        self.dirty = true;
+        self.look(log, now)
+    }
+
+    /// Looks in the log for what came before its tag was expected. A tag stays in `fresh` until that is done, so that a failing
+    /// disk loses nothing.
+    pub(crate) fn look(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
+        while let Some(tag) = self.fresh.front().copied() {
+            self.look_under(tag, log, now)?;
+            self.fresh.pop_front();
         }
         Ok(())
+    }
+
+    /// Reads the one among the envelopes under a tag that is right. All are tried: a copy costs us microseconds, and whoever
+    /// made it a stamp.
+    fn look_under(&mut self, tag: [u8; 16], log: &Log, now: Now) -> Result<(), ChatError> {
+        let mut after = 0;
+        loop {
+            let copies = log.by_tag(&tag, after, COPIES)?;
+            let Some(last) = copies.last() else { return Ok(()) };
+            after = last.row;
+            for envelope in copies.iter().filter_map(Stored::envelope) {
+                let Some(expected) = self.expected.get(&tag).copied() else { return Ok(()) };
+                self.dirty = true;
+                if self.receive(&envelope, tag, &expected, now).or_else(unless_the_vault_fails)? {
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// A post was replaced by another of the same author and position.
@@ -140,13 +157,4 @@ impl Work<'_> {
         }
         Ok(true)
     }
-}
-
-/// Envelopes that came before their tags were expected.
-fn find(log: &Log, tags: &[[u8; 16]]) -> Result<Vec<Envelope>, ChatError> {
-    let mut found = Vec::new();
-    for tag in tags {
-        found.extend(log.by_tag(tag, COPIES_MAX)?.iter().filter_map(samizdat_store::log::Stored::envelope));
-    }
-    Ok(found)
 }

@@ -3,7 +3,7 @@
 use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES];
+pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, UNLOOKED];
 
 const TABLES: &str = "
 CREATE TABLE setting(key TEXT PRIMARY KEY, value ANY NOT NULL) STRICT, WITHOUT ROWID;
@@ -129,4 +129,11 @@ CREATE TABLE outbox(
     conversation INTEGER,
     expires INTEGER NOT NULL
 ) STRICT;
+";
+
+/// Tags that the log may hold something under from before they were expected, until it has been looked at. Of those that were
+/// expected already nobody knows.
+const UNLOOKED: &str = "
+ALTER TABLE expected ADD COLUMN unlooked INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX expected_unlooked ON expected(unlooked) WHERE unlooked = 1;
 ";

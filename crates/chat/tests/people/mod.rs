@@ -1,0 +1,101 @@
+//! People for the stories. The network is a function that copies envelopes from one log to another.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use samizdat_chat::{Answer, Chat, Filter, Message, State};
+use samizdat_core::{Envelope, EnvelopeId, Now, stamp::Mint};
+use samizdat_store::{Appended, Log, Vault};
+
+/// Short, so that stamps are cheap.
+pub const LIFETIME: u8 = 0;
+
+pub struct Person {
+    pub chat: Chat,
+    pub log: Log,
+    pub now: Now,
+}
+
+impl Person {
+    pub fn new(seed: u8) -> Self {
+        let vault = Vault::in_memory(Chat::MIGRATIONS).unwrap();
+        let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+        let mut person = Self { chat: Chat::open(vault, [seed; 32]).unwrap(), log: Log::in_memory(1 << 30).unwrap(), now };
+        person.settle();
+        person
+    }
+
+    pub fn name(&self) -> String {
+        self.chat.identities().unwrap()[0].name.clone()
+    }
+
+    pub fn link(&mut self) -> String {
+        self.chat.invite().unwrap().to_string()
+    }
+
+    /// Encrypts, stamps and logs until nothing is left to do; what is new in the log.
+    pub fn settle(&mut self) -> Vec<EnvelopeId> {
+        let mut made = Vec::new();
+        loop {
+            self.chat.work(&self.log, self.now).unwrap();
+            let Some(job) = self.chat.job().unwrap() else { return made };
+            let envelope = self.chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
+            self.log.append(&[envelope]).unwrap();
+            self.chat.logged(&job.id).unwrap();
+            made.push(job.id);
+        }
+    }
+
+    pub fn receive(&mut self, envelope: &Envelope) {
+        if matches!(self.log.append(std::slice::from_ref(envelope)).unwrap()[0], Appended::New | Appended::Replaced { .. }) {
+            self.chat.catch_up(&self.log, self.now).unwrap();
+        }
+    }
+
+    pub fn envelopes(&self) -> Vec<Envelope> {
+        self.log.after(0, 10_000).unwrap().iter().map(|stored| stored.envelope().unwrap()).collect()
+    }
+
+    pub fn write(&mut self, who: &str, text: &str) -> Message {
+        self.chat.write(who, text, LIFETIME, self.now).unwrap()
+    }
+
+    pub fn texts(&self) -> Vec<String> {
+        self.chat.messages(&Filter::default()).unwrap().into_iter().map(|m| m.text).collect()
+    }
+
+    pub fn state(&self, message: &Message) -> State {
+        self.chat.message(&message.id).unwrap().state
+    }
+}
+
+pub fn mint(id: &EnvelopeId, tries: u64) -> u64 {
+    let mut mint = Mint::new(*id, tries, 0);
+    std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap()
+}
+
+/// Everybody learns what the first one has.
+pub fn carry(from: &Person, to: &mut Person) {
+    from.envelopes().iter().for_each(|envelope| to.receive(envelope));
+}
+
+pub fn meet(a: &mut Person, b: &mut Person) {
+    for _ in 0..4 {
+        a.settle();
+        b.settle();
+        carry(a, b);
+        carry(b, a);
+    }
+}
+
+/// Alice and Bob, who agreed to talk.
+pub fn acquainted() -> (Person, Person) {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    let link = bob.link();
+    carry(&bob, &mut alice);
+    alice.chat.add_contact(&link, Some("bob")).unwrap();
+    alice.write("bob", "hello bob");
+    meet(&mut alice, &mut bob);
+    let name = alice.name();
+    bob.chat.answer(&name, Answer::Accept).unwrap();
+    meet(&mut alice, &mut bob);
+    (alice, bob)
+}
