@@ -58,6 +58,9 @@ pub struct Chat {
     /// Tags that the log has not been looked at for: what lies under them may have come before they were expected. Oldest
     /// first, or the keys of old messages could be gone before their turn.
     pub(crate) fresh: VecDeque<[u8; TAG_LEN]>,
+    /// Whether the log is to be searched for messages far ahead, and where that goes on.
+    pub(crate) look_ahead_due: bool,
+    pub(crate) looked_ahead: usize,
     pub(crate) events: VecDeque<Event>,
     /// Whether [`Chat::work`] may find something to do.
     pub(crate) dirty: bool,
@@ -78,6 +81,8 @@ impl Chat {
             rng: ChaCha20Rng::from_seed(seed),
             expected: BTreeMap::new(),
             fresh: VecDeque::new(),
+            look_ahead_due: true,
+            looked_ahead: 0,
             events: VecDeque::new(),
             dirty: true,
             cursor: 0,
@@ -192,6 +197,11 @@ impl Chat {
     /// One transaction for each conversation, so that one whose keys are damaged does not silence the others.
     fn work_through(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
         self.look(log, now)?;
+        if std::mem::take(&mut self.look_ahead_due) {
+            while self.look_ahead(log)? {
+                self.look(log, now)?;
+            }
+        }
         self.transact(|work| work.announce(now))?;
         for (conversation, contact) in self.transact(|work| work.with_waiting())? {
             self.transact(|work| work.encrypt_waiting(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
@@ -202,9 +212,10 @@ impl Chat {
         Ok(())
     }
 
-    /// What a timer does: gives up on parents that never came, rotates announced keys.
+    /// What a timer does: gives up on parents that never came, rotates announced keys, lets the log be searched further.
     pub fn tick(&mut self, now: Now) -> Result<(), ChatError> {
         self.dirty = true;
+        self.look_ahead_due = true;
         // Not one by one, which would be a write for each message.
         let looked = self.fresh.is_empty();
         self.transact(|work| {

@@ -1,13 +1,15 @@
 //! From the log to the timeline. Reading an envelope twice changes nothing, so a crash may repeat a part.
 
-use samizdat_core::{Envelope, EnvelopeId, Kind, Now};
+use samizdat_core::{Envelope, EnvelopeId, Kind, Now, seal::OuterSecret};
 use samizdat_store::{Log, log::Stored};
 
 use crate::{
     chat::{Chat, Event, Expected, unless_the_vault_fails},
     contact::ContactState,
     error::ChatError,
-    pairing::Heard,
+    limits::{LOOK_AHEAD, LOOK_AHEAD_WINDOWS, TAG_WINDOW},
+    mls::PairId,
+    pairing::{Heard, other},
     timeline::{Incoming, Read},
     work::Work,
 };
@@ -16,6 +18,15 @@ use crate::{
 const BATCH: u32 = 256;
 /// Envelopes under one tag read at once. There is more than one when somebody copied the tag.
 const COPIES: u32 = 16;
+
+/// An epoch whose tags can be computed.
+struct ReadableEpoch {
+    pair: PairId,
+    epoch: u64,
+    secret: OuterSecret,
+    our_rank: u8,
+    expected_to: u64,
+}
 
 impl Chat {
     /// Reads what the log holds beyond what was read before.
@@ -90,6 +101,52 @@ impl Chat {
         }
     }
 
+    /// Searches the log for messages so far ahead that their tags are not expected: what lay between may have expired while we
+    /// were away, or was taken back. A part of them each time, the nearest first; whether something was found.
+    pub(crate) fn look_ahead(&mut self, log: &Log) -> Result<bool, ChatError> {
+        let epochs = self.readable_epochs()?;
+        let steps = (0..LOOK_AHEAD / TAG_WINDOW).map(|step| step.saturating_mul(TAG_WINDOW));
+        let windows = steps.flat_map(|ahead| epochs.iter().map(move |epoch| (epoch, ahead)));
+        let mut looked = 0usize;
+        for (epoch, ahead) in windows.skip(self.looked_ahead).take(LOOK_AHEAD_WINDOWS) {
+            let mut found = Vec::new();
+            let from = epoch.expected_to.saturating_add(ahead);
+            for counter in from..from.saturating_add(TAG_WINDOW) {
+                let tag = epoch.secret.tag(other(epoch.our_rank), counter);
+                if !self.expected.contains_key(&tag) && !log.by_tag(&tag, 0, 1)?.is_empty() {
+                    found.push((tag, Expected { pair: epoch.pair, epoch: epoch.epoch, counter }));
+                }
+            }
+            if !found.is_empty() {
+                // Read before the search goes on: keys that later messages skip last only so long.
+                self.transact(|work| found.into_iter().try_for_each(|(tag, expected)| work.expect(tag, expected)))?;
+                self.looked_ahead = 0;
+                return Ok(true);
+            }
+            looked = looked.saturating_add(1);
+        }
+        self.looked_ahead = if looked < LOOK_AHEAD_WINDOWS { 0 } else { self.looked_ahead.saturating_add(looked) };
+        Ok(false)
+    }
+
+    /// The epochs in which somebody whom we read may still write.
+    fn readable_epochs(&self) -> Result<Vec<ReadableEpoch>, ChatError> {
+        let mut statement = self.vault.conn().prepare_cached(
+            "SELECT pair, epoch, epoch.secret, our_rank, expected_to FROM epoch JOIN pair USING (pair) JOIN contact USING (contact)
+             WHERE state <> ?1 ORDER BY pair, epoch",
+        )?;
+        let rows = statement.query_map([ContactState::Blocked.number()], |row| {
+            Ok(ReadableEpoch {
+                pair: PairId(row.get(0)?),
+                epoch: row.get(1)?,
+                secret: OuterSecret::new(row.get(2)?),
+                our_rank: row.get(3)?,
+                expected_to: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// A post was replaced by another of the same author and position.
     pub fn replaced(&mut self, id: &EnvelopeId) -> Result<(), ChatError> {
         self.transact(|work| work.forget_post(id))
@@ -144,9 +201,10 @@ impl Work<'_> {
         let conversation = self.conversation_with(contact.contact)?;
         let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id() };
         let read = self.read_inner(&from, &inner, now)?;
-        self.unexpect(tag)?;
         self.heard_in(expected)?;
         self.expect_more(&expected.pair, expected.epoch, our_rank, expected.counter.saturating_add(1))?;
+        // Only now: a tag that was found far ahead is among the new ones.
+        self.unexpect(tag)?;
         if read == Read::EpochChanged {
             self.begin_epoch(&expected.pair, our_rank, now)?;
         }
