@@ -55,8 +55,12 @@ pub struct Chat {
     pub(crate) rng: ChaCha20Rng,
     /// The table `expected`, in memory: it is asked for every sealed envelope of the whole network.
     pub(crate) expected: BTreeMap<[u8; TAG_LEN], Expected>,
-    /// Tags that the last transaction began to expect: what lies under them may be in the log already.
-    pub(crate) fresh: Vec<[u8; TAG_LEN]>,
+    /// Tags that the log has not been looked at for: what lies under them may have come before they were expected. Oldest
+    /// first, or the keys of old messages could be gone before their turn.
+    pub(crate) fresh: VecDeque<[u8; TAG_LEN]>,
+    /// Whether the log is to be searched for messages far ahead, and where that goes on.
+    pub(crate) look_ahead_due: bool,
+    pub(crate) looked_ahead: usize,
     pub(crate) events: VecDeque<Event>,
     /// Whether [`Chat::work`] may find something to do.
     pub(crate) dirty: bool,
@@ -76,7 +80,9 @@ impl Chat {
             mls: Mls::new()?,
             rng: ChaCha20Rng::from_seed(seed),
             expected: BTreeMap::new(),
-            fresh: Vec::new(),
+            fresh: VecDeque::new(),
+            look_ahead_due: true,
+            looked_ahead: 0,
             events: VecDeque::new(),
             dirty: true,
             cursor: 0,
@@ -94,6 +100,7 @@ impl Chat {
         chat.cursor = crate::work::setting(chat.vault.conn(), "cursor")?.unwrap_or(0);
         chat.saved_cursor = chat.cursor;
         chat.expected = crate::work::load_expected(chat.vault.conn())?;
+        chat.fresh = crate::work::load_unlooked(chat.vault.conn())?;
         Ok(chat)
     }
 
@@ -190,6 +197,12 @@ impl Chat {
 
     /// One transaction for each conversation, so that one whose keys are damaged does not silence the others.
     fn work_through(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
+        self.look(log, now)?;
+        if std::mem::take(&mut self.look_ahead_due) {
+            while self.look_ahead(log)? {
+                self.look(log, now)?;
+            }
+        }
         self.transact(|work| work.announce(now))?;
         for (conversation, contact) in self.transact(|work| work.with_waiting())? {
             self.transact(|work| work.encrypt_waiting(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
@@ -200,10 +213,18 @@ impl Chat {
         Ok(())
     }
 
-    /// What a timer does: gives up on parents that never came, rotates announced keys.
+    /// What a timer does: gives up on parents that never came, rotates announced keys, lets the log be searched further.
     pub fn tick(&mut self, now: Now) -> Result<(), ChatError> {
         self.dirty = true;
-        self.transact(|work| work.give_up_on_parents(now))?;
+        self.look_ahead_due = true;
+        // Not one by one, which would be a write for each message.
+        let looked = self.fresh.is_empty();
+        self.transact(|work| {
+            if looked {
+                work.looked()?;
+            }
+            work.give_up_on_parents(now)
+        })?;
         self.save_cursor()
     }
 
@@ -237,7 +258,9 @@ impl Chat {
         removed.iter().for_each(|tag| {
             self.expected.remove(tag);
         });
-        self.fresh = added.keys().copied().collect();
+        let mut fresh: Vec<_> = added.iter().collect();
+        fresh.sort_by_key(|(_, expected)| (expected.epoch, expected.counter));
+        self.fresh.extend(fresh.into_iter().map(|(tag, _)| tag));
         self.expected.extend(added);
         self.events.extend(events);
         Ok(result)
@@ -259,6 +282,6 @@ impl Chat {
     }
 }
 
-fn unless_the_vault_fails(error: ChatError) -> Result<(), ChatError> {
-    if error.is_vault_failing() { Err(error) } else { Ok(()) }
+pub(crate) fn unless_the_vault_fails<T: Default>(error: ChatError) -> Result<T, ChatError> {
+    if error.is_vault_failing() { Err(error) } else { Ok(T::default()) }
 }

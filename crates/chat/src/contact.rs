@@ -124,6 +124,9 @@ impl Work<'_> {
 
     pub(crate) fn edit_contact(&mut self, who: &str, petname: Option<&str>, blocked: Option<bool>) -> Result<i64, ChatError> {
         let row = self.find_contact(who)?;
+        if blocked == Some(false) && row.state == ContactState::Blocked {
+            self.look_again(row.contact)?;
+        }
         if let Some(petname) = petname {
             let petname = short_label(petname)?;
             self.refuse_taken_petname(petname, &row.name)?;

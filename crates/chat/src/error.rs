@@ -34,24 +34,7 @@ pub enum ChatError {
 impl ChatError {
     /// Whether the vault itself fails, so that the next operation would fail as well.
     pub(crate) fn is_vault_failing(&self) -> bool {
-        use rusqlite::ErrorCode as Code;
-        match self {
-            Self::Store(StoreError::Full | StoreError::Corrupt) => true,
-            Self::Store(StoreError::Database(error)) => matches!(
-                error.sqlite_error_code(),
-                Some(
-                    Code::SystemIoFailure
-                        | Code::CannotOpen
-                        | Code::ReadOnly
-                        | Code::PermissionDenied
-                        | Code::OutOfMemory
-                        | Code::DatabaseBusy
-                        | Code::DatabaseLocked
-                        | Code::FileLockingProtocolFailed
-                )
-            ),
-            _ => false,
-        }
+        matches!(self, Self::Store(error) if error.is_of_the_disk())
     }
 }
 

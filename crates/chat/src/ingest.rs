@@ -1,23 +1,32 @@
 //! From the log to the timeline. Reading an envelope twice changes nothing, so a crash may repeat a part.
 
-use std::collections::VecDeque;
-
-use samizdat_core::{Envelope, EnvelopeId, Kind, Now};
-use samizdat_store::Log;
+use samizdat_core::{Envelope, EnvelopeId, Kind, Now, seal::OuterSecret};
+use samizdat_store::{Log, log::Stored};
 
 use crate::{
-    chat::{Chat, Event, Expected},
+    chat::{Chat, Event, Expected, unless_the_vault_fails},
     contact::ContactState,
     error::ChatError,
-    pairing::Heard,
+    limits::{LOOK_AHEAD, LOOK_AHEAD_WINDOWS, TAG_WINDOW},
+    mls::PairId,
+    pairing::{Heard, other},
     timeline::{Incoming, Read},
     work::Work,
 };
 
 /// Rows of the log read at once.
 const BATCH: u32 = 256;
-/// Envelopes looked at under one tag: whoever copies a tag pays a stamp for each copy.
-const COPIES_MAX: u32 = 16;
+/// Envelopes under one tag read at once. There is more than one when somebody copied the tag.
+const COPIES: u32 = 16;
+
+/// An epoch whose tags can be computed.
+struct ReadableEpoch {
+    pair: PairId,
+    epoch: u64,
+    secret: OuterSecret,
+    our_rank: u8,
+    expected_to: u64,
+}
 
 impl Chat {
     /// Reads what the log holds beyond what was read before.
@@ -25,6 +34,7 @@ impl Chat {
         loop {
             let stored = log.after(self.cursor, BATCH)?;
             if stored.is_empty() {
+                self.look(log, now)?;
                 return self.save_cursor();
             }
             for stored in stored {
@@ -43,34 +53,98 @@ impl Chat {
 
     /// Looks at one envelope of the log. Most concern others and cost one lookup.
     pub fn ingest(&mut self, envelope: &Envelope, log: &Log, now: Now) -> Result<(), ChatError> {
-        let mut next = VecDeque::from([envelope.clone()]);
-        while let Some(envelope) = next.pop_front() {
-            match &envelope.fields().kind {
-                Kind::Announcement(signed) => {
-                    let name = signed.author.name().compact();
-                    let waiting = self.vault.conn().prepare_cached("SELECT 1 FROM contact WHERE name = ?1")?.exists([name])?;
-                    self.dirty |= waiting;
-                    continue;
-                }
-                Kind::Post(..) => {
-                    self.transact(|work| work.read_post(&envelope, now))?;
-                    continue;
-                }
-                Kind::Bell { .. } => {
-                    if self.hear(&envelope, now)? {
-                        next.extend(find(log, &std::mem::take(&mut self.fresh))?);
-                    }
-                }
-                Kind::Sealed { tag, .. } => {
-                    let Some(expected) = self.expected.get(tag).copied() else { continue };
-                    if self.receive(&envelope, *tag, &expected, now)? {
-                        next.extend(find(log, &std::mem::take(&mut self.fresh))?);
-                    }
-                }
+        match &envelope.fields().kind {
+            Kind::Announcement(signed) => {
+                let name = signed.author.name().compact();
+                let waiting = self.vault.conn().prepare_cached("SELECT 1 FROM contact WHERE name = ?1")?.exists([name])?;
+                self.dirty |= waiting;
+                return Ok(());
             }
-            self.dirty = true;
+            Kind::Post(..) => return self.transact(|work| work.read_post(envelope, now)),
+            Kind::Bell { .. } => {
+                self.hear(envelope, now)?;
+            }
+            Kind::Sealed { tag, .. } => {
+                let Some(expected) = self.expected.get(tag).copied() else { return Ok(()) };
+                self.receive(envelope, *tag, &expected, now)?;
+            }
+        }
+        self.dirty = true;
+        self.look(log, now)
+    }
+
+    /// Looks in the log for what came before its tag was expected. A tag stays in `fresh` until that is done, so that a failing
+    /// disk loses nothing.
+    pub(crate) fn look(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
+        while let Some(tag) = self.fresh.front().copied() {
+            self.look_under(tag, log, now)?;
+            self.fresh.pop_front();
         }
         Ok(())
+    }
+
+    /// Reads the one among the envelopes under a tag that is right. All are tried: a copy costs us microseconds, and whoever
+    /// made it a stamp.
+    fn look_under(&mut self, tag: [u8; 16], log: &Log, now: Now) -> Result<(), ChatError> {
+        let mut after = 0;
+        loop {
+            let copies = log.by_tag(&tag, after, COPIES)?;
+            let Some(last) = copies.last() else { return Ok(()) };
+            after = last.row;
+            for envelope in copies.iter().filter_map(Stored::envelope) {
+                let Some(expected) = self.expected.get(&tag).copied() else { return Ok(()) };
+                self.dirty = true;
+                if self.receive(&envelope, tag, &expected, now).or_else(unless_the_vault_fails)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Searches the log for messages so far ahead that their tags are not expected: what lay between may have expired while we
+    /// were away, or was taken back. A part of them each time, the nearest first; whether something was found.
+    pub(crate) fn look_ahead(&mut self, log: &Log) -> Result<bool, ChatError> {
+        let epochs = self.readable_epochs()?;
+        let steps = (0..LOOK_AHEAD / TAG_WINDOW).map(|step| step.saturating_mul(TAG_WINDOW));
+        let windows = steps.flat_map(|ahead| epochs.iter().map(move |epoch| (epoch, ahead)));
+        let mut looked = 0usize;
+        for (epoch, ahead) in windows.skip(self.looked_ahead).take(LOOK_AHEAD_WINDOWS) {
+            let mut found = Vec::new();
+            let from = epoch.expected_to.saturating_add(ahead);
+            for counter in from..from.saturating_add(TAG_WINDOW) {
+                let tag = epoch.secret.tag(other(epoch.our_rank), counter);
+                if !self.expected.contains_key(&tag) && !log.by_tag(&tag, 0, 1)?.is_empty() {
+                    found.push((tag, Expected { pair: epoch.pair, epoch: epoch.epoch, counter }));
+                }
+            }
+            if !found.is_empty() {
+                // Read before the search goes on: keys that later messages skip last only so long.
+                self.transact(|work| found.into_iter().try_for_each(|(tag, expected)| work.expect(tag, expected)))?;
+                self.looked_ahead = 0;
+                return Ok(true);
+            }
+            looked = looked.saturating_add(1);
+        }
+        self.looked_ahead = if looked < LOOK_AHEAD_WINDOWS { 0 } else { self.looked_ahead.saturating_add(looked) };
+        Ok(false)
+    }
+
+    /// The epochs in which somebody whom we read may still write.
+    fn readable_epochs(&self) -> Result<Vec<ReadableEpoch>, ChatError> {
+        let mut statement = self.vault.conn().prepare_cached(
+            "SELECT pair, epoch, epoch.secret, our_rank, expected_to FROM epoch JOIN pair USING (pair) JOIN contact USING (contact)
+             WHERE state <> ?1 ORDER BY pair, epoch",
+        )?;
+        let rows = statement.query_map([ContactState::Blocked.number()], |row| {
+            Ok(ReadableEpoch {
+                pair: PairId(row.get(0)?),
+                epoch: row.get(1)?,
+                secret: OuterSecret::new(row.get(2)?),
+                our_rank: row.get(3)?,
+                expected_to: row.get(4)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// A post was replaced by another of the same author and position.
@@ -128,9 +202,10 @@ impl Work<'_> {
         let hour = envelope.fields().hour;
         let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id(), hour };
         let read = self.read_inner(&from, &inner, now)?;
-        self.unexpect(tag)?;
         self.heard_in(expected)?;
         self.expect_more(&expected.pair, expected.epoch, our_rank, expected.counter.saturating_add(1))?;
+        // Only now: a tag that was found far ahead is among the new ones.
+        self.unexpect(tag)?;
         if read == Read::EpochChanged {
             self.begin_epoch(&expected.pair, our_rank, now)?;
         }
@@ -141,13 +216,4 @@ impl Work<'_> {
         }
         Ok(true)
     }
-}
-
-/// Envelopes that came before their tags were expected.
-fn find(log: &Log, tags: &[[u8; 16]]) -> Result<Vec<Envelope>, ChatError> {
-    let mut found = Vec::new();
-    for tag in tags {
-        found.extend(log.by_tag(tag, COPIES_MAX)?.iter().filter_map(samizdat_store::log::Stored::envelope));
-    }
-    Ok(found)
 }

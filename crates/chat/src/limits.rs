@@ -4,6 +4,12 @@ use samizdat_core::limits::LIFETIMES;
 
 /// One-time tags expected ahead of the newest message of a sender, per epoch. Messages further ahead wait in the log.
 pub const TAG_WINDOW: u64 = 64;
+/// Tags beyond the expected ones that the log is searched for from time to time, per epoch: as far as the library decrypts.
+pub const LOOK_AHEAD: u64 = crate::mls::limits::MAX_FORWARD as u64 - TAG_WINDOW;
+/// So many times [`TAG_WINDOW`] of them are searched for at once, over all epochs, so that it takes milliseconds.
+pub const LOOK_AHEAD_WINDOWS: usize = 64;
+/// Tags still expected behind the newest message of a sender, where more was skipped: the library keeps no more keys.
+pub const LOOK_BEHIND: u64 = crate::mls::limits::OUT_OF_ORDER as u64;
 /// Epochs of a conversation whose tags are still expected.
 pub const EPOCHS_KEPT: u64 = crate::mls::limits::PAST_EPOCHS as u64;
 /// Parents that a message names.

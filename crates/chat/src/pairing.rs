@@ -15,7 +15,7 @@ use crate::{
     contact::{ContactRow, ContactState},
     content::{Bell, Content},
     error::{ChatError, is_database},
-    limits::{EPOCHS_KEPT, PAIRS_MAX, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, TAG_WINDOW, UNINVITED_LIFETIME},
+    limits::{EPOCHS_KEPT, LOOK_BEHIND, PAIRS_MAX, REQUESTS_MAX, ROTATE_HOURS, ROTATE_MESSAGES, TAG_WINDOW, UNINVITED_LIFETIME},
     mls::{CreateError, Created, JoinError, PairId},
     timeline::{Incoming, Read},
     work::Work,
@@ -321,7 +321,7 @@ impl Work<'_> {
         )?;
         let secret = OuterSecret::new(secret);
         let to = counter.saturating_add(TAG_WINDOW);
-        for counter in from..to {
+        for counter in from.max(counter.saturating_sub(LOOK_BEHIND))..to {
             self.expect(secret.tag(other(our_rank), counter), Expected { pair: *pair, epoch, counter })?;
         }
         if to > from {
@@ -448,6 +448,7 @@ fn founder_rank(us: &IdentityKey, peer: &IdentityKey, founder: &IdentityKey) -> 
     Sha256::new().chain_update(FOUNDER_DOMAIN).chain_update(low.0).chain_update(high.0).chain_update(founder.0).finalize().into()
 }
 
-fn other(rank: u8) -> u8 {
+/// The rank of the other member.
+pub(crate) fn other(rank: u8) -> u8 {
     u8::from(rank == 0)
 }

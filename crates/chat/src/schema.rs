@@ -3,7 +3,7 @@
 use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES];
+pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
@@ -144,4 +144,11 @@ const BEFORE_BLOCK: &str = "ALTER TABLE contact ADD COLUMN before_block INTEGER"
 const HELD_KEYS: &str = "
 ALTER TABLE announced ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 UPDATE announced SET held = 1 WHERE envelope NOT IN (SELECT envelope FROM outbox);
+";
+
+/// Tags that the log may hold something under from before they were expected, until it has been looked at. Of those that were
+/// expected already nobody knows.
+const UNLOOKED: &str = "
+ALTER TABLE expected ADD COLUMN unlooked INTEGER NOT NULL DEFAULT 1;
+CREATE INDEX expected_unlooked ON expected(unlooked) WHERE unlooked = 1;
 ";

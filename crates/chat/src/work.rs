@@ -1,10 +1,10 @@
 //! One open transaction, with all that an operation needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rusqlite::{
-    Connection, OptionalExtension,
+    Connection, OptionalExtension, Row,
     types::{FromSql, ToSql},
 };
 use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
@@ -63,6 +63,24 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// What a contact sent is looked for in the log once more: while they were blocked nothing of it was read.
+    pub(crate) fn look_again(&mut self, contact: i64) -> Result<(), ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "UPDATE expected SET unlooked = 1 WHERE pair IN (SELECT pair FROM pair WHERE contact = ?1) RETURNING tag, pair, epoch, counter",
+        )?;
+        for row in statement.query_map([contact], expected_row)? {
+            let (tag, expected) = row?;
+            self.added.insert(tag, expected);
+        }
+        Ok(())
+    }
+
+    /// The log was looked at for all tags.
+    pub(crate) fn looked(&self) -> Result<(), ChatError> {
+        self.conn.prepare_cached("UPDATE expected SET unlooked = 0 WHERE unlooked = 1")?.execute([])?;
+        Ok(())
+    }
+
     pub(crate) fn add_identity(&mut self, secret: &IdentitySecret, label: Option<&str>) -> Result<i64, ChatError> {
         let key = secret.key();
         let label = label.map(short_label).transpose()?;
@@ -117,7 +135,17 @@ pub(crate) fn set_setting(conn: &Connection, key: &str, value: &dyn ToSql) -> Re
 
 pub(crate) fn load_expected(conn: &Connection) -> Result<Tags, ChatError> {
     let mut statement = conn.prepare("SELECT tag, pair, epoch, counter FROM expected")?;
-    let rows = statement
-        .query_map([], |row| Ok((row.get(0)?, Expected { pair: PairId(row.get(1)?), epoch: row.get(2)?, counter: row.get(3)? })))?;
+    let rows = statement.query_map([], expected_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Tags that the log was not looked at for, if the process died in between.
+pub(crate) fn load_unlooked(conn: &Connection) -> Result<VecDeque<[u8; TAG_LEN]>, ChatError> {
+    let mut statement = conn.prepare("SELECT tag FROM expected WHERE unlooked = 1 ORDER BY epoch, counter")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn expected_row(row: &Row<'_>) -> rusqlite::Result<([u8; TAG_LEN], Expected)> {
+    Ok((row.get(0)?, Expected { pair: PairId(row.get(1)?), epoch: row.get(2)?, counter: row.get(3)? }))
 }

@@ -82,7 +82,16 @@ impl StoreError {
             Self::Full | Self::Corrupt => true,
             Self::Database(error) => matches!(
                 error.sqlite_error_code(),
-                Some(SystemIoFailure | DatabaseBusy | DatabaseLocked | OutOfMemory | ReadOnly | CannotOpen | OperationInterrupted)
+                Some(
+                    SystemIoFailure
+                        | DatabaseBusy
+                        | DatabaseLocked
+                        | OutOfMemory
+                        | ReadOnly
+                        | CannotOpen
+                        | PermissionDenied
+                        | FileLockingProtocolFailed
+                )
             ),
         }
     }

@@ -214,11 +214,13 @@ impl Log {
         Ok(statement.query_row([&id.0[..]], stored).optional()?)
     }
 
-    /// The envelopes under a one-time tag, at most `limit`. There is more than one when somebody copied the tag.
-    pub fn by_tag(&self, tag: &[u8], limit: u32) -> Result<Vec<Stored>, StoreError> {
-        let mut statement =
-            self.conn.prepare_cached("SELECT row, id, bytes FROM envelope WHERE topic = ?1 AND kind = 3 ORDER BY row LIMIT ?2")?;
-        let rows = statement.query_map(params![tag, limit], stored)?;
+    /// The envelopes under a one-time tag in the order of arrival, at most `limit`. There is more than one when somebody
+    /// copied the tag.
+    pub fn by_tag(&self, tag: &[u8], after: i64, limit: u32) -> Result<Vec<Stored>, StoreError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT row, id, bytes FROM envelope WHERE topic = ?1 AND kind = 3 AND row > ?2 ORDER BY row LIMIT ?3",
+        )?;
+        let rows = statement.query_map(params![tag, after, limit], stored)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -42,7 +42,7 @@ fn what_is_appended_is_found_again_and_survives_a_restart() {
     let log = Log::open(&path, 1 << 30).unwrap();
     assert!(log.knows(&first.id()).unwrap());
     assert_eq!(log.get(&[second.id(), EnvelopeId([0; 32])]).unwrap(), [Some(second.bytes().clone()), None]);
-    assert_eq!(log.by_tag(&[4; 16], 9).unwrap()[0].envelope().unwrap().id(), second.id());
+    assert_eq!(log.by_tag(&[4; 16], 0, 9).unwrap()[0].envelope().unwrap().id(), second.id());
     assert_eq!(log.by_room(&[9; 16], 0, 10).unwrap().len(), 1);
     assert_eq!(log.bytes(), (first.bytes().len() + second.bytes().len()) as u64);
     assert_eq!(log.entries().unwrap().len(), 2);
@@ -107,7 +107,7 @@ fn over_budget_the_cheapest_go_and_the_kept_stay() {
     let gone = log.evict(|id| *id == mine.id()).unwrap();
     assert!(!gone.is_empty() && log.bytes() <= 3000);
     assert!(log.knows(&mine.id()).unwrap());
-    assert!([3, 5].iter().all(|tag| log.by_tag(&[*tag; 16], 9).unwrap().len() == 1), "dearer ones stay");
+    assert!([3, 5].iter().all(|tag| log.by_tag(&[*tag; 16], 0, 9).unwrap().len() == 1), "dearer ones stay");
     assert!(!log.has_room_for(1), "what was just evicted is not taken again");
     assert!(log.has_room_for(u64::MAX));
     log.expire(Hour(NOW.0 + 99), 100).unwrap();
