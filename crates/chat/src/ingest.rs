@@ -39,7 +39,8 @@ impl Chat {
             }
             for stored in stored {
                 if let Some(envelope) = stored.envelope() {
-                    self.ingest(&envelope, log, now)?;
+                    // What one envelope does to us concerns it alone: a node must start whatever somebody sent it.
+                    self.ingest(&envelope, log, now).or_else(unless_the_vault_fails)?;
                 }
                 self.cursor = stored.row;
             }
