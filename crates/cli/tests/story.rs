@@ -35,28 +35,56 @@ fn the_first_message_reaches_bob_through_carol_after_alice_has_left() {
 
     // What Carol keeps for them.
     bob.stop();
-    let (alice_name, bob_name) = (alice.name.clone(), bob.name.clone());
-    let home = carol.home();
     let mut carol = carol;
     carol.stop();
-    for file in ["log.sqlite", "log.sqlite-wal", "vault.sqlite"] {
-        let bytes = std::fs::read(home.join(file)).unwrap_or_default();
+    for file in ["log.sqlite", "log.sqlite-wal"] {
+        let bytes = std::fs::read(carol.home().join(file)).unwrap_or_default();
         assert!(!contains(&bytes, "old bridge"), "{file} shows the text");
-        assert!(file != "vault.sqlite" || !contains(&bytes, &alice_name) && !contains(&bytes, &bob_name), "{file} shows a name");
     }
-    // As a person would look, with the tool that everybody has.
-    let shown = std::process::Command::new("sqlite3")
-        .arg(home.join("log.sqlite"))
-        .arg("SELECT Kind, coalesce(\"From\", '-'), hex(Content) FROM message WHERE Kind IN ('bell', 'sealed')")
-        .output()
-        .expect("the sqlite3 tool");
-    let shown = String::from_utf8(shown.stdout).unwrap();
+    let shown =
+        look(&carol, "SELECT Kind, coalesce(\"From\", '-'), \"To\", hex(Content) FROM message WHERE Kind IN ('bell', 'sealed')");
     assert!(shown.lines().count() >= 1, "{shown}");
-    let hex = |text: &str| text.bytes().map(|b| format!("{b:02X}")).collect::<String>();
-    for line in shown.lines() {
-        assert!(line.starts_with("bell|-|") || line.starts_with("sealed|-|"), "no author: {line}");
-        assert!([&alice_name, &bob_name].iter().all(|name| !line.contains(*name) && !line.contains(&hex(name))));
+    let announced = look(&carol, "SELECT hex(Content) FROM message WHERE Kind = 'announcement'");
+    for person in [&alice, &bob] {
+        let hash = hex(&name_hash(&person.name));
+        let key = look(person, &format!("SELECT hex(key) FROM author WHERE name = '{}'", person.name)).trim().to_owned();
+        assert_eq!(key.len(), 64);
+        let traces: Vec<String> = [&hash, &key]
+            .into_iter()
+            .flat_map(|raw| [raw.clone(), hex(raw.as_bytes()), hex(raw.to_lowercase().as_bytes())])
+            .chain([hex(person.name.as_bytes())])
+            .collect();
+        // An announcement is there to show its author: what would be found, is.
+        assert!(person.name != bob.name || announced.contains(&key));
+        for line in shown.lines() {
+            assert!(line.starts_with("bell|-|") || line.starts_with("sealed|-|"), "no author: {line}");
+            assert!(traces.iter().all(|trace| !line.contains(trace)), "{} is in {line}", person.name);
+        }
     }
+}
+
+/// The log of somebody as a person would look at it, with the tool that everybody has.
+fn look(whose: &Person, query: &str) -> String {
+    let log = whose.home().join("log.sqlite");
+    let output = std::process::Command::new("sqlite3").arg(log).arg(query).output().expect("the sqlite3 tool");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02X}")).collect()
+}
+
+/// The 20 bytes that a name is written for: 32 characters of base32 (RFC 4648) before its checksum.
+fn name_hash(name: &str) -> Vec<u8> {
+    let symbols = name.bytes().take(32).map(|c| u64::from(if c.is_ascii_digit() { c - b'2' + 26 } else { c - b'a' }));
+    let symbols: Vec<u64> = symbols.collect();
+    symbols.chunks(8).flat_map(|eight| eight.iter().fold(0, |all, five| all << 5 | five).to_be_bytes()[3..].to_vec()).collect()
+}
+
+#[test]
+fn a_name_is_read_back_to_its_hash() {
+    assert_eq!(name_hash("mzxw6ytbmzxw6ytbmzxw6ytbmzxw6ytb"), b"foobafoobafoobafooba");
 }
 
 #[test]
