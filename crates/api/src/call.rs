@@ -50,10 +50,8 @@ pub enum Request {
     EditContact {
         /// Whom.
         who: String,
-        /// What I call them.
-        petname: Option<String>,
-        /// Whether I do not want to hear from them.
-        blocked: Option<bool>,
+        /// What.
+        edit: ContactEdit,
     },
     /// Who wants to reach me. [`Response::Requests`]
     Requests,
@@ -348,6 +346,9 @@ pub struct ContactEdit {
     /// Whether I do not want to hear from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked: Option<bool>,
+    /// Whether they are told what I have read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<bool>,
 }
 
 /// Body of `POST read`.

@@ -43,6 +43,8 @@ pub struct Contact {
     pub state: ContactState,
     /// Their announcement has been seen, so they can be written to.
     pub known: bool,
+    /// They are told what I have read.
+    pub receipts: bool,
 }
 
 /// Where I stand with a contact.

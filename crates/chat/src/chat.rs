@@ -8,7 +8,7 @@ use samizdat_core::{EnvelopeId, IdentitySecret, Now, seal::TAG_LEN};
 use samizdat_store::{Log, StoreError, Vault, vault::Protection};
 
 use crate::{
-    contact::Answer,
+    contact::{Answer, ContactEdit},
     error::ChatError,
     limits::IDENTITIES_MAX,
     mls::{Mls, PairId},
@@ -135,9 +135,9 @@ impl Chat {
     }
 
     /// Renames, blocks or unblocks.
-    pub fn edit_contact(&mut self, who: &str, petname: Option<&str>, blocked: Option<bool>) -> Result<Contact, ChatError> {
+    pub fn edit_contact(&mut self, who: &str, edit: &ContactEdit<'_>) -> Result<Contact, ChatError> {
         self.dirty = true;
-        let contact = self.transact(|work| work.edit_contact(who, petname, blocked))?;
+        let contact = self.transact(|work| work.edit_contact(who, edit))?;
         self.contact(contact)
     }
 
@@ -179,8 +179,9 @@ impl Chat {
         self.message(id)
     }
 
-    /// Marks a conversation as read, up to a message of it or whole.
+    /// Marks a conversation as read, up to a message of it or whole. Its other side learns of it only where the contact says so.
     pub fn mark_read(&mut self, conversation: i64, up_to: Option<&MessageId>) -> Result<(), ChatError> {
+        self.dirty = true;
         self.transact(|work| work.mark_read(conversation, up_to))
     }
 

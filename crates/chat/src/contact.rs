@@ -56,6 +56,17 @@ pub enum Answer {
     Block,
 }
 
+/// What is to change about a contact; what is absent stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ContactEdit<'a> {
+    /// What we call them.
+    pub petname: Option<&'a str>,
+    /// Whether we do not want to hear from them.
+    pub blocked: Option<bool>,
+    /// Whether they are told what we have read.
+    pub receipts: Option<bool>,
+}
+
 /// A row of the table.
 #[derive(Debug, Clone)]
 pub(crate) struct ContactRow {
@@ -122,7 +133,8 @@ impl Work<'_> {
         Ok(contact)
     }
 
-    pub(crate) fn edit_contact(&mut self, who: &str, petname: Option<&str>, blocked: Option<bool>) -> Result<i64, ChatError> {
+    pub(crate) fn edit_contact(&mut self, who: &str, edit: &ContactEdit<'_>) -> Result<i64, ChatError> {
+        let ContactEdit { petname, blocked, receipts } = *edit;
         let row = self.find_contact(who)?;
         if blocked == Some(false) && row.state == ContactState::Blocked {
             self.look_again(row.contact)?;
@@ -131,6 +143,11 @@ impl Work<'_> {
             let petname = short_label(petname)?;
             self.refuse_taken_petname(petname, &row.name)?;
             self.conn.execute("UPDATE contact SET petname = ?2 WHERE contact = ?1", (row.contact, petname))?;
+        }
+        if let Some(receipts) = receipts {
+            self.conn.execute("UPDATE contact SET receipts = ?2 WHERE contact = ?1", (row.contact, receipts))?;
+            // What was read before is nobody's business, nor is what was read when they may not know any more.
+            self.conn.execute("UPDATE conversation SET receipt_due = 0 WHERE contact = ?1", [row.contact])?;
         }
         match (blocked, row.state) {
             (Some(true), _) => self.block(row.contact)?,

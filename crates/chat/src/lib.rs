@@ -28,7 +28,7 @@ mod work;
 
 pub use announce::Announced;
 pub use chat::{Chat, Event, Job};
-pub use contact::{Answer, ContactState};
+pub use contact::{Answer, ContactEdit, ContactState};
 pub use error::ChatError;
 pub use query::{Contact, Conversation, ConversationKind, Filter, Identity, Message, OutboxCounts, Request, Room};
 pub use timeline::{MessageId, State};

@@ -79,7 +79,11 @@ impl Chat {
                 .collect::<Result<_, _>>()?;
             for (id, conversation) in over {
                 work.conn.execute("DELETE FROM outbox WHERE envelope = ?1", [id])?;
-                work.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [conversation])?;
+                work.conn.execute(
+                    "UPDATE conversation SET ack_due = 1, receipt_due = contact IN (SELECT contact FROM contact WHERE receipts = 1)
+                     WHERE conversation = ?1",
+                    [conversation],
+                )?;
                 work.carried(&EnvelopeId(id), State::Failed)?;
             }
             Ok(())
@@ -130,25 +134,36 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Conversations in which something has come that nobody has acknowledged, with their contacts. While something of
+    /// Conversations in which something has come that nobody has acknowledged, or was read and is to be said so, with their
+    /// contacts. While something of
     /// ours waits for its stamp there, that says as much.
     pub(crate) fn with_ack_due(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT conversation, contact FROM conversation c WHERE ack_due = 1 AND contact IS NOT NULL
+            "SELECT conversation, contact FROM conversation c WHERE (ack_due = 1 OR receipt_due = 1) AND contact IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0)",
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Acknowledges what has come, if we agreed to talk.
+    /// Acknowledges what has come and, where they are to know, what was read, if we agreed to talk.
     pub(crate) fn acknowledge(&mut self, conversation: i64, contact: i64, log: &Log, now: Now) -> Result<(), ChatError> {
         let Some(row) = self.contact_row(contact)?.filter(|row| row.state.agreed()) else { return Ok(()) };
         let Some(pair) = self.pair_with(contact)? else { return Ok(()) };
-        let heads = self.their_heads(conversation)?;
-        self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
-        if !heads.is_empty() {
-            self.send_in(pair, &row, &Content::Ack { heads, read: false }, ACK_LIFETIME, log, now)?;
+        let (ack_due, receipt_due): (bool, bool) = self.conn.query_row(
+            "SELECT ack_due, receipt_due FROM conversation WHERE conversation = ?1",
+            [conversation],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        self.conn.execute("UPDATE conversation SET ack_due = 0, receipt_due = 0 WHERE conversation = ?1", [conversation])?;
+        let came = self.their_heads(conversation, State::Received)?;
+        let read = if receipt_due { self.their_heads(conversation, State::Read)? } else { Vec::new() };
+        // Who is told that all was read knows that it came.
+        if ack_due && !came.is_empty() && came != read {
+            self.send_in(pair, &row, &Content::Ack { heads: came, read: false }, ACK_LIFETIME, log, now)?;
+        }
+        if !read.is_empty() {
+            self.send_in(pair, &row, &Content::Ack { heads: read, read: true }, ACK_LIFETIME, log, now)?;
         }
         Ok(())
     }
@@ -188,13 +203,14 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// The newest messages of the other side.
-    fn their_heads(&self, conversation: i64) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
+    /// The newest messages of the other side that have come as far as `state`.
+    fn their_heads(&self, conversation: i64, state: State) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM message m WHERE conversation = ?1 AND mine = 0 AND NOT EXISTS
-             (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.mine = 0) ORDER BY message DESC LIMIT ?2",
+            "SELECT id FROM message m WHERE conversation = ?1 AND mine = 0 AND state >= ?3 AND NOT EXISTS
+             (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.mine = 0 AND c.state >= ?3)
+             ORDER BY message DESC LIMIT ?2",
         )?;
-        let rows = statement.query_map((conversation, PARENTS_MAX), |row| row.get(0))?;
+        let rows = statement.query_map((conversation, PARENTS_MAX, state.number()), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -38,6 +38,8 @@ pub struct Contact {
     pub state: ContactState,
     /// Whether we can encrypt to them, or have seen the keys to.
     pub known: bool,
+    /// Whether they are told what we have read.
+    pub receipts: bool,
 }
 
 /// Somebody who asks to be a contact.
@@ -346,7 +348,7 @@ impl Chat {
 
     fn contacts_where(&self, condition: &str, value: i64) -> Result<Vec<Contact>, ChatError> {
         let mut statement = self.vault.conn().prepare_cached(&format!(
-            "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact) FROM contact k WHERE {condition} ORDER BY contact"
+            "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact), receipts FROM contact k WHERE {condition} ORDER BY contact"
         ))?;
         let rows = statement.query_map([value], |row| {
             Ok(Contact {
@@ -354,6 +356,7 @@ impl Chat {
                 petname: row.get(1)?,
                 state: ContactState::from_number(row.get(2)?),
                 known: row.get(3)?,
+                receipts: row.get(4)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -3,7 +3,8 @@
 use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] = &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED];
+pub(crate) const MIGRATIONS: &[&str] =
+    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
@@ -144,6 +145,12 @@ const BEFORE_BLOCK: &str = "ALTER TABLE contact ADD COLUMN before_block INTEGER"
 const HELD_KEYS: &str = "
 ALTER TABLE announced ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
 UPDATE announced SET held = 1 WHERE envelope NOT IN (SELECT envelope FROM outbox);
+";
+
+/// Whether somebody is told what was read, and in which conversations something was read of which they were not told.
+const RECEIPTS: &str = "
+ALTER TABLE contact ADD COLUMN receipts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE conversation ADD COLUMN receipt_due INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Tags that the log may hold something under from before they were expected, until it has been looked at. Of those that were

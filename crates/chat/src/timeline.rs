@@ -177,10 +177,17 @@ impl Work<'_> {
             "UPDATE conversation SET read_position = max(read_position, ?2) WHERE conversation = ?1",
             (conversation, last),
         )?;
-        self.conn.execute(
+        let newly = self.conn.execute(
             "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3 AND position <= ?4",
             (conversation, State::Read.number(), State::Received.number(), last),
         )?;
+        if newly > 0 {
+            self.conn.execute(
+                "UPDATE conversation SET receipt_due = 1 WHERE conversation = ?1
+                 AND contact IN (SELECT contact FROM contact WHERE receipts = 1)",
+                [conversation],
+            )?;
+        }
         Ok(())
     }
 

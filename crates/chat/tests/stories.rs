@@ -141,19 +141,14 @@ fn a_message_whose_parent_never_comes_is_shown_after_a_while() {
 
 #[test]
 fn a_declined_stranger_learns_nothing_and_a_blocked_one_is_not_read() {
-    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
-    let link = bob.link();
-    carry(&bob, &mut alice);
-    alice.chat.add_contact(&link, Some("bob")).unwrap();
-    let message = alice.write("bob", "hello");
-    meet(&mut alice, &mut bob);
+    let (mut alice, mut bob, message) = asked();
     let alice_name = alice.name();
     bob.chat.answer(&alice_name, Answer::Decline).unwrap();
     meet(&mut alice, &mut bob);
     assert_eq!(alice.state(&message), State::Stamped);
     assert!(bob.texts().is_empty() && bob.chat.requests().unwrap().is_empty());
 
-    bob.chat.edit_contact(&alice_name, None, Some(true)).unwrap();
+    bob.block(&alice_name, true);
     alice.write("bob", "hello?");
     meet(&mut alice, &mut bob);
     assert!(bob.texts().is_empty());
@@ -331,24 +326,19 @@ fn events_tell_what_changed() {
 
 #[test]
 fn blocking_and_unblocking_a_stranger_agrees_to_nothing() {
-    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
-    let link = bob.link();
-    carry(&bob, &mut alice);
-    alice.chat.add_contact(&link, Some("bob")).unwrap();
-    let message = alice.write("bob", "hello");
-    meet(&mut alice, &mut bob);
+    let (mut alice, mut bob, message) = asked();
     let alice_name = alice.name();
     bob.chat.answer(&alice_name, Answer::Block).unwrap();
-    bob.chat.edit_contact(&alice_name, None, Some(true)).unwrap();
+    bob.block(&alice_name, true);
     assert!(bob.chat.requests().unwrap().is_empty());
-    bob.chat.edit_contact(&alice_name, None, Some(false)).unwrap();
+    bob.block(&alice_name, false);
     meet(&mut alice, &mut bob);
     assert_eq!(bob.chat.requests().unwrap().len(), 1, "her request is as open as before");
     assert_eq!(alice.state(&message), State::Stamped, "she is told nothing");
 
     bob.chat.answer(&alice_name, Answer::Accept).unwrap();
     for blocked in [true, false] {
-        bob.chat.edit_contact(&alice_name, None, Some(blocked)).unwrap();
+        bob.block(&alice_name, blocked);
     }
     meet(&mut alice, &mut bob);
     assert_eq!(bob.chat.contacts().unwrap()[0].state, ContactState::Accepted);

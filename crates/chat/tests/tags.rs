@@ -51,13 +51,13 @@ fn a_crash_between_new_tags_and_the_look_into_the_log_loses_nothing() {
 fn what_was_sent_while_blocked_is_read_after_unblocking() {
     let (mut alice, mut bob) = acquainted();
     let alice_name = alice.name();
-    bob.chat.edit_contact(&alice_name, None, Some(true)).unwrap();
+    bob.block(&alice_name, true);
     (0..5).for_each(|i| drop(alice.write("bob", &format!("{i}"))));
     alice.settle();
     carry(&alice, &mut bob);
     bob.chat.tick(bob.now).unwrap();
     assert!(!bob.texts().contains(&"0".into()));
-    bob.chat.edit_contact(&alice_name, None, Some(false)).unwrap();
+    bob.block(&alice_name, false);
     bob.settle();
     assert!((0..5).all(|i| bob.texts().contains(&format!("{i}"))), "{:?}", bob.texts());
 }

@@ -62,6 +62,7 @@ pub(crate) fn contact(engine: &Engine, contact: chat::Contact) -> api::Contact {
             ContactState::Added | ContactState::Requested | ContactState::Declined => api::ContactState::Added,
         },
         known,
+        receipts: contact.receipts,
     }
 }
 

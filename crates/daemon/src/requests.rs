@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE32_NOPAD;
 use samizdat_api::{self as api, ApiError, Request, Response};
 use samizdat_chat::{
-    Answer, ChatError, Filter,
+    Answer, ChatError, ContactEdit, Filter,
     limits::{MESSAGE_LIFETIME, lifetime_of_days},
 };
 use samizdat_core::limits::LIFETIMES;
@@ -59,8 +59,11 @@ impl Node {
                 let contact = self.command(|chat| chat.add_contact(&who, petname.as_deref()))?;
                 Ok(Response::Contact(convert::contact(&self.engine, contact)))
             }
-            Request::EditContact { who, petname, blocked } => {
-                let contact = self.command(|chat| chat.edit_contact(&who, petname.as_deref(), blocked))?;
+            Request::EditContact { who, edit } => {
+                let contact = self.command(|chat| {
+                    let edit = ContactEdit { petname: edit.petname.as_deref(), blocked: edit.blocked, receipts: edit.receipts };
+                    chat.edit_contact(&who, &edit)
+                })?;
                 Ok(Response::Contact(convert::contact(&self.engine, contact)))
             }
             Request::Requests => {

@@ -85,6 +85,16 @@ describe('a contact', () => {
     expect(onclose).toHaveBeenCalledOnce();
   });
 
+  it('is told what I have read only when I want it', async () => {
+    const { container } = await show(ContactDetails, bob, { who: BOB });
+    const choice = screen.getByRole('checkbox', { name: /Tell them what I have read/ }) as HTMLInputElement;
+    expect(choice.checked).toBe(false);
+    await userEvent.click(choice);
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, { receipts: true });
+  });
+
   it('can be blocked', async () => {
     await show(ContactDetails, bob, { who: BOB });
     await userEvent.click(screen.getByRole('button', { name: 'Block' }));

@@ -1,5 +1,6 @@
 import type {
   Contact,
+  ContactEdit,
   ContactRequest,
   Conversation,
   ErrorKind,
@@ -39,7 +40,7 @@ export class Api {
   contacts = async (): Promise<Contact[]> => (await this.get<{ contacts: Contact[] }>('contacts')).contacts;
   addContact = (who: string, petname?: string): Promise<Contact> =>
     this.post('contacts', petname ? { who, petname } : { who });
-  changeContact = (name: string, change: { petname?: string; blocked?: boolean }): Promise<Contact> =>
+  changeContact = (name: string, change: ContactEdit): Promise<Contact> =>
     this.json('PATCH', `contacts/${encodeURIComponent(name)}`, change);
 
   requests = async (): Promise<ContactRequest[]> =>

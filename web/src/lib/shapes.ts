@@ -12,7 +12,12 @@ export interface Contact {
   petname: string | null;
   state: 'added' | 'accepted' | 'blocked';
   known: boolean;
+  /** They are told what I have read. */
+  receipts: boolean;
 }
+
+/** What is absent stays. */
+export type ContactEdit = { petname?: string; blocked?: boolean; receipts?: boolean };
 
 export interface ContactRequest {
   id: string;

@@ -39,6 +39,7 @@ export const contact = (over: Partial<Contact> = {}): Contact => ({
   petname: 'Bob',
   state: 'accepted',
   known: true,
+  receipts: false,
   ...over,
 });
 

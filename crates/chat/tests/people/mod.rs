@@ -1,7 +1,7 @@
 //! People for the stories. The network is a function that copies envelopes from one log to another.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use samizdat_chat::{Answer, Chat, Filter, Message, State};
+use samizdat_chat::{Answer, Chat, ContactEdit, Filter, Message, State};
 use samizdat_core::{Envelope, EnvelopeId, Now, stamp::Mint};
 use samizdat_store::{Appended, Log, Vault};
 
@@ -64,6 +64,10 @@ impl Person {
         self.chat.write(who, text, LIFETIME, self.now).unwrap()
     }
 
+    pub fn block(&mut self, who: &str, blocked: bool) {
+        self.chat.edit_contact(who, &ContactEdit { blocked: Some(blocked), ..ContactEdit::default() }).unwrap();
+    }
+
     pub fn texts(&self) -> Vec<String> {
         self.chat.messages(&Filter::default()).unwrap().into_iter().map(|m| m.text).collect()
     }
@@ -92,14 +96,20 @@ pub fn meet(a: &mut Person, b: &mut Person) {
     }
 }
 
-/// Alice and Bob, who agreed to talk.
-pub fn acquainted() -> (Person, Person) {
+/// Alice, and Bob, who has not answered what she wrote.
+pub fn asked() -> (Person, Person, Message) {
     let (mut alice, mut bob) = (Person::new(1), Person::new(2));
     let link = bob.link();
     carry(&bob, &mut alice);
     alice.chat.add_contact(&link, Some("bob")).unwrap();
-    alice.write("bob", "hello bob");
+    let message = alice.write("bob", "hello bob");
     meet(&mut alice, &mut bob);
+    (alice, bob, message)
+}
+
+/// Alice and Bob, who agreed to talk.
+pub fn acquainted() -> (Person, Person) {
+    let (mut alice, mut bob, _) = asked();
     let name = alice.name();
     bob.chat.answer(&name, Answer::Accept).unwrap();
     meet(&mut alice, &mut bob);

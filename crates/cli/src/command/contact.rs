@@ -1,6 +1,6 @@
 //! `contact`: whom I know, and who wants to reach me.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::{
     Answer, Client, Contact as Row, ContactRequest, ContactState,
     call::{ContactEdit, NewContact},
@@ -64,6 +64,19 @@ enum Command {
         /// The new petname.
         petname: String,
     },
+    /// Says whether a contact is told what I have read; at first nobody is.
+    Receipts {
+        /// A petname, a name or a link.
+        who: String,
+        /// Whether they are told.
+        receipts: Switch,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Switch {
+    On,
+    Off,
 }
 
 impl Contact {
@@ -89,11 +102,21 @@ impl Contact {
             Command::Decline { who } => answer(context, &client, &who, Answer::Decline),
             Command::Block { who } => match answer(context, &client, &who, Answer::Block) {
                 // Not a request, so it must be somebody I know.
-                Err(failure) if failure.is_not_found() => edit(context, &client, &who, None, Some(true)),
+                Err(failure) if failure.is_not_found() => {
+                    edit(context, &client, &who, ContactEdit { blocked: Some(true), ..ContactEdit::default() })
+                }
                 answered => answered,
             },
-            Command::Unblock { who } => edit(context, &client, &who, None, Some(false)),
-            Command::Rename { who, petname } => edit(context, &client, &who, Some(petname), None),
+            Command::Unblock { who } => {
+                edit(context, &client, &who, ContactEdit { blocked: Some(false), ..ContactEdit::default() })
+            }
+            Command::Rename { who, petname } => {
+                edit(context, &client, &who, ContactEdit { petname: Some(petname), ..ContactEdit::default() })
+            }
+            Command::Receipts { who, receipts } => {
+                let receipts = Some(matches!(receipts, Switch::On));
+                edit(context, &client, &who, ContactEdit { receipts, ..ContactEdit::default() })
+            }
         }
     }
 }
@@ -107,8 +130,8 @@ fn answer(context: &Context, client: &Client, who: &str, answer: Answer) -> Resu
     show_request(context, done, &client.answer_request(who, answer)?)
 }
 
-fn edit(context: &Context, client: &Client, who: &str, petname: Option<String>, blocked: Option<bool>) -> Result<(), Failure> {
-    show(context, &client.edit_contact(who, &ContactEdit { petname, blocked })?)
+fn edit(context: &Context, client: &Client, who: &str, edit: ContactEdit) -> Result<(), Failure> {
+    show(context, &client.edit_contact(who, &edit)?)
 }
 
 fn show(context: &Context, contact: &Row) -> Result<(), Failure> {
@@ -120,7 +143,8 @@ fn show(context: &Context, contact: &Row) -> Result<(), Failure> {
             ContactState::Added if contact.known => "added",
             ContactState::Added => "added; not heard of yet, messages to them wait",
         };
-        format!("{petname}  {}  {state}", grouped(&contact.name))
+        let receipts = if contact.receipts { "; told what I have read" } else { "" };
+        format!("{petname}  {}  {state}{receipts}", grouped(&contact.name))
     })
 }
 

@@ -136,7 +136,7 @@ pub(crate) fn alice(request: &Request) -> Reply {
         Request::NewInvite => Response::Invite(Invite { link: "samizdat:alice?secret".into(), name: ALICE.into() }),
         Request::Contacts => Response::Contacts(vec![
             bob(),
-            Contact { name: CAROL.into(), petname: None, state: ContactState::Blocked, known: true },
+            Contact { name: CAROL.into(), petname: None, state: ContactState::Blocked, known: true, receipts: false },
         ]),
         Request::AddContact { petname, .. } => Response::Contact(Contact { petname: petname.clone(), known: false, ..bob() }),
         Request::EditContact { .. } => Response::Contact(bob()),
@@ -217,7 +217,7 @@ pub(crate) fn other_identity() -> Identity {
 }
 
 fn bob() -> Contact {
-    Contact { name: BOB.into(), petname: Some("bob".into()), state: ContactState::Accepted, known: true }
+    Contact { name: BOB.into(), petname: Some("bob".into()), state: ContactState::Accepted, known: true, receipts: false }
 }
 
 fn request_of_carol() -> ContactRequest {

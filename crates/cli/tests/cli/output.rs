@@ -2,7 +2,7 @@
 
 use crate::node::{CAROL, Node};
 use insta::assert_snapshot;
-use samizdat_api::{Answer, Request};
+use samizdat_api::{Answer, Request, call::ContactEdit};
 use serde_json::Value;
 
 #[test]
@@ -105,8 +105,19 @@ fn a_request_is_answered_by_id_or_by_who_asks() {
 fn somebody_who_did_not_ask_can_be_blocked() {
     let node = Node::alice();
     node.samizdat(&["contact", "block", CAROL]).assert().success();
-    let edit = Request::EditContact { who: CAROL.into(), petname: None, blocked: Some(true) };
+    let edit = Request::EditContact { who: CAROL.into(), edit: ContactEdit { blocked: Some(true), ..ContactEdit::default() } };
     assert_eq!(node.asked().last(), Some(&edit));
+}
+
+#[test]
+fn a_contact_is_told_what_was_read_when_one_says_so() {
+    let node = Node::alice();
+    for (word, receipts) in [("on", true), ("off", false)] {
+        node.samizdat(&["contact", "receipts", CAROL, word]).assert().success();
+        let edit = ContactEdit { receipts: Some(receipts), ..ContactEdit::default() };
+        assert_eq!(node.asked().last(), Some(&Request::EditContact { who: CAROL.into(), edit }));
+    }
+    node.samizdat(&["contact", "receipts", CAROL, "perhaps"]).assert().code(2);
 }
 
 #[test]

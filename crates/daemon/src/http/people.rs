@@ -61,7 +61,7 @@ pub(super) async fn add_contact(State(app): State<App>, Body(body): Body<NewCont
     responses((status = 200, body = Contact), Failures)
 )]
 pub(super) async fn edit_contact(State(app): State<App>, Segment(who): Segment, Body(body): Body<ContactEdit>) -> Reply<Contact> {
-    ask!(app, Request::EditContact { who, petname: body.petname, blocked: body.blocked }, Contact).map(Json)
+    ask!(app, Request::EditContact { who, edit: body }, Contact).map(Json)
 }
 
 /// Who wants to reach me.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use samizdat_api::{ErrorKind, Imported, limits::MAX_QR_TEXT};
+use samizdat_api::{ErrorKind, Imported, call::ContactEdit, limits::MAX_QR_TEXT};
 use utoipa::OpenApi;
 
 use super::*;
@@ -115,7 +115,7 @@ async fn a_name_in_a_path_is_decoded() {
     let server = Server::new(|_| Err(ApiError::not_found("nobody")));
     server.call("PATCH /api/v1/contacts/samizdat%3Ax%2Fy", r#"{"blocked":true}"#).await;
     let who = "samizdat:x/y".to_owned();
-    assert_eq!(server.asked(), [Request::EditContact { who, petname: None, blocked: Some(true) }]);
+    assert_eq!(server.asked(), [Request::EditContact { who, edit: ContactEdit { blocked: Some(true), ..ContactEdit::default() } }]);
 }
 
 #[tokio::test]

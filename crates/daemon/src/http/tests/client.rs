@@ -46,7 +46,7 @@ fn identity() -> Identity {
 }
 
 fn contact() -> Contact {
-    Contact { name: "bbbb".into(), petname: Some("bob".into()), state: ContactState::Added, known: false }
+    Contact { name: "bbbb".into(), petname: Some("bob".into()), state: ContactState::Added, known: false, receipts: false }
 }
 
 fn request() -> ContactRequest {
