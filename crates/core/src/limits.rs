@@ -40,6 +40,15 @@ pub const ROOM_NAME_MAX: usize = 64;
 /// Longest text of one message, bytes of UTF-8.
 pub const TEXT_MAX: usize = 32 * 1024;
 
+/// Largest node record, bytes.
+pub const RECORD_MAX: usize = 512;
+/// Longest time for which a node record holds, seconds.
+pub const RECORD_LIFETIME_MAX_S: u16 = 7200;
+/// Addresses in a node record.
+pub const RECORD_ADDRS_MAX: usize = 4;
+/// Relays in a node record through which its node is reached.
+pub const RECORD_VIA_MAX: usize = 3;
+
 /// Whether an envelope that claims `hour` and lives `lifetime_hours` may be taken at `now`.
 pub fn in_time(hour: Hour, lifetime_hours: u32, now: Hour) -> InTime {
     if hour.0 > now.0.saturating_add(CLOCK_SLACK_HOURS) {
