@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 
 use ed25519_zebra::{Signature, SigningKey, VerificationKey};
 use minicbor::{Decoder, Encoder};
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 pub use address::{Prefix, is_public};
@@ -26,6 +27,11 @@ const VERSION: u8 = 1;
 const SIGNATURE_LEN: usize = 64;
 /// Length of the SHA-256 hash of a certificate, bytes.
 pub const CERTIFICATE_HASH_LEN: usize = 32;
+
+/// What a record says of a certificate (DER).
+pub fn certificate_hash(der: &[u8]) -> [u8; CERTIFICATE_HASH_LEN] {
+    Sha256::digest(der).into()
+}
 
 /// The secret half of a [`PeerId`]: an Ed25519 seed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]

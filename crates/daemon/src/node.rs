@@ -196,6 +196,10 @@ impl Node {
         let now = self.clock.now();
         let input = match event {
             NetEvent::Connected { peer, addr, dialed } => Input::Connected { peer, addr: addr.as_bytes().to_vec(), dialed },
+            NetEvent::Moved { addr } => {
+                self.engine.set_addr(addr.as_bytes().to_vec());
+                return;
+            }
             NetEvent::DialFailed { peer } => Input::DialFailed { peer },
             NetEvent::Disconnected { peer, reason } => {
                 debug!(?reason, "a peer is gone");

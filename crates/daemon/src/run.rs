@@ -133,7 +133,8 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let secret = transport_key(&mut chat)?;
     let (last_port, last_api) = last_ports(&chat)?;
     let listen = options.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), last_port));
-    let config = samizdat_net::Config { secret, listen, any_port: options.listen.is_none(), limits: Limits::default() };
+    let config =
+        samizdat_net::Config { secret, listen, any_port: options.listen.is_none(), relays: true, limits: Limits::default() };
     let (net, net_events) = Net::bind(config).await?;
     let listener = api_listener(options.api, last_api).await?;
     let api = listener.local_addr()?;

@@ -1,7 +1,8 @@
 //! Where a peer can be dialled, as bytes for the wire and as text for people.
 //!
 //! Bytes: entries of `kind: u8, length: u8, value`. Kind 4 is an IPv4 address and port (4 + 2 bytes), kind 6 an IPv6
-//! address and port (16 + 2 bytes), both big-endian. Other kinds are skipped, so relays can be added later.
+//! address and port (16 + 2 bytes), both big-endian. Kinds 20 and 22 are relays through which the peer is reached: the
+//! address and port of its HTTPS as before, then the SHA-256 of its certificate. Other kinds are skipped.
 //!
 //! Text: `<52 characters of base32>@ip:port[,ip:port]`, IPv6 in brackets.
 
@@ -10,28 +11,44 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use data_encoding::BASE32_NOPAD;
 use samizdat_core::PeerId;
+use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
 
-use crate::limits::{ADDR_BYTES_MAX, ADDRS_MAX};
+use crate::limits::{ADDR_BYTES_MAX, ADDRS_MAX, VIA_MAX};
 
 const IPV4: u8 = 4;
 const IPV6: u8 = 6;
+const RELAY_V4: u8 = 20;
+const RELAY_V6: u8 = 22;
 /// Characters of a peer id in base32.
 const PEER_CHARS: usize = 52;
 
-/// Addresses of one peer, at most [`ADDR_BYTES_MAX`] bytes and [`ADDRS_MAX`] usable socket addresses.
+/// Addresses of one peer, at most [`ADDR_BYTES_MAX`] bytes, of them [`ADDRS_MAX`] usable socket addresses and [`VIA_MAX`] relays.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerAddr(Vec<u8>);
 
 impl PeerAddr {
     /// Takes the first [`ADDRS_MAX`] distinct addresses that can be dialled at all, in their order.
     pub fn new(sockets: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self::with_relays(sockets, &[])
+    }
+
+    /// The same with the first [`VIA_MAX`] relays, and as many of the addresses as find room beside them.
+    pub fn with_relays(sockets: impl IntoIterator<Item = SocketAddr>, relays: &[Via]) -> Self {
         let mut bytes = Vec::new();
+        for via in relays.iter().filter(|via| is_dialable(&via.addr)).take(VIA_MAX) {
+            encode(&mut bytes, canonical(via.addr), Some(&via.certificate));
+        }
         let mut kept: Vec<SocketAddr> = Vec::new();
         for socket in sockets {
             let socket = canonical(socket);
             if kept.len() < ADDRS_MAX && is_dialable(&socket) && !kept.contains(&socket) {
+                let before = bytes.len();
+                encode(&mut bytes, socket, None);
+                if bytes.len() > ADDR_BYTES_MAX {
+                    bytes.truncate(before);
+                    break;
+                }
                 kept.push(socket);
-                encode(&mut bytes, socket);
             }
         }
         Self(bytes)
@@ -59,15 +76,27 @@ impl PeerAddr {
 
     /// The socket addresses that can be dialled, in order, at most [`ADDRS_MAX`].
     pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.places().filter_map(|place| if let Place::Socket(socket) = place { Some(socket) } else { None }).take(ADDRS_MAX)
+    }
+
+    /// The relays through which the peer is reached, the best first, at most [`VIA_MAX`].
+    pub fn relays(&self) -> impl Iterator<Item = Via> + '_ {
+        self.places().filter_map(|place| if let Place::Relay(via) = place { Some(via) } else { None }).take(VIA_MAX)
+    }
+
+    /// Those that can be dialled.
+    fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let mut rest = self.0.as_slice();
         std::iter::from_fn(move || {
-            let (socket, after) = entry(rest)?;
+            let (place, after) = entry(rest)?;
             rest = after;
-            Some(socket)
+            Some(place)
         })
         .flatten()
-        .filter(is_dialable)
-        .take(ADDRS_MAX)
+        .filter(|place| match place {
+            Place::Socket(socket) => is_dialable(socket),
+            Place::Relay(via) => is_dialable(&via.addr),
+        })
     }
 }
 
@@ -159,30 +188,45 @@ pub(crate) fn canonical(socket: SocketAddr) -> SocketAddr {
     SocketAddr::new(socket.ip().to_canonical(), socket.port())
 }
 
-fn encode(bytes: &mut Vec<u8>, socket: SocketAddr) {
+/// An address, or with a certificate the relay there.
+fn encode(bytes: &mut Vec<u8>, socket: SocketAddr, certificate: Option<&[u8; CERTIFICATE_HASH_LEN]>) {
+    match (socket.ip(), certificate) {
+        (IpAddr::V4(_), None) => bytes.extend_from_slice(&[IPV4, 6]),
+        (IpAddr::V6(_), None) => bytes.extend_from_slice(&[IPV6, 18]),
+        (IpAddr::V4(_), Some(_)) => bytes.extend_from_slice(&[RELAY_V4, 38]),
+        (IpAddr::V6(_), Some(_)) => bytes.extend_from_slice(&[RELAY_V6, 50]),
+    }
     match socket.ip() {
-        IpAddr::V4(ip) => {
-            bytes.extend_from_slice(&[IPV4, 6]);
-            bytes.extend_from_slice(&ip.octets());
-        }
-        IpAddr::V6(ip) => {
-            bytes.extend_from_slice(&[IPV6, 18]);
-            bytes.extend_from_slice(&ip.octets());
-        }
+        IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
+        IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
     }
     bytes.extend_from_slice(&socket.port().to_be_bytes());
+    bytes.extend_from_slice(certificate.map_or(&[], |hash| &hash[..]));
+}
+
+/// What an entry says.
+enum Place {
+    Socket(SocketAddr),
+    Relay(Via),
 }
 
 /// One entry and what follows it; the entry is `None` inside when its kind is unknown.
-fn entry(bytes: &[u8]) -> Option<(Option<SocketAddr>, &[u8])> {
+fn entry(bytes: &[u8]) -> Option<(Option<Place>, &[u8])> {
     let ([kind, length], rest) = bytes.split_first_chunk()?;
     let (value, rest) = rest.split_at_checked(usize::from(*length))?;
-    let socket = match *kind {
-        IPV4 => Some(socket_from::<4, Ipv4Addr>(value)?),
-        IPV6 => Some(socket_from::<16, Ipv6Addr>(value)?),
+    let place = match *kind {
+        IPV4 => Some(Place::Socket(socket_from::<4, Ipv4Addr>(value)?)),
+        IPV6 => Some(Place::Socket(socket_from::<16, Ipv6Addr>(value)?)),
+        RELAY_V4 => Some(Place::Relay(relay_from::<4, Ipv4Addr>(value)?)),
+        RELAY_V6 => Some(Place::Relay(relay_from::<16, Ipv6Addr>(value)?)),
         _ => None,
     };
-    Some((socket, rest))
+    Some((place, rest))
+}
+
+fn relay_from<const N: usize, Ip: From<[u8; N]> + Into<IpAddr>>(value: &[u8]) -> Option<Via> {
+    let (addr, certificate) = value.split_last_chunk::<CERTIFICATE_HASH_LEN>()?;
+    Some(Via { addr: socket_from::<N, Ip>(addr)?, certificate: *certificate })
 }
 
 fn socket_from<const N: usize, Ip: From<[u8; N]> + Into<IpAddr>>(value: &[u8]) -> Option<SocketAddr> {
@@ -245,6 +289,20 @@ mod tests {
 
     fn socket() -> impl Strategy<Value = SocketAddr> {
         (any::<IpAddr>(), any::<u16>()).prop_map(|(ip, port)| canonical(SocketAddr::new(ip, port)))
+    }
+
+    #[test]
+    fn relays_come_first_and_leave_room() {
+        let via = |n: u8| Via { addr: format!("[2001:db8::{n}]:443").parse().unwrap(), certificate: [n; 32] };
+        let sockets: Vec<SocketAddr> = (1..=9).map(|n| format!("[2001:db8:1::{n}]:4001").parse().unwrap()).collect();
+        let addr = PeerAddr::with_relays(sockets.clone(), &[via(1), via(2), via(3)]);
+        assert!(addr.as_bytes().len() <= ADDR_BYTES_MAX);
+        let addr = PeerAddr::decode(addr.as_bytes()).unwrap();
+        assert_eq!(addr.relays().collect::<Vec<_>>(), [via(1), via(2)]);
+        assert_eq!(addr.sockets().collect::<Vec<_>>(), sockets[..7]);
+        let mut short = vec![20, 37];
+        short.extend_from_slice(&[1; 37]);
+        assert_eq!(PeerAddr::decode(&short), Err(AddrError::Malformed));
     }
 
     proptest! {

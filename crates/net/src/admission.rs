@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::limits::Limits;
 
 /// Counts inbound connections. Clones share the counts.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<Counts>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Counts {
     inbound: usize,
     handshakes: usize,
@@ -30,6 +30,7 @@ enum Origin {
 }
 
 /// A place inside. Dropping it gives the place back.
+#[derive(Debug)]
 pub(crate) struct Admission {
     gate: Gate,
     origin: Origin,

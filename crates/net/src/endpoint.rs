@@ -1,30 +1,45 @@
-//! The one place that builds an iroh endpoint. Relays and entry points will be added here, each by consent.
+//! The one place that builds an iroh endpoint.
 //!
-//! Nobody is contacted but the peers that are dialled and those that dial us: no relay, no address lookup, no
-//! captive-portal check, no port mapping.
+//! Nobody is contacted but the peers that are dialled, those that dial us, and the relays that this node was told to use
+//! or through which a peer is dialled: no address lookup, no captive-portal check, no port mapping.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use iroh::endpoint::{BindError, BindOpts, IdleTimeout, NetReportConfig, PortmapperConfig, QuicTransportConfig, VarInt, presets};
-use iroh::{Endpoint, RelayMode, SecretKey};
+use iroh::{Endpoint, RelayMap, RelayMode, SecretKey};
+use samizdat_core::record::Via;
 
 use crate::addr::{PeerAddr, canonical};
 use crate::frame::ALPN;
 use crate::limits::{ADDRS_MAX, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
+use crate::relay::Pins;
 
 /// Binds `listen`; an unspecified address means every interface, IPv4 and, where it exists, IPv6.
-pub(crate) async fn build(secret: &[u8; 32], listen: SocketAddr, limits: &Limits) -> Result<Endpoint, io::Error> {
+/// `pins` are the certificates of relays; without them no relay is ever used.
+pub(crate) async fn build(
+    secret: &[u8; 32],
+    listen: SocketAddr,
+    limits: &Limits,
+    pins: Option<&Pins>,
+) -> Result<Endpoint, io::Error> {
     let builder = Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(secret))
         .alpns(vec![ALPN.to_vec()])
-        .relay_mode(RelayMode::Disabled)
         .clear_address_lookup()
         .portmapper_config(PortmapperConfig::Disabled)
-        .net_report_config(NetReportConfig::minimal())
         .transport_config(transport(limits))
         .max_tls_tickets(TLS_TICKETS_MAX)
         .clear_ip_transports();
+    let mut report = NetReportConfig::minimal();
+    let builder = match pins {
+        None => builder.relay_mode(RelayMode::Disabled).net_report_config(report),
+        Some(pins) => {
+            // Where UDP is blocked, this is the only way to find out that a relay works.
+            report.https_probes = true;
+            builder.relay_mode(RelayMode::Custom(RelayMap::empty())).net_report_config(report).ca_tls_config(pins.tls_config())
+        }
+    };
     let builder = if listen.ip().is_unspecified() {
         let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port());
         let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), listen.port());
@@ -39,12 +54,12 @@ pub(crate) async fn build(secret: &[u8; 32], listen: SocketAddr, limits: &Limits
 }
 
 /// Where others can dial this node: other machines' view first, this machine's own (loopback) last.
-pub(crate) fn local_addr(endpoint: &Endpoint) -> PeerAddr {
+pub(crate) fn local_addr(endpoint: &Endpoint, relays: &[Via]) -> PeerAddr {
     let mut far: Vec<SocketAddr> = endpoint.addr().ip_addrs().copied().filter(|s| !needs_scope(s)).collect();
     far.sort_by_key(|s| (s.is_ipv6(), s.ip().is_loopback(), *s));
     far.truncate(ADDRS_MAX.saturating_sub(1));
     let near = endpoint.bound_sockets().into_iter().filter(|s| s.ip().is_unspecified()).map(loopback_of);
-    PeerAddr::new(far.into_iter().chain(near.min()))
+    PeerAddr::with_relays(far.into_iter().chain(near.min()), relays)
 }
 
 /// Whether a packet to `socket` would come back to `endpoint` itself.

@@ -16,19 +16,25 @@ pub mod limits;
 mod link;
 mod path;
 mod peers;
+mod relay;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use iroh::{Endpoint, Watcher};
 use samizdat_core::PeerId;
-use tokio::sync::mpsc;
+use samizdat_core::record::Via;
+use tokio::sync::{mpsc, watch};
 
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
-pub use limits::Limits;
+pub use limits::{Limits, RelayLimits};
 pub use path::{PathInfo, PathKind};
 
+pub use relay::{Certificate, CertificateError, Relay, RelayAt, RelayConfig, RelayError, RelayUse};
+
 use peers::Peers;
+use relay::{Ours, Pins};
 
 /// `tracing` targets of the libraries below this crate, whose messages and spans name peers and addresses.
 pub const LOG_TARGETS_BELOW: [&str; 6] = ["iroh", "iroh_relay", "noq", "noq_proto", "noq_udp", "netwatch"];
@@ -42,6 +48,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Whether another port will do when the one in `listen` is taken.
     pub any_port: bool,
+    /// Whether relays may be used at all: those of [`Net::use_relays`] and those through which others are reached.
+    pub relays: bool,
     /// Bounds.
     pub limits: Limits,
 }
@@ -69,6 +77,11 @@ pub enum NetEvent {
         peer: PeerId,
         /// Why.
         reason: DisconnectReason,
+    },
+    /// This node can be dialled otherwise than before.
+    Moved {
+        /// How.
+        addr: PeerAddr,
     },
     /// A peer sent 1 to [`limits::FRAME_MAX`] bytes.
     Frame {
@@ -155,6 +168,8 @@ pub enum SendError {
 #[derive(Clone)]
 pub struct Net {
     peers: Arc<Peers>,
+    relays: Arc<watch::Sender<Vec<RelayAt>>>,
+    in_use: watch::Receiver<Vec<Via>>,
 }
 
 impl Net {
@@ -163,10 +178,11 @@ impl Net {
     /// # Errors
     /// When the sockets cannot be had.
     pub async fn bind(config: Config) -> Result<(Net, mpsc::Receiver<NetEvent>), BindError> {
-        let Config { secret, listen, any_port, limits } = config;
-        let mut bound = endpoint::build(&secret, listen, &limits).await;
+        let Config { secret, listen, any_port, relays, limits } = config;
+        let pins = relays.then(Pins::default);
+        let mut bound = endpoint::build(&secret, listen, &limits, pins.as_ref()).await;
         if any_port && listen.port() != 0 && bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
-            bound = endpoint::build(&secret, SocketAddr::new(listen.ip(), 0), &limits).await;
+            bound = endpoint::build(&secret, SocketAddr::new(listen.ip(), 0), &limits, pins.as_ref()).await;
         }
         let endpoint = bound.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => BindError::PortInUse(listen.port()),
@@ -174,9 +190,15 @@ impl Net {
         })?;
         let life = getrandom::u64().map_err(|_| BindError::Random)?;
         let (events, receiver) = mpsc::channel(limits::EVENTS_MAX);
-        let peers = Peers::new(endpoint, limits, life, events);
+        let peers = Peers::new(endpoint, limits, life, pins.clone(), events.clone());
         tokio::spawn(peers.clone().run_accept());
-        Ok((Net { peers }, receiver))
+        let (relays, wanted) = watch::channel(Vec::new());
+        let (ours, in_use) = watch::channel(Vec::new());
+        if let Some(pins) = pins {
+            tokio::spawn(relay::keep(Ours { endpoint: peers.endpoint.clone(), pins, in_use: ours }, wanted));
+        }
+        tokio::spawn(tell_moves(peers.endpoint.clone(), in_use.clone(), events.downgrade()));
+        Ok((Net { peers, relays: Arc::new(relays), in_use }, receiver))
     }
 
     /// The transport key others know this node by.
@@ -189,9 +211,20 @@ impl Net {
         self.peers.endpoint.bound_sockets().first().map_or(0, SocketAddr::port)
     }
 
-    /// Where others on this machine and in its networks can dial this node; behind NAT the internet cannot.
+    /// Where others can dial this node: on this machine, in its networks, at the address that a relay saw, and through relays.
     pub fn local_addr(&self) -> PeerAddr {
-        endpoint::local_addr(&self.peers.endpoint)
+        endpoint::local_addr(&self.peers.endpoint, &self.in_use.borrow())
+    }
+
+    /// Keeps connected to one of these relays, the first that works, and moves to the next when it dies. Nothing happens where
+    /// [`Config::relays`] is false.
+    pub fn use_relays(&self, relays: &[RelayAt]) {
+        self.relays.send_replace(relays.iter().take(limits::RELAYS_MAX).copied().collect());
+    }
+
+    /// The relays through which this node is reached: the one in use, if it is connected, and the one that would be next.
+    pub fn reached_through(&self) -> Vec<Via> {
+        self.in_use.borrow().clone()
     }
 
     /// What a newcomer types to meet this node.
@@ -233,5 +266,23 @@ impl Net {
     /// the last clone is dropped.
     pub async fn close(&self) {
         self.peers.close().await;
+    }
+}
+
+/// Tells the owner of each change of [`Net::local_addr`], until nobody owns the node.
+async fn tell_moves(endpoint: Endpoint, mut in_use: watch::Receiver<Vec<Via>>, events: mpsc::WeakSender<NetEvent>) {
+    let mut addrs = endpoint.watch_addr();
+    let mut told = endpoint::local_addr(&endpoint, &in_use.borrow());
+    loop {
+        let goes_on = tokio::select! {
+            updated = addrs.updated() => updated.is_ok(),
+            changed = in_use.changed() => changed.is_ok(),
+            () = endpoint.closed() => false,
+        };
+        let addr = endpoint::local_addr(&endpoint, &in_use.borrow_and_update());
+        let Some(events) = events.upgrade().filter(|_| goes_on) else { return };
+        if addr != told && events.send(NetEvent::Moved { addr: addr.clone() }).await.is_ok() {
+            told = addr;
+        }
     }
 }

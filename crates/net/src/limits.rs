@@ -1,5 +1,6 @@
 //! Every bound of this crate in one place. Together they cap what one node spends on its peers.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 pub use samizdat_core::limits::FRAME_MAX;
@@ -23,6 +24,14 @@ pub const HELLO_MAX: usize = 64;
 pub const ADDR_BYTES_MAX: usize = 256;
 /// Socket addresses of one peer that are read, listed or dialled.
 pub const ADDRS_MAX: usize = 8;
+/// Relays of one peer that are read, listed or dialled: the one in use and the next.
+pub const VIA_MAX: usize = 2;
+/// Relays that a node may choose from.
+pub const RELAYS_MAX: usize = 8;
+/// How long a relay may take to be connected before the next is tried.
+pub const RELAY_PATIENCE: Duration = Duration::from_secs(5);
+/// The same when it was connected before: it is likely to be dead.
+pub const RELAY_LOST: Duration = Duration::from_secs(1);
 /// TLS session tickets that are kept; resumption is of little use between long-lived peers.
 pub const TLS_TICKETS_MAX: usize = 32;
 /// Abandoned paths are given up after this long; longer is not offered by the transport.
@@ -32,6 +41,63 @@ pub const LOOPBACK_DELAY: Duration = Duration::from_secs(3);
 
 /// When a peer came again, what it had sent before on the old connection is read for this long.
 pub const REPLACED_GRACE: Duration = Duration::from_millis(200);
+
+/// Certificates of relays that are remembered, those that strangers told of among them.
+pub const PINS_MAX: usize = 256;
+/// Keys of peers that our relay keeps unpacked.
+pub const RELAY_KEYS_MAX: usize = 1024;
+/// After a connection could not be taken, for want of file handles most likely.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a relay spends on others. [`RelayLimits::default`] suits a node at home with a fast line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayLimits {
+    /// Connections in all.
+    pub connections: usize,
+    /// Of these, from one IPv4 /24 or IPv6 /48.
+    pub per_prefix: usize,
+    /// Of these, from this machine itself.
+    pub loopback: usize,
+    /// Of these, of one peer: it comes again before the old one is known to be dead.
+    pub per_peer: usize,
+    /// Connections that have not asked to be relayed yet.
+    pub handshakes: usize,
+    /// From the TCP connection to the request to be relayed.
+    pub handshake: Duration,
+    /// Bytes a second that one connection may send.
+    pub bytes_per_second: NonZeroU32,
+    /// Bytes that it may send at once.
+    pub burst_bytes: NonZeroU32,
+}
+
+impl RelayLimits {
+    /// The counts in the shape of the gate that strangers pass.
+    pub(crate) fn gate(&self) -> Limits {
+        Limits {
+            inbound: self.connections,
+            inbound_per_prefix: self.per_prefix,
+            inbound_loopback: self.loopback,
+            handshakes: self.handshakes,
+            ..Limits::default()
+        }
+    }
+}
+
+impl Default for RelayLimits {
+    fn default() -> Self {
+        const KIB: u32 = 1024;
+        Self {
+            connections: 512,
+            per_prefix: 32,
+            loopback: 64,
+            per_peer: 2,
+            handshakes: 64,
+            handshake: Duration::from_secs(10),
+            bytes_per_second: NonZeroU32::MIN.saturating_add(256 * KIB - 1),
+            burst_bytes: NonZeroU32::MIN.saturating_add(1024 * KIB - 1),
+        }
+    }
+}
 
 /// Bounds an operator may change. [`Limits::default`] suits a node at home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,6 @@
 //! connection to that peer, and as acceptor draws it only when it holds the one it accepts.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,6 +24,7 @@ use crate::endpoint::is_own;
 use crate::frame::{self, ALPN, FrameError, Ticket};
 use crate::limits::{LOOPBACK_DELAY, Limits};
 use crate::link::{DUPLICATE, Link, Streams};
+use crate::relay::{self, Pins};
 use crate::{DialError, DisconnectReason, NetEvent};
 
 /// What all tasks of one node share.
@@ -35,6 +35,8 @@ pub(crate) struct Peers {
     runtime: tokio::runtime::Handle,
     gate: Gate,
     life: u64,
+    /// Certificates of relays; none where relays are refused.
+    pins: Option<Pins>,
     turns: AtomicU64,
     table: Mutex<Table>,
     /// A link was opened or given up.
@@ -55,7 +57,7 @@ struct Table {
 struct Dial {
     /// The owner was told of a connection since he ordered this dial.
     answered: bool,
-    next: Option<Vec<SocketAddr>>,
+    next: Option<Vec<TransportAddr>>,
 }
 
 /// The right to be the one connection to a peer. Dropping it gives the right back.
@@ -87,7 +89,13 @@ enum OpenError {
 }
 
 impl Peers {
-    pub(crate) fn new(endpoint: Endpoint, limits: Limits, life: u64, events: mpsc::Sender<NetEvent>) -> Arc<Self> {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        limits: Limits,
+        life: u64,
+        pins: Option<Pins>,
+        events: mpsc::Sender<NetEvent>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             me: PeerId(*endpoint.id().as_bytes()),
             endpoint,
@@ -95,6 +103,7 @@ impl Peers {
             runtime: tokio::runtime::Handle::current(),
             gate: Gate::default(),
             life,
+            pins,
             turns: AtomicU64::new(0),
             table: Mutex::new(Table { links: BTreeMap::new(), dialing: BTreeMap::new(), events: Some(events) }),
             changed: Notify::new(),
@@ -115,8 +124,8 @@ impl Peers {
         if peer == self.me {
             return Err(DialError::Own);
         }
-        let sockets: Vec<SocketAddr> = addr.sockets().filter(|s| !is_own(&self.endpoint, *s)).collect();
-        if sockets.is_empty() {
+        let ways = self.ways(addr);
+        if ways.is_empty() {
             return Err(DialError::NoAddress);
         }
         let mut table = self.table();
@@ -126,7 +135,7 @@ impl Peers {
         }
         if let Some(dial) = table.dialing.get_mut(&peer) {
             if std::mem::take(&mut dial.answered) {
-                dial.next = Some(sockets);
+                dial.next = Some(ways);
                 self.changed.notify_waiters();
             }
             return Ok(());
@@ -135,8 +144,20 @@ impl Peers {
             return Err(DialError::Busy);
         }
         table.dialing.insert(peer, Dial::default());
-        self.runtime.spawn(self.clone().run_dial(peer, id, sockets, events));
+        self.runtime.spawn(self.clone().run_dial(peer, id, ways, events));
         Ok(())
+    }
+
+    /// What of an address leads to another node. Relays only where they may be used.
+    fn ways(&self, addr: &PeerAddr) -> Vec<TransportAddr> {
+        let sockets = addr.sockets().filter(|socket| !is_own(&self.endpoint, *socket)).map(TransportAddr::Ip);
+        let relays = self.pins.iter().flat_map(|pins| {
+            addr.relays().filter_map(|via| {
+                pins.add(via.addr.ip(), via.certificate);
+                relay::url(via.addr).map(TransportAddr::Relay)
+            })
+        });
+        sockets.chain(relays).collect()
     }
 
     /// Takes in strangers until the endpoint is closed.
@@ -188,9 +209,9 @@ impl Peers {
         }
     }
 
-    async fn run_dial(self: Arc<Self>, peer: PeerId, id: EndpointId, mut sockets: Vec<SocketAddr>, events: mpsc::Sender<NetEvent>) {
+    async fn run_dial(self: Arc<Self>, peer: PeerId, id: EndpointId, mut ways: Vec<TransportAddr>, events: mpsc::Sender<NetEvent>) {
         loop {
-            match timeout(self.limits.handshake, self.connect_and_open(peer, id, sockets)).await {
+            match timeout(self.limits.handshake, self.connect_and_open(peer, id, ways)).await {
                 Ok(Ok(session)) => return session.run(&self.limits).await,
                 Ok(Err(OpenError::Duplicate)) => {
                     // The hello on the connection that is used instead may not have come through yet.
@@ -202,7 +223,7 @@ impl Peers {
             }
             let dial = self.table().end_dial(&peer);
             match dial {
-                Dial { next: Some(next), .. } => sockets = next,
+                Dial { next: Some(next), .. } => ways = next,
                 Dial { answered: true, .. } => return,
                 Dial { answered: false, next: None } => {
                     let _ = events.send(NetEvent::DialFailed { peer }).await;
@@ -216,7 +237,7 @@ impl Peers {
         self: &Arc<Self>,
         peer: PeerId,
         id: EndpointId,
-        sockets: Vec<SocketAddr>,
+        ways: Vec<TransportAddr>,
     ) -> Result<Session, OpenError> {
         // A connection that is about to be reported as gone comes first.
         self.wait_until(|table| !table.links.get(&peer).is_some_and(|link| link.is_ending())).await;
@@ -227,13 +248,14 @@ impl Peers {
             }
             self.next_turn()
         };
-        let connection = self.connect(id, sockets).await?;
+        let connection = self.connect(id, ways).await?;
         self.open(connection, turn).await
     }
 
     /// Other machines' addresses first: what listens on the same port of this machine may be another node.
-    async fn connect(&self, id: EndpointId, sockets: Vec<SocketAddr>) -> Result<Connection, OpenError> {
-        let (near, far): (Vec<_>, Vec<_>) = sockets.into_iter().partition(|s| s.ip().is_loopback());
+    async fn connect(&self, id: EndpointId, ways: Vec<TransportAddr>) -> Result<Connection, OpenError> {
+        let loopback = |way: &TransportAddr| matches!(way, TransportAddr::Ip(socket) if socket.ip().is_loopback());
+        let (near, far): (Vec<_>, Vec<_>) = ways.into_iter().partition(loopback);
         if far.is_empty() {
             return self.connect_to(id, near).await;
         }
@@ -246,8 +268,8 @@ impl Peers {
         }
     }
 
-    async fn connect_to(&self, id: EndpointId, sockets: Vec<SocketAddr>) -> Result<Connection, OpenError> {
-        let addr = EndpointAddr::from_parts(id, sockets.into_iter().map(TransportAddr::Ip));
+    async fn connect_to(&self, id: EndpointId, ways: Vec<TransportAddr>) -> Result<Connection, OpenError> {
+        let addr = EndpointAddr::from_parts(id, ways);
         self.endpoint.connect(addr, ALPN).await.map_err(|_| OpenError::Unreachable)
     }
 

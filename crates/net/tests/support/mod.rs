@@ -7,7 +7,7 @@ use std::time::Duration;
 use iroh::endpoint::{Connection, RecvStream, SendStream, presets};
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey};
 use samizdat_core::PeerId;
-use samizdat_net::{Config, DisconnectReason, Limits, Net, NetEvent};
+use samizdat_net::{Config, DisconnectReason, Limits, Net, NetEvent, PeerAddr};
 use tokio::sync::mpsc;
 
 /// No test waits longer for anything.
@@ -20,7 +20,7 @@ pub struct Node {
 }
 
 pub fn config(seed: u8, listen: &str, limits: Limits) -> Config {
-    Config { secret: [seed; 32], listen: listen.parse().unwrap(), any_port: false, limits }
+    Config { secret: [seed; 32], listen: listen.parse().unwrap(), any_port: false, relays: true, limits }
 }
 
 pub async fn node(seed: u8, limits: Limits) -> Node {
@@ -54,8 +54,24 @@ impl Node {
         self.net.dial(other.id(), other.net.local_addr().as_bytes()).unwrap();
     }
 
+    /// What comes next but for changes of the own address.
     pub async fn next(&mut self) -> NetEvent {
-        soon(self.events.recv()).await.unwrap()
+        loop {
+            match soon(self.events.recv()).await.unwrap() {
+                NetEvent::Moved { .. } => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// Waits until the own address is as wished.
+    pub async fn moved(&mut self, wished: impl Fn(&PeerAddr) -> bool) {
+        while !wished(&self.net.local_addr()) {
+            match soon(self.events.recv()).await.unwrap() {
+                NetEvent::Moved { .. } => {}
+                event => panic!("expected another address, got {event:?}"),
+            }
+        }
     }
 
     /// The next event must be the connection to `other`; returns whether this node dialled it.

@@ -1,0 +1,118 @@
+//! Our own relay: one at a time, the first of a list that works. Which one that is, and which would be next, is told to
+//! others, so that they find us at the next one without being told again when the first dies.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use iroh::{Endpoint, RelayConfig, RelayUrl, Watcher};
+use iroh_relay::RelayQuicConfig;
+use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::debug;
+
+use super::Pins;
+use crate::limits::{RELAY_LOST, RELAY_PATIENCE, VIA_MAX};
+
+/// A relay that a node record names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RelayAt {
+    /// Where its HTTPS listens.
+    pub addr: SocketAddr,
+    /// UDP port at which it tells who asks their address.
+    pub discovery_port: u16,
+    /// SHA-256 of its certificate (DER).
+    pub certificate: [u8; CERTIFICATE_HASH_LEN],
+}
+
+impl RelayAt {
+    fn via(&self) -> Via {
+        Via { addr: self.addr, certificate: self.certificate }
+    }
+}
+
+/// What the task works on.
+pub(crate) struct Ours {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) pins: Pins,
+    /// The relay in use if it is connected, then those that come after it.
+    pub(crate) in_use: watch::Sender<Vec<Via>>,
+}
+
+/// The address of a relay as iroh has it.
+pub(crate) fn url(addr: SocketAddr) -> Option<RelayUrl> {
+    format!("https://{addr}/").parse().ok()
+}
+
+/// Keeps one relay of `wanted` connected until the node is closed.
+pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>) {
+    let mut status = ours.endpoint.home_relay_status();
+    // The one in use is the first; one that failed goes to the end.
+    let mut relays: Vec<RelayAt> = Vec::new();
+    let mut connected = false;
+    let mut patience: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            changed = wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let new = wanted.borrow_and_update().clone();
+                let current = relays.first().copied().filter(|current| new.contains(current));
+                let rest = new.iter().filter(|relay| Some(**relay) != current).copied();
+                let before = relays.first().copied();
+                relays = current.into_iter().chain(rest).collect();
+                if relays.first() != before.as_ref() {
+                    ours.change(before, relays.first()).await;
+                    connected = false;
+                    patience = relays.first().and_then(|_| Instant::now().checked_add(RELAY_PATIENCE));
+                }
+            }
+            updated = status.updated() => {
+                let Ok(homes) = updated else { return };
+                let current = relays.first().and_then(|relay| url(relay.addr));
+                let now = homes.iter().any(|home| Some(home.url()) == current.as_ref() && home.is_connected());
+                if now != connected && current.is_some() {
+                    debug!(connected = now, "the relay in use");
+                    connected = now;
+                    patience = if now { None } else { Instant::now().checked_add(RELAY_LOST) };
+                }
+            }
+            () = async { sleep_until(patience.unwrap_or_else(Instant::now)).await }, if patience.is_some() => {
+                // With a single one there is nothing to change to: iroh keeps trying.
+                patience = if relays.len() > 1 {
+                    let before = relays.first().copied();
+                    relays.rotate_left(1);
+                    ours.change(before, relays.first()).await;
+                    Instant::now().checked_add(RELAY_PATIENCE)
+                } else {
+                    None
+                };
+            }
+            () = ours.endpoint.closed() => return,
+        }
+        let told = if connected { VIA_MAX } else { 0 };
+        let via = relays.iter().map(RelayAt::via).take(told).collect();
+        ours.in_use.send_if_modified(|told| {
+            if *told == via {
+                false
+            } else {
+                *told = via;
+                true
+            }
+        });
+    }
+}
+
+impl Ours {
+    async fn change(&self, from: Option<RelayAt>, to: Option<&RelayAt>) {
+        if let Some(url) = from.and_then(|relay| url(relay.addr)) {
+            self.endpoint.remove_relay(&url).await;
+        }
+        if let Some((relay, url)) = to.and_then(|relay| Some((relay, url(relay.addr)?))) {
+            self.pins.add(relay.addr.ip(), relay.certificate);
+            let quic = Some(RelayQuicConfig::new(relay.discovery_port));
+            self.endpoint.insert_relay(url.clone(), Arc::new(RelayConfig::new(url, quic))).await;
+        }
+    }
+}
