@@ -16,6 +16,8 @@ pub mod limits;
 mod link;
 mod path;
 mod peers;
+#[doc(hidden)]
+pub mod script;
 
 use std::io;
 use std::net::SocketAddr;
