@@ -11,6 +11,7 @@ use std::{
 };
 
 use people::{Person, eventually};
+use rusqlite::Connection;
 use serde_json::Value;
 
 /// The disk of somebody who has little: an empty home and the write-ahead logs of both databases fit on it.
@@ -100,4 +101,58 @@ fn a_full_disk_refuses_messages_and_goes_on_when_there_is_space() {
     taken.push(refused);
     reads_each_once(&bob, "alice", &taken);
     reads_each_once(&alice, "bob", &["do you get this?".into()]);
+}
+
+/// Somebody who has a database of a node open and does not let go.
+fn hold(path: &PathBuf, key: Option<&[u8]>) -> Connection {
+    let program = Connection::open(path).unwrap();
+    if let Some(key) = key {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        program.execute_batch(&format!("PRAGMA key = \"x'{hex}'\"")).unwrap();
+    }
+    program.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    program.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    program
+}
+
+#[test]
+fn a_vault_that_another_program_holds_refuses_messages_and_goes_on_after_it() {
+    let (alice, bob) = acquainted(Person::new("alice"));
+    let vault = alice.home().join("vault.sqlite");
+    // `[1, key]` in CBOR.
+    let key = fs::read(alice.home().join("vault.key")).unwrap();
+    let program = hold(&vault, Some(&key[4..36]));
+
+    let (code, sentence) = say(&alice, "bob", "may I?", &[]).unwrap_err();
+    assert_eq!(code, 4, "{sentence}");
+    assert!(sentence.starts_with(&format!("another program holds the database at {}: close it", vault.display())), "{sentence}");
+    assert_eq!(alice.code(&["status"]), 0);
+    assert_eq!(say(&bob, "alice", "are you there?", &["--wait", "published"]).unwrap(), "published");
+    assert_eq!(say(&alice, "bob", "may I now?", &[]).unwrap_err().0, 4);
+
+    drop(program);
+    assert_eq!(say(&alice, "bob", "may I?", &["--wait", "received", "--timeout", "170"]).unwrap(), "received");
+    reads_each_once(&bob, "alice", &["may I?".into()]);
+    reads_each_once(&alice, "bob", &["are you there?".into()]);
+}
+
+#[test]
+fn a_log_that_another_program_holds_delays_messages_until_after_it() {
+    let (alice, bob) = acquainted(Person::new("alice"));
+    let program = hold(&alice.home().join("log.sqlite"), None);
+
+    // The vault has it; what waits is its way out.
+    let taken = say(&alice, "bob", "on its way", &[]).unwrap();
+    assert!(["waiting", "stamping"].contains(&taken.as_str()), "{taken}");
+    say(&bob, "alice", "are you there?", &[]).unwrap();
+    eventually("the node to be unable to write down what Bob wrote", || {
+        let status = alice.json(&["status"]);
+        (status["drops"]["disk"].as_u64()? > 0).then_some(())
+    });
+    assert!(bob.rows(&["read", "alice"]).iter().all(|row| row["text"] != "on its way"));
+
+    drop(program);
+    assert_eq!(say(&alice, "bob", "on its way, too", &["--wait", "received", "--timeout", "170"]).unwrap(), "received");
+    reads_each_once(&bob, "alice", &["on its way".into(), "on its way, too".into()]);
+    reads_each_once(&alice, "bob", &["are you there?".into()]);
 }

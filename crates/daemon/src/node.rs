@@ -273,7 +273,9 @@ impl Node {
         let peers = Peers::encode(&self.engine.remembered());
         let now = self.clock.now();
         if let Err(error) = self.engine.command(now, |chat, _| chat.keep(PEERS, &peers)) {
-            warn!(%error, "peers were not remembered");
+            // The error may name a file.
+            warn!("peers were not remembered");
+            debug!(%error, "peers were not remembered");
         }
     }
 }
