@@ -1,7 +1,7 @@
 //! What is done with hostile bytes, one function for each place where they come in. `true` means that they were taken.
 //!
 //! libFuzzer calls these by way of `fuzz_targets/`; `cargo test` calls them for every file of `corpus/` by way of
-//! `crates/sim/tests/fuzz_corpus.rs`, which includes this very file.
+//! `crates/sim/tests/fuzz_corpus.rs`, which includes this very file. What strangers send to the shell is in `net.rs`.
 
 use std::{cell::RefCell, collections::VecDeque};
 

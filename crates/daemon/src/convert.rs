@@ -13,7 +13,7 @@ pub(crate) fn error(error: ChatError) -> api::ApiError {
     let kind = match &error {
         ChatError::Usage(_) | ChatError::Link(_) | ChatError::TooLong(_) => api::ErrorKind::Usage,
         ChatError::NotFound(_) => api::ErrorKind::NotFound,
-        ChatError::Refused(_) | ChatError::Store(StoreError::Full) => api::ErrorKind::Refused,
+        ChatError::Refused(_) | ChatError::Store(StoreError::Full | StoreError::Held(_)) => api::ErrorKind::Refused,
         ChatError::Store(_) | ChatError::Bug(_) => api::ErrorKind::Internal,
     };
     api::ApiError::new(kind, error.to_string())

@@ -73,8 +73,13 @@ pub(crate) struct Peers {
 impl Peers {
     pub(crate) fn load(engine: &Engine) -> Result<Self, ChatError> {
         let bytes = engine.chat().kept(PEERS)?.unwrap_or_default();
+        Ok(Self { remembered: Self::decode(&bytes) })
+    }
+
+    /// What comes after something malformed is lost; the peers that join us again tell of others.
+    fn decode(bytes: &[u8]) -> Vec<(PeerId, Vec<u8>)> {
         let mut remembered = Vec::new();
-        let mut rest = bytes.as_slice();
+        let mut rest = bytes;
         while let Some((id, after)) = rest.split_first_chunk::<32>() {
             let Some((length, after)) = after.split_first() else { break };
             let Some((addr, after)) = after.split_at_checked(usize::from(*length)) else { break };
@@ -83,7 +88,7 @@ impl Peers {
                 remembered.push((PeerId(*id), addr.to_vec()));
             }
         }
-        Ok(Self { remembered })
+        remembered
     }
 
     fn encode(peers: &[(PeerId, Vec<u8>)]) -> Vec<u8> {
@@ -272,7 +277,9 @@ impl Node {
         let peers = Peers::encode(&self.engine.remembered());
         let now = self.clock.now();
         if let Err(error) = self.engine.command(now, |chat, _| chat.keep(PEERS, &peers)) {
-            warn!(%error, "peers were not remembered");
+            // The error may name a file.
+            warn!("peers were not remembered");
+            debug!(%error, "peers were not remembered");
         }
     }
 }
@@ -283,4 +290,47 @@ fn unix_ms() -> u64 {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+    use proptest::{collection::vec, prelude::*};
+    use samizdat_net::limits::ADDR_BYTES_MAX;
+
+    use super::*;
+
+    fn addr() -> impl Strategy<Value = Vec<u8>> {
+        vec(any::<std::net::SocketAddr>(), 0..9).prop_map(|sockets| PeerAddr::new(sockets).as_bytes().to_vec())
+    }
+
+    fn peers() -> impl Strategy<Value = Vec<(PeerId, Vec<u8>)>> {
+        vec((any::<[u8; 32]>().prop_map(PeerId), addr()), 0..20)
+    }
+
+    #[test]
+    fn no_more_peers_are_remembered_than_the_bound() {
+        let many: Vec<_> = (0..PEERS_MAX + 9).map(|n| (PeerId([n.to_be_bytes()[7]; 32]), Vec::new())).collect();
+        assert_eq!(Peers::decode(&Peers::encode(&many)), many[..PEERS_MAX]);
+        let one = [&[1; 32][..], &[0]].concat();
+        assert_eq!(Peers::decode(&one.repeat(PEERS_MAX + 9)).len(), PEERS_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn peers_are_remembered_as_they_were(peers in peers()) {
+            prop_assert_eq!(Peers::decode(&Peers::encode(&peers)), peers);
+        }
+
+        /// A vault is ours, but a damaged or foreign one must not keep a node from starting.
+        #[test]
+        fn whatever_is_remembered_is_read_or_left_out(good in peers(), cut in any::<prop::sample::Index>(), noise in vec(any::<u8>(), 0..200)) {
+            let good = Peers::encode(&good);
+            let bytes = [&good[..cut.index(good.len() + 1)], &noise].concat();
+            let read = Peers::decode(&bytes);
+            prop_assert!(read.len() <= PEERS_MAX);
+            prop_assert!(read.iter().all(|(_, addr)| addr.len() <= ADDR_BYTES_MAX && PeerAddr::decode(addr).is_ok()));
+            prop_assert_eq!(Peers::decode(&Peers::encode(&read)), read);
+        }
+    }
 }

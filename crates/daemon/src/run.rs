@@ -101,8 +101,8 @@ impl StartError {
         match self {
             Self::Join { .. } | Self::ApiNotLocal => ErrorKind::Usage,
             Self::NotAHome(_) | Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
-            // A full disk is the person's to mend.
-            Self::Chat(ChatError::Store(StoreError::Full)) => ErrorKind::Refused,
+            // A full disk is the person's to mend, and so is a program that holds the files.
+            Self::Chat(ChatError::Store(StoreError::Full | StoreError::Held(_))) => ErrorKind::Refused,
             Self::System(e) if e.kind() == io::ErrorKind::StorageFull => ErrorKind::Refused,
             Self::Chat(_) | Self::System(_) | Self::Ended => ErrorKind::Internal,
         }
@@ -236,6 +236,7 @@ mod tests {
     fn a_full_disk_refuses_a_start_as_it_refuses_a_message() {
         let full = ChatError::Store(StoreError::Full);
         assert_eq!(StartError::Chat(full).kind(), ErrorKind::Refused);
+        assert_eq!(StartError::Chat(ChatError::Store(StoreError::Held(None))).kind(), ErrorKind::Refused);
         assert_eq!(StartError::System(io::ErrorKind::StorageFull.into()).kind(), ErrorKind::Refused);
         assert_eq!(StartError::System(io::ErrorKind::Other.into()).kind(), ErrorKind::Internal);
     }

@@ -210,3 +210,40 @@ fn an_import_that_cannot_be_written_says_so() {
     let failed = engine.import(&mut file(&bytes).as_slice(), NOW);
     assert!(matches!(failed, Err(FileError::Store(_))), "{failed:?}");
 }
+
+/// Somebody has the log open in the sqlite3 tool and does not let go: what comes is declined, what was stamped waits.
+#[test]
+fn a_log_that_another_program_holds_is_written_when_it_lets_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.sqlite");
+    let log = Log::open(&path, 1 << 30).unwrap();
+    let chat = Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [1; 32]).unwrap();
+    let mut engine = Engine::new(log, chat, [2; 32], PeerId([3; 32]), Vec::new(), NOW).unwrap();
+    let (id, tries) = std::iter::from_fn(|| engine.poll_output())
+        .find_map(|output| match output {
+            Output::Mint { id, tries } => Some((id, tries)),
+            _ => None,
+        })
+        .unwrap();
+    let mut mint = Mint::new(id, tries, 0);
+    let nonce = std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap();
+
+    let program = Connection::open(&path).unwrap();
+    program.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    engine.handle(Input::Stamped { id, nonce }, NOW);
+    let theirs = post(5, 1, NOW.hour(), "hello");
+    let failed = engine.import(&mut file(&[theirs.bytes()]).as_slice(), NOW).unwrap_err();
+    assert!(failed.to_string().contains(&path.display().to_string()), "{failed}");
+    assert_eq!((engine.drops().disk, ids(&engine).len()), (1, 0));
+
+    program.execute_batch("COMMIT").unwrap();
+    assert_eq!(import(&mut engine, &[theirs.bytes()]).new, 1);
+    let later = Now { mono_ms: 60_000, ..NOW };
+    engine.handle(Input::Timeout, later);
+    engine.commit(later);
+    let mut both = [id, theirs.id()];
+    both.sort();
+    let mut kept = ids(&engine);
+    kept.sort();
+    assert_eq!(kept, both);
+}

@@ -122,7 +122,7 @@ pub fn parse_join(text: &str) -> Result<(PeerId, PeerAddr), JoinError> {
 
     let mut sockets = Vec::new();
     for part in list.split(',') {
-        let socket: SocketAddr = part.trim().parse().map_err(|_| JoinError::Address)?;
+        let socket = canonical(part.trim().parse().map_err(|_| JoinError::Address)?);
         if !is_dialable(&socket) {
             return Err(JoinError::NotDialable);
         }
@@ -270,6 +270,16 @@ mod tests {
         assert_eq!(parse_join(&join("10.0.0.1:0")), Err(JoinError::NotDialable));
         assert_eq!(parse_join(&join("224.0.0.1:80")), Err(JoinError::NotDialable));
         assert_eq!(parse_join(&join(&["10.0.0.1:1"; 9].join(","))), Err(JoinError::TooMany));
+    }
+
+    /// `::ffff:0.0.0.0` passed as an IPv6 address, and the peer was learnt without any address.
+    #[test]
+    fn nobody_listens_in_ipv6_clothing_either() {
+        for list in ["[::ffff:0.0.0.0]:80", "[::ffff:224.0.0.1]:80", "[::ffff:255.255.255.255]:80"] {
+            assert_eq!(parse_join(&join(list)), Err(JoinError::NotDialable), "{list}");
+        }
+        let (_, addr) = parse_join(&join("[::ffff:10.0.0.1]:80")).unwrap();
+        assert_eq!(format_join(&peer(), &addr), join("10.0.0.1:80"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use iroh::endpoint::{ReadExactError, RecvStream, SendStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::limits::{FRAME_MAX, HELLO_MAX, READ_STEP};
 
@@ -46,7 +46,7 @@ pub(crate) enum FrameError {
     Lost,
 }
 
-pub(crate) async fn write_hello(send: &mut SendStream, ticket: Ticket) -> Result<(), FrameError> {
+pub(crate) async fn write_hello(send: &mut (impl AsyncWrite + Unpin), ticket: Ticket) -> Result<(), FrameError> {
     let mut hello = vec![VERSION];
     hello.extend_from_slice(&ticket.life.to_be_bytes());
     hello.extend_from_slice(&ticket.turn.to_be_bytes());
@@ -54,31 +54,37 @@ pub(crate) async fn write_hello(send: &mut SendStream, ticket: Ticket) -> Result
 }
 
 /// The caller bounds the time, as it does for the whole handshake.
-pub(crate) async fn read_hello(recv: &mut RecvStream) -> Result<Ticket, FrameError> {
+pub(crate) async fn read_hello(recv: &mut (impl AsyncRead + Unpin)) -> Result<Ticket, FrameError> {
     let length = read_length(recv, HELLO_MAX).await?;
     let body = read_body(recv, length).await?;
     decode_hello(&body).ok_or(FrameError::Malformed)
 }
 
-pub(crate) async fn write_frame(send: &mut SendStream, body: &[u8]) -> Result<(), FrameError> {
+pub(crate) async fn write_frame(send: &mut (impl AsyncWrite + Unpin), body: &[u8]) -> Result<(), FrameError> {
     let length = u32::try_from(body.len()).map_err(|_| FrameError::Malformed)?;
     send.write_all(&length.to_be_bytes()).await.map_err(|_| FrameError::Lost)?;
     send.write_all(body).await.map_err(|_| FrameError::Lost)
 }
 
 /// Waits for ever for a frame to begin, and at most `stall` for the rest of it.
-pub(crate) async fn read_frame(recv: &mut RecvStream, stall: Duration) -> Result<Vec<u8>, FrameError> {
+pub(crate) async fn read_frame(recv: &mut (impl AsyncRead + Unpin), stall: Duration) -> Result<Vec<u8>, FrameError> {
     let length = read_length(recv, FRAME_MAX).await?;
     tokio::time::timeout(stall, read_body(recv, length)).await.map_err(|_| FrameError::Stalled)?
 }
 
-async fn read_length(recv: &mut RecvStream, max: usize) -> Result<usize, FrameError> {
-    let mut header = [0; 4];
-    recv.read_exact(&mut header).await.map_err(|error| match error {
-        ReadExactError::FinishedEarly(0) => FrameError::Finished,
-        ReadExactError::FinishedEarly(_) => FrameError::Malformed,
-        ReadExactError::ReadError(_) => FrameError::Lost,
-    })?;
+/// [`read_frame`] without a clock, for what is in memory already.
+pub(crate) async fn read_frame_at_once(recv: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, FrameError> {
+    let length = read_length(recv, FRAME_MAX).await?;
+    read_body(recv, length).await
+}
+
+async fn read_length(recv: &mut (impl AsyncRead + Unpin), max: usize) -> Result<usize, FrameError> {
+    let mut header = Vec::with_capacity(4);
+    recv.take(4).read_to_end(&mut header).await.map_err(|_| FrameError::Lost)?;
+    if header.is_empty() {
+        return Err(FrameError::Finished);
+    }
+    let header = header.try_into().map_err(|_| FrameError::Malformed)?;
     match usize::try_from(u32::from_be_bytes(header)) {
         Ok(length) if (1..=max).contains(&length) => Ok(length),
         _ => Err(FrameError::Malformed),
@@ -86,17 +92,11 @@ async fn read_length(recv: &mut RecvStream, max: usize) -> Result<usize, FrameEr
 }
 
 /// Memory follows what has arrived, not what was announced.
-async fn read_body(recv: &mut RecvStream, length: usize) -> Result<Vec<u8>, FrameError> {
+async fn read_body(recv: &mut (impl AsyncRead + Unpin), length: usize) -> Result<Vec<u8>, FrameError> {
     let mut body = Vec::with_capacity(length.min(READ_STEP));
-    while body.len() < length {
-        let missing = length.saturating_sub(body.len());
-        match recv.read_chunk(missing).await {
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Err(FrameError::Malformed),
-            Err(_) => return Err(FrameError::Lost),
-        }
-    }
-    Ok(body)
+    let announced = u64::try_from(length).map_err(|_| FrameError::Malformed)?;
+    recv.take(announced).read_to_end(&mut body).await.map_err(|_| FrameError::Lost)?;
+    if body.len() < length { Err(FrameError::Malformed) } else { Ok(body) }
 }
 
 fn decode_hello(body: &[u8]) -> Option<Ticket> {

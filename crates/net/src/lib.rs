@@ -17,6 +17,8 @@ mod link;
 mod path;
 mod peers;
 mod relay;
+#[doc(hidden)]
+pub mod script;
 
 use std::io;
 use std::net::SocketAddr;

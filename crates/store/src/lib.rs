@@ -7,6 +7,7 @@ pub mod home;
 pub mod log;
 pub mod migrate;
 pub mod vault;
+mod write;
 
 pub use home::Home;
 pub use log::{Appended, Log};
@@ -66,6 +67,12 @@ pub enum StoreError {
     /// No space left.
     #[error("the disk is full: free some space; nothing was lost and writing goes on by itself")]
     Full,
+    /// Another program holds the file, for longer than we wait.
+    #[error(
+        "another program holds the database{}: close it; nothing was lost and writing goes on by itself",
+        .0.as_deref().map(|path| format!(" at {}", path.display())).unwrap_or_default()
+    )]
+    Held(Option<PathBuf>),
     /// The file was damaged while open.
     #[error("the database is damaged: stop the node and run `samizdat log verify`")]
     Corrupt,
@@ -79,12 +86,11 @@ impl StoreError {
     pub fn is_of_the_disk(&self) -> bool {
         use rusqlite::ErrorCode::*;
         match self {
-            Self::Full | Self::Corrupt => true,
+            Self::Full | Self::Held(_) | Self::Corrupt => true,
             Self::Database(error) => matches!(
                 error.sqlite_error_code(),
                 Some(
                     SystemIoFailure
-                        | DatabaseBusy
                         | DatabaseLocked
                         | OutOfMemory
                         | ReadOnly
@@ -101,6 +107,7 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::DatabaseBusy) => Self::Held(None),
             Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => Self::Corrupt,
             _ => Self::Database(error),
         }

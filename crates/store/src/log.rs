@@ -9,7 +9,11 @@ use samizdat_core::{
     limits::CLOCK_SLACK_HOURS,
 };
 
-use crate::{OpenError, StoreError, home, migrate::migrate};
+use crate::{
+    OpenError, StoreError, home,
+    migrate::migrate,
+    write::{PATIENCE, begin},
+};
 
 /// Losers of conflicts whose proofs are kept per author; more prove nothing new.
 pub const CONFLICTS_PER_AUTHOR: u32 = 64;
@@ -126,6 +130,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub struct Log {
     conn: Connection,
+    /// Whether another program held the file the last time.
+    held: bool,
     budget: u64,
     bytes: u64,
     /// The dearest stamp that had to go. Without this, neighbours would bring the evicted again and again.
@@ -157,12 +163,12 @@ impl Log {
         migrate(&mut conn, path, MIGRATIONS)?;
         let bytes = conn.query_row("SELECT coalesce(sum(length(bytes)), 0) FROM envelope", [], |row| row.get(0)).map_err(failed)?;
         let conflicts = conn.query_row("SELECT EXISTS (SELECT 1 FROM conflict)", [], |row| row.get(0)).map_err(failed)?;
-        Ok(Self { conn, budget, bytes, floor: 0, conflicts })
+        Ok(Self { conn, held: false, budget, bytes, floor: 0, conflicts })
     }
 
     /// Appends a batch durably, all or nothing, and says what became of each.
     pub fn append(&mut self, batch: &[Envelope]) -> Result<Vec<Appended>, StoreError> {
-        let tx = self.conn.transaction()?;
+        let tx = begin(&mut self.conn, &mut self.held)?;
         let mut bytes = self.bytes;
         let mut outcomes = Vec::with_capacity(batch.len());
         for envelope in batch {
@@ -385,8 +391,9 @@ impl Log {
 
 /// What both files of a node want: durable commits in a write-ahead log, little memory.
 pub(crate) fn pragmas(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(PATIENCE)?;
     conn.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON;",
     )
 }

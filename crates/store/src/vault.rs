@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 use rusqlite::{Connection, Transaction};
 use zeroize::Zeroizing;
 
-use crate::{OpenError, StoreError, home, log::pragmas, migrate::migrate};
+use crate::{OpenError, StoreError, home, log::pragmas, migrate::migrate, write::begin};
 
 const KEY_FILE_VERSION: u8 = 1;
 /// Memory of one guess at the passphrase, KiB, and passes over it.
@@ -36,6 +36,8 @@ pub enum Protection {
 #[derive(Debug)]
 pub struct Vault {
     conn: Connection,
+    /// Whether another program held the file the last time.
+    held: bool,
     protection: Protection,
 }
 
@@ -63,7 +65,7 @@ impl Vault {
     fn prepare(mut conn: Connection, path: &Path, protection: Protection, migrations: &[&str]) -> Result<Self, OpenError> {
         pragmas(&conn).map_err(|e| OpenError::database(path, e))?;
         migrate(&mut conn, path, migrations)?;
-        Ok(Self { conn, protection })
+        Ok(Self { conn, held: false, protection })
     }
 
     /// How its key is kept.
@@ -71,9 +73,9 @@ impl Vault {
         self.protection
     }
 
-    /// One transaction. Dropping it undoes everything.
+    /// One transaction that may write. Dropping it undoes everything.
     pub fn transaction(&mut self) -> Result<Transaction<'_>, StoreError> {
-        Ok(self.conn.transaction()?)
+        begin(&mut self.conn, &mut self.held)
     }
 
     /// For reading.
@@ -231,6 +233,25 @@ mod tests {
         assert!(matches!(open(dir.path(), None), Err(OpenError::Corrupt(_))));
         fs::write(dir.path().join("vault.key"), b"x").unwrap();
         assert!(matches!(open(dir.path(), None), Err(OpenError::Corrupt(_))));
+    }
+
+    #[test]
+    fn another_program_that_holds_the_vault_is_told_and_writing_goes_on_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut vault = open(dir.path(), None).unwrap();
+        note(&mut vault);
+        let path = dir.path().join("vault.sqlite");
+        let mallory = Connection::open(&path).unwrap();
+        let (key, _) = load_or_make_key(dir.path(), None, &mut rng()).unwrap();
+        mallory.execute_batch(&format!("PRAGMA key = \"x'{}'\"; BEGIN EXCLUSIVE", HEXLOWER.encode(&key[..]))).unwrap();
+        for _ in 0..2 {
+            let held = vault.transaction().unwrap_err();
+            assert!(held.is_of_the_disk() && held.to_string().contains(&path.display().to_string()), "{held}");
+            assert_eq!(notes(&vault), 1, "what is there can be read");
+        }
+        mallory.execute_batch("ROLLBACK").unwrap();
+        note(&mut vault);
+        assert_eq!(notes(&vault), 2);
     }
 
     #[cfg(unix)]

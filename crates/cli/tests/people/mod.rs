@@ -2,8 +2,8 @@
 #![allow(dead_code)] // Each test uses a part.
 
 use std::{
-    io::{BufRead, BufReader},
-    path::PathBuf,
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Somebody with a home, whose node may run.
 pub(crate) struct Person {
+    disk: Option<SmallDisk>,
     dir: TempDir,
     node: Option<Child>,
     pub(crate) name: String,
@@ -26,7 +27,22 @@ pub(crate) struct Person {
 impl Person {
     pub(crate) fn new(who: &str) -> Self {
         let dir = tempfile::Builder::new().prefix(who).tempdir().unwrap();
-        Self { dir, node: None, name: String::new(), join: String::new(), passphrase: None }
+        Self { disk: None, dir, node: None, name: String::new(), join: String::new(), passphrase: None }
+    }
+
+    /// Somebody whose home is on a file system of `size`, as `mount` understands it. `None` where one cannot be mounted, and
+    /// then that is said where nobody captures it.
+    pub(crate) fn on_a_small_disk(who: &str, size: &str) -> Option<Self> {
+        let mut person = Self::new(who);
+        match SmallDisk::mount(person.dir.path(), size) {
+            Ok(disk) => person.disk = Some(disk),
+            Err(why) => {
+                let _ =
+                    writeln!(std::io::stderr(), "\nNOT RUN: this test mounts a small file system, as root on Linux; here: {why}\n");
+                return None;
+            }
+        }
+        Some(person)
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -139,6 +155,26 @@ impl Drop for Person {
             let _ = node.kill();
             let _ = node.wait();
         }
+    }
+}
+
+/// A file system that goes when this is dropped, also when a test fails.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, size: &str) -> Result<Self, String> {
+        let options = format!("size={size},mode=0700");
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at).output();
+        let output = mount.map_err(|error| format!("mount: {error}"))?;
+        if output.status.success() { Ok(Self(at.into())) } else { Err(String::from_utf8_lossy(&output.stderr).trim().into()) }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let umount = |more: &[&str]| Command::new("umount").args(more).arg(&self.0).status().is_ok_and(|status| status.success());
+        // Detached at least, if somebody still looks at it.
+        let _ = umount(&[]) || umount(&["-l"]);
     }
 }
 

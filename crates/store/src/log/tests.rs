@@ -134,6 +134,45 @@ fn a_full_disk_rolls_back_and_is_told() {
     assert_eq!(log.append(&batch).unwrap().len(), 99);
 }
 
+/// The sqlite3 tool with `BEGIN EXCLUSIVE`: it was an internal error that named no file, and of what had been read before
+/// it was not waited for.
+#[test]
+fn another_program_that_holds_the_log_is_told_and_writing_goes_on_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.sqlite");
+    let mut log = Log::open(&path, 1 << 30).unwrap();
+    log.append(&[post(1, "before")]).unwrap();
+    let mallory = Connection::open(&path).unwrap();
+    mallory.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let held = log.append(&[post(2, "meanwhile"), sealed(4, 0)]).unwrap_err();
+    assert!(held.is_of_the_disk() && held.to_string().contains(&path.display().to_string()), "{held}");
+    assert!(matches!(log.append(&[sealed(4, 0)]), Err(StoreError::Held(_))));
+    assert!(log.knows(&post(1, "before").id()).unwrap(), "what is there can be read");
+    mallory.execute_batch("COMMIT").unwrap();
+    assert_eq!(log.append(&[post(2, "meanwhile"), sealed(4, 0)]).unwrap(), [Appended::New, Appended::New]);
+}
+
+/// A program that lets go soon is waited for, also after it has written.
+#[test]
+fn another_program_that_lets_go_soon_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log.sqlite");
+    let mut log = Log::open(&path, 1 << 30).unwrap();
+    log.append(&[post(1, "before")]).unwrap();
+    let program = Connection::open(&path).unwrap();
+    program.execute_batch("BEGIN EXCLUSIVE; CREATE TABLE note(text)").unwrap();
+    let (start, started) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let appended = scope.spawn(|| {
+            start.send(()).unwrap();
+            log.append(&[post(2, "meanwhile")])
+        });
+        started.recv().unwrap();
+        program.execute_batch("COMMIT").unwrap();
+        assert_eq!(appended.join().unwrap().unwrap(), [Appended::New]);
+    });
+}
+
 #[test]
 fn a_person_sees_the_columns_of_the_first_design() {
     let mut log = log();
