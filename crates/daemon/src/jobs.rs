@@ -13,10 +13,8 @@ use samizdat_core::Now;
 use samizdat_engine::{Engine, Export, FileError, Import, Verification};
 use tokio::sync::oneshot;
 
+use crate::limits::JOBS_MAX;
 use crate::requests::{Answered, file_error, store};
-
-/// Jobs at a time; more are refused.
-const JOBS_MAX: usize = 4;
 
 /// What is under way, and who waits for it.
 #[derive(Default)]

@@ -6,6 +6,7 @@ mod home;
 pub mod http;
 mod jobs;
 mod labels;
+mod limits;
 mod mine;
 mod mint;
 mod node;

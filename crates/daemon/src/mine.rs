@@ -11,11 +11,13 @@ use std::{
 
 use data_encoding::HEXLOWER;
 use samizdat_api::{ApiError, Event, Mining};
+use samizdat_chat::ChatError;
 use samizdat_core::{
     IdentitySecret,
     identity::{mine, prefix_error},
 };
 use tokio::sync::mpsc;
+use tracing::debug;
 
 use crate::{
     convert,
@@ -31,6 +33,8 @@ const REPORT: Duration = Duration::from_millis(500);
 pub(crate) struct Miner {
     id: String,
     stop: Arc<AtomicBool>,
+    /// Found, and not in the vault yet.
+    found: Option<(IdentitySecret, Option<String>)>,
 }
 
 impl Drop for Miner {
@@ -55,7 +59,7 @@ impl Node {
         getrandom::fill(&mut seed).map_err(|e| ApiError::internal(format!("no randomness: {e}")))?;
         let id = HEXLOWER.encode(seed.get(..8).unwrap_or_default());
         // Before the threads: if one cannot be started, the others end with it.
-        let miner = Miner { id: id.clone(), stop: Arc::default() };
+        let miner = Miner { id: id.clone(), stop: Arc::default(), found: None };
         let search = Search {
             id: id.clone(),
             prefix: prefix.clone(),
@@ -78,22 +82,34 @@ impl Node {
 
     /// A name was found, or the search ended without.
     pub(crate) fn on_name(&mut self, id: String, secret: IdentitySecret, label: Option<String>) {
-        if self.miner.as_ref().is_none_or(|miner| miner.id != id) {
-            return;
+        if let Some(miner) = self.miner.as_mut().filter(|miner| miner.id == id) {
+            miner.found = Some((secret, label));
+            self.keep_found();
         }
-        self.miner = None;
+    }
+
+    /// Puts what was found into the vault. A full disk or another program may be in the way: then it is tried again.
+    pub(crate) fn keep_found(&mut self) {
+        let Some((id, (secret, label))) = self.miner.as_ref().and_then(|miner| Some((miner.id.clone(), miner.found.clone()?)))
+        else {
+            return;
+        };
         let now = self.clock.now();
         let made = self.engine.command(now, |chat, _| {
             chat.new_identity(Some(secret), label.as_deref())?;
             chat.identities()
         });
-        let identity = made.ok().and_then(|identities| identities.last().map(convert::identity));
+        let identity = match made {
+            Err(ChatError::Store(error)) => return debug!(%error, "a name that was found waits for the vault"),
+            made => made.ok().and_then(|identities| identities.last().map(convert::identity)),
+        };
+        self.miner = None;
         self.tell(Event::Mined { id, identity });
     }
 
     /// Ends a search whose asker was killed: it takes every core, and nobody would hear of its end.
     pub(crate) fn end_abandoned_mining(&mut self) {
-        if self.nobody_listens() {
+        if self.nobody_listens() && self.miner.as_ref().is_some_and(|miner| miner.found.is_none()) {
             self.miner = None;
         }
     }

@@ -12,12 +12,12 @@ use std::{
 use samizdat_core::{EnvelopeId, IdentitySecret, stamp::Mint};
 use tokio::sync::mpsc;
 
+use crate::limits::LANES_MAX;
+
 /// Tries between two looks at whether somebody cancelled: about a millisecond.
 const STEP: u32 = 20_000;
 /// Between two reports of progress.
 const REPORT: Duration = Duration::from_millis(250);
-/// Threads used at most; the rest of the machine is for its owner.
-const LANES_MAX: usize = 8;
 
 /// What the threads say.
 #[derive(Debug)]

@@ -20,22 +20,17 @@ use crate::{
     convert,
     http::Call,
     jobs::Jobs,
+    limits::{BATCH, PEERS_MAX, RESULTS},
     mine::Miner,
     mint::{Minted, Minter},
     requests::Ended,
 };
 
-/// Inputs taken before the engine commits: one transaction and one fsync for all of them.
-const BATCH: usize = 1024;
-/// Findings and progress of minting threads on their way.
-const RESULTS: usize = 64;
 /// Between two writings of the remembered peers.
 const REMEMBER: Duration = Duration::from_secs(60);
 /// Between two status events.
 const STATUS: Duration = Duration::from_secs(1);
 const PEERS: &str = "peers";
-/// Remembered peers that a vault is believed to hold.
-const PEERS_MAX: usize = 256;
 
 /// The clocks of this machine.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +170,7 @@ impl Node {
                 _ = remember.tick() => self.remember(),
                 _ = status.tick() => {
                     self.tell_status();
+                    self.keep_found();
                     self.end_abandoned_mining();
                 }
                 () = std::future::ready(()), if self.jobs.any() => {}
@@ -210,6 +206,8 @@ impl Node {
                 debug!(?reason, "a peer is gone");
                 Input::Disconnected { peer }
             }
+            // Until the routing moves in, nobody is asked and nobody is answered.
+            NetEvent::Asked { .. } | NetEvent::Answered { .. } | NetEvent::AskFailed { .. } => return,
             NetEvent::Frame { peer, bytes } => Input::Frame { peer, bytes },
         };
         self.engine.handle(input, now);

@@ -20,11 +20,10 @@ use tokio::{net::TcpListener, sync::oneshot};
 use crate::{
     home,
     http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
+    limits::DISK_BUDGET,
     node::{Clock, Node, Peers},
 };
 
-/// Bytes of envelopes that a node keeps unless told otherwise.
-const DISK_BUDGET: u64 = 4 << 30;
 const TRANSPORT_KEY: &str = "transport key";
 const PORTS: &str = "ports";
 

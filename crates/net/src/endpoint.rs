@@ -13,6 +13,7 @@ use samizdat_core::record::Via;
 use crate::addr::{PeerAddr, canonical};
 use crate::frame::ALPN;
 use crate::limits::{ADDRS_MAX, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
+use crate::question;
 use crate::relay::Pins;
 
 /// Binds `listen`; an unspecified address means every interface, IPv4 and, where it exists, IPv6.
@@ -25,7 +26,7 @@ pub(crate) async fn build(
 ) -> Result<Endpoint, io::Error> {
     let builder = Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(secret))
-        .alpns(vec![ALPN.to_vec()])
+        .alpns(vec![ALPN.to_vec(), question::ALPN.to_vec()])
         .clear_address_lookup()
         .portmapper_config(PortmapperConfig::Disabled)
         .transport_config(transport(limits))

@@ -16,12 +16,13 @@ pub mod limits;
 mod link;
 mod path;
 mod peers;
+mod question;
 mod relay;
 #[doc(hidden)]
 pub mod script;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use iroh::{Endpoint, Watcher};
@@ -79,6 +80,29 @@ pub enum NetEvent {
         peer: PeerId,
         /// Why.
         reason: DisconnectReason,
+    },
+    /// Somebody asks; [`Net::reply`] answers.
+    Asked {
+        /// Names the question.
+        token: u64,
+        /// Who.
+        peer: PeerId,
+        /// Where the question came from, unless something hides it.
+        from: Option<IpAddr>,
+        /// At most [`limits::QUESTION_MAX`] bytes.
+        question: Vec<u8>,
+    },
+    /// The answer to [`Net::ask`].
+    Answered {
+        /// Names the question.
+        ticket: u64,
+        /// At most [`limits::ANSWER_MAX`] bytes.
+        answer: Vec<u8>,
+    },
+    /// There will be no answer to [`Net::ask`].
+    AskFailed {
+        /// Names the question.
+        ticket: u64,
     },
     /// This node can be dialled otherwise than before.
     Moved {
@@ -149,6 +173,18 @@ pub enum DialError {
     /// After [`Net::close`].
     #[error("this node is closed")]
     Closed,
+}
+
+/// Why a question was not asked; no event follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// There is nobody to ask.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// Empty or larger than [`limits::QUESTION_MAX`].
+    #[error("a question has 1 to {} bytes", limits::QUESTION_MAX)]
+    Size,
 }
 
 /// Why a frame was not queued.
@@ -240,6 +276,19 @@ impl Net {
     /// When there is nothing to begin; then no event follows.
     pub fn dial(&self, peer: PeerId, addr: &[u8]) -> Result<(), DialError> {
         self.peers.dial(peer, &PeerAddr::decode(addr)?)
+    }
+
+    /// Asks a node that need not be connected. `Answered` or `AskFailed` follows, with this `ticket`.
+    ///
+    /// # Errors
+    /// When it was not asked; then no event follows.
+    pub fn ask(&self, ticket: u64, peer: PeerId, addr: &PeerAddr, question: Vec<u8>) -> Result<(), AskError> {
+        self.peers.ask(ticket, peer, addr, question)
+    }
+
+    /// Answers what was [`NetEvent::Asked`]. Too late, or too long, is as no answer.
+    pub fn reply(&self, token: u64, answer: Vec<u8>) {
+        self.peers.questions.reply(token, answer);
     }
 
     /// Queues a frame. Never blocks; a peer whose queue is full is cut.

@@ -42,6 +42,16 @@ pub const LOOPBACK_DELAY: Duration = Duration::from_secs(3);
 /// When a peer came again, what it had sent before on the old connection is read for this long.
 pub const REPLACED_GRACE: Duration = Duration::from_millis(200);
 
+/// Largest question, bytes: two node records and what goes around them.
+pub const QUESTION_MAX: usize = 2048;
+/// Largest answer, bytes: a bucket of node records.
+pub const ANSWER_MAX: usize = 16 * 1024;
+/// Questions of ours under way.
+pub const ASKS_MAX: usize = 64;
+/// Questions of others that wait for our answer.
+pub const ASKED_MAX: usize = 64;
+/// From the first packet of a question to the last of its answer.
+pub const QUESTION_PATIENCE: Duration = Duration::from_secs(5);
 /// Certificates of relays that are remembered, those that strangers told of among them.
 pub const PINS_MAX: usize = 256;
 /// Keys of peers that our relay keeps unpacked.

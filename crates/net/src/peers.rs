@@ -24,6 +24,7 @@ use crate::endpoint::is_own;
 use crate::frame::{self, ALPN, FrameError, Ticket};
 use crate::limits::{LOOPBACK_DELAY, Limits};
 use crate::link::{DUPLICATE, Link, Streams};
+use crate::question::{self, Questions};
 use crate::relay::{self, Pins};
 use crate::{DialError, DisconnectReason, NetEvent};
 
@@ -31,8 +32,9 @@ use crate::{DialError, DisconnectReason, NetEvent};
 pub(crate) struct Peers {
     pub(crate) me: PeerId,
     pub(crate) endpoint: Endpoint,
+    pub(crate) questions: Questions,
     limits: Limits,
-    runtime: tokio::runtime::Handle,
+    pub(crate) runtime: tokio::runtime::Handle,
     gate: Gate,
     life: u64,
     /// Certificates of relays; none where relays are refused.
@@ -99,6 +101,7 @@ impl Peers {
         Arc::new(Self {
             me: PeerId(*endpoint.id().as_bytes()),
             endpoint,
+            questions: Questions::default(),
             limits,
             runtime: tokio::runtime::Handle::current(),
             gate: Gate::default(),
@@ -112,6 +115,11 @@ impl Peers {
 
     pub(crate) fn link(&self, peer: &PeerId) -> Option<Arc<Link>> {
         self.table().links.get(peer).cloned()
+    }
+
+    /// Where events go; none once the node is closed.
+    pub(crate) fn events(&self) -> Option<mpsc::Sender<NetEvent>> {
+        self.table().events.clone()
     }
 
     pub(crate) fn open_links(&self) -> Vec<Arc<Link>> {
@@ -149,7 +157,7 @@ impl Peers {
     }
 
     /// What of an address leads to another node. Relays only where they may be used.
-    fn ways(&self, addr: &PeerAddr) -> Vec<TransportAddr> {
+    pub(crate) fn ways(&self, addr: &PeerAddr) -> Vec<TransportAddr> {
         let sockets = addr.sockets().filter(|socket| !is_own(&self.endpoint, *socket)).map(TransportAddr::Ip);
         let relays = self.pins.iter().flat_map(|pins| {
             addr.relays().filter_map(|via| {
@@ -198,10 +206,15 @@ impl Peers {
     async fn run_incoming(self: Arc<Self>, incoming: Incoming, mut admission: Admission) {
         let session = timeout(self.limits.handshake, async {
             let connection = incoming.await.map_err(|_| OpenError::Unreachable)?;
-            self.open(connection, 0).await
+            if connection.alpn() == question::ALPN {
+                self.be_asked(connection).await;
+                return Ok(None);
+            }
+            self.open(connection, 0).await.map(Some)
         });
         match session.await.unwrap_or(Err(OpenError::TimedOut)) {
-            Ok(session) => {
+            Ok(None) => {}
+            Ok(Some(session)) => {
                 admission.settle();
                 session.run(&self.limits).await;
             }

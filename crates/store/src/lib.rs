@@ -4,6 +4,7 @@
 //! SQLite file that a person can open with `sqlite3`. The vault is encrypted as a whole (SQLCipher).
 
 pub mod home;
+pub mod limits;
 pub mod log;
 pub mod migrate;
 pub mod vault;

@@ -11,18 +11,10 @@ use samizdat_core::{
 
 use crate::{
     OpenError, StoreError, home,
+    limits::{CONFLICTS_PER_AUTHOR, EVICT_PART, PROOF_HOURS, REOPEN_PART},
     migrate::migrate,
     write::{PATIENCE, begin},
 };
-
-/// Losers of conflicts whose proofs are kept per author; more prove nothing new.
-pub const CONFLICTS_PER_AUTHOR: u32 = 64;
-/// How long proofs are kept, in hours from the claimed hour: the longest lifetime.
-const PROOF_HOURS: u32 = 56 * 24;
-/// Part of the disk budget that one eviction frees, so that evictions are rare.
-const EVICT_PART: u64 = 20;
-/// Part of the disk budget that must be free again before envelopes as cheap as the evicted ones are taken.
-const REOPEN_PART: u64 = 5;
 
 const MIGRATIONS: &[&str] = &[
     "

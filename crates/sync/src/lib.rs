@@ -7,6 +7,7 @@
 //! * [`broadcast`]: what is new is announced to all, asked for at once, pushed ahead to a few.
 //! * [`reconcile`]: what two sets lack of each other, by [`ranges`] over an ordered [`tree`] and coded symbols ([`riblt`]).
 //! * [`sessions`] and [`transfer`]: when to reconcile, and sending what was found missing at the pace of the receiver.
+//! * [`reach`]: whether strangers can dial us.
 //! * [`score`]: what misbehaviour costs.
 //!
 //! The frames are specified in docs/protocol/sync.md.
@@ -19,6 +20,7 @@ mod gossip;
 pub mod index;
 pub mod limits;
 pub mod ranges;
+pub mod reach;
 pub mod reconcile;
 pub mod riblt;
 pub mod score;

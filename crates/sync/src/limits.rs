@@ -79,3 +79,10 @@ pub const FILL_BYTES: usize = 96 * 1024;
 
 /// Peers whose score is remembered.
 pub const SCORES_MAX: usize = 512;
+
+/// Nodes that may be asked whether they can dial us, one for each network.
+pub const CHECKERS_MAX: usize = 32;
+/// Answers to that which are remembered.
+pub const EVIDENCE_MAX: usize = 8;
+/// Networks from which somebody must have come through to us before we say that strangers can.
+pub const WITNESSES: usize = 2;

@@ -14,12 +14,9 @@ use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
 use super::{
     answer::{Failure, Failures},
-    limits::EVENT_WITHIN,
+    limits::{EVENT_WITHIN, MAX_FRAME},
     serve::App,
 };
-
-/// Largest frame that a client may send, bytes: it has nothing to say but the token.
-const MAX_FRAME: usize = 1024;
 
 /// A WebSocket: the first frame of the client is `{"token":…}`; then every text frame of the node is an `Event`, the
 /// first of them `ready`.

@@ -34,3 +34,5 @@ pub const GRACE: Duration = Duration::from_secs(3);
 pub const MAX_UI_LINKS: usize = 16;
 /// How long such a link works.
 pub const UI_LINK_LIFETIME: Duration = Duration::from_secs(120);
+/// Largest frame that a client may send over the WebSocket, bytes: it has nothing to say but the token.
+pub(super) const MAX_FRAME: usize = 1024;

@@ -1,0 +1,332 @@
+//! Whether strangers can dial us. It is asked of others, never assumed: two nodes in two networks must have come through to
+//! us from a socket that we never sent anything to, before we say so to anybody (after AutoNAT of libp2p, whose checker
+//! dials only the address that the question came from, so that nobody can be made to knock at a third).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use samizdat_core::record::{Prefix, RelayService, is_public};
+use samizdat_core::{NodeRecord, Now};
+
+use crate::draw::Draw;
+use crate::limits::{CHECKERS_MAX, EVIDENCE_MAX, WITNESSES};
+
+/// An answer that takes longer counts as none.
+const PATIENCE_MS: u64 = 20_000;
+/// Between two questions while it is not known.
+const UNDECIDED_MS: u64 = 60_000;
+/// Between two questions once it is: routers forget and addresses change.
+const DECIDED_MS: u64 = 1_200_000;
+/// How long an answer counts.
+const EVIDENCE_MS: u64 = 3_600_000;
+
+/// What to dial: the address that the question comes from, at these ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// UDP port of the endpoint.
+    pub port: u16,
+    /// The relay, if one runs here.
+    pub relay: Option<RelayService>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// Where the question came from.
+    pub ip: IpAddr,
+    /// The endpoint answered, and proved its key.
+    pub endpoint: bool,
+    /// The relay answered, with the right certificate.
+    pub relay: bool,
+}
+
+/// What is to be done: the node is to be asked.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Names the question.
+    pub ticket: u64,
+    /// Whom.
+    pub node: Arc<NodeRecord>,
+    /// What.
+    pub check: Check,
+}
+
+/// What is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Too few nodes are known that could be asked.
+    Alone,
+    /// Not enough have answered yet.
+    Asking,
+    /// Strangers come through.
+    Reachable,
+    /// They do not: a router or a firewall is in the way.
+    Unreachable,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Evidence {
+    from: Prefix,
+    checked: Checked,
+    at_ms: u64,
+}
+
+/// One node's view of itself from outside.
+#[derive(Debug)]
+pub struct Reach {
+    draw: Draw,
+    check: Check,
+    checkers: BTreeMap<Prefix, Arc<NodeRecord>>,
+    asked: BTreeMap<u64, (Prefix, u64)>,
+    evidence: VecDeque<Evidence>,
+    next_ms: u64,
+    ticket: u64,
+    out: VecDeque<Ask>,
+}
+
+impl Reach {
+    /// A node that listens on `port`, UDP. The seed must be secret.
+    pub fn new(seed: [u8; 32], port: u16) -> Self {
+        Self {
+            draw: Draw::new(seed),
+            check: Check { port, relay: None },
+            checkers: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            evidence: VecDeque::new(),
+            next_ms: 0,
+            ticket: 0,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Another port, or a relay that runs now or no longer: what was known counts no more.
+    pub fn serve(&mut self, check: Check) {
+        if self.check != check {
+            self.check = check;
+            self.forget();
+        }
+    }
+
+    /// The network changed under us.
+    pub fn forget(&mut self) {
+        self.evidence.clear();
+        self.asked.clear();
+        self.next_ms = 0;
+    }
+
+    /// A node that may be asked. One for each network is kept.
+    pub fn offer(&mut self, node: &Arc<NodeRecord>) {
+        let Some(prefix) = node.prefix().filter(|_| !node.fields().addrs.is_empty()) else { return };
+        if self.checkers.len() < CHECKERS_MAX || self.checkers.contains_key(&prefix) {
+            self.checkers.insert(prefix, node.clone());
+        }
+    }
+
+    /// The answer to [`Ask`]; `None` if there will be none. A checker that does not answer is not asked again.
+    pub fn answered(&mut self, ticket: u64, checked: Option<Checked>, now: Now) {
+        let Some((from, _)) = self.asked.remove(&ticket) else { return };
+        let Some(checked) = checked.filter(|checked| is_public(checked.ip)) else {
+            self.checkers.remove(&from);
+            self.next_ms = now.mono_ms;
+            return;
+        };
+        self.evidence.retain(|evidence| evidence.from != from);
+        self.evidence.push_back(Evidence { from, checked, at_ms: now.mono_ms });
+        while self.evidence.len() > EVIDENCE_MAX {
+            self.evidence.pop_front();
+        }
+    }
+
+    /// Does what is due. Call it at [`Self::next_timeout`] and after the other calls.
+    pub fn step(&mut self, now: Now) {
+        let now_ms = now.mono_ms;
+        let late: Vec<u64> =
+            self.asked.iter().filter(|(_, (_, at))| at.saturating_add(PATIENCE_MS) <= now_ms).map(|(t, _)| *t).collect();
+        late.into_iter().for_each(|ticket| self.answered(ticket, None, now));
+        self.evidence.retain(|evidence| evidence.at_ms.saturating_add(EVIDENCE_MS) > now_ms);
+        if now_ms < self.next_ms || self.checkers.len() < WITNESSES {
+            return;
+        }
+        let decided = matches!(self.verdict(), Verdict::Reachable | Verdict::Unreachable);
+        let wanted = if decided { 1 } else { WITNESSES.saturating_sub(self.asked.len()) };
+        let busy: BTreeSet<Prefix> = self.asked.values().map(|(prefix, _)| *prefix).collect();
+        // Those that have not spoken come first, so that no two decide alone for ever.
+        let spoke = |prefix: &Prefix| self.evidence.iter().any(|evidence| evidence.from == *prefix);
+        let free = self.checkers.keys().filter(|prefix| !busy.contains(prefix)).copied();
+        let mut free = self.draw.sample(free, CHECKERS_MAX);
+        free.sort_by_key(spoke);
+        for prefix in free.into_iter().take(wanted) {
+            let Some(node) = self.checkers.get(&prefix).cloned() else { continue };
+            self.ticket = self.ticket.saturating_add(1);
+            self.asked.insert(self.ticket, (prefix, now_ms));
+            self.out.push_back(Ask { ticket: self.ticket, node, check: self.check });
+        }
+        self.next_ms = now_ms.saturating_add(if decided { DECIDED_MS } else { UNDECIDED_MS });
+    }
+
+    /// Whom to ask, until `None`.
+    pub fn poll(&mut self) -> Option<Ask> {
+        self.out.pop_front()
+    }
+
+    /// When to call [`Self::step`], on the monotonic clock.
+    pub fn next_timeout(&self) -> Option<u64> {
+        let answers = self.asked.values().map(|(_, at)| at.saturating_add(PATIENCE_MS)).min();
+        let question = (self.checkers.len() >= WITNESSES).then_some(self.next_ms);
+        answers.into_iter().chain(question).min()
+    }
+
+    /// Whether strangers can dial this node.
+    pub fn verdict(&self) -> Verdict {
+        let (good, bad) = self.votes(|checked| checked.endpoint);
+        if good >= WITNESSES {
+            Verdict::Reachable
+        } else if bad >= WITNESSES {
+            Verdict::Unreachable
+        } else if self.checkers.len() < WITNESSES {
+            Verdict::Alone
+        } else {
+            Verdict::Asking
+        }
+    }
+
+    /// The addresses at which strangers came through.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        let ips: BTreeSet<IpAddr> = self.evidence.iter().map(|evidence| evidence.checked.ip).collect();
+        let proven = |ip: &IpAddr| {
+            let from = self.evidence.iter().filter(|evidence| evidence.checked.ip == *ip && evidence.checked.endpoint);
+            from.count() >= WITNESSES
+        };
+        ips.into_iter().filter(proven).map(|ip| SocketAddr::new(ip, self.check.port)).collect()
+    }
+
+    /// Whether strangers came through to the relay that runs here.
+    pub fn relay_is_reachable(&self) -> bool {
+        self.check.relay.is_some() && self.votes(|checked| checked.relay).0 >= WITNESSES
+    }
+
+    /// Networks that say yes, and no. One network has one voice: its last.
+    fn votes(&self, of: impl Fn(&Checked) -> bool) -> (usize, usize) {
+        let good = self.evidence.iter().filter(|evidence| of(&evidence.checked)).count();
+        (good, self.evidence.len().saturating_sub(good))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use samizdat_core::record::{NodeFields, Roles};
+    use samizdat_core::{NodeRecord, PeerSecret};
+
+    use super::*;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, unix_ms: 1_800_000_000_000 + mono_ms }
+    }
+
+    fn node(n: u8) -> Arc<NodeRecord> {
+        let addrs = vec![format!("198.51.{n}.1:4001").parse().unwrap()];
+        let fields =
+            NodeFields { issued: 1_800_000_000, lifetime_s: 3600, roles: Roles::default(), addrs, relay: None, via: vec![] };
+        Arc::new(NodeRecord::sign(&PeerSecret([n; 32]), fields).unwrap())
+    }
+
+    fn reach(checkers: u8) -> Reach {
+        let mut reach = Reach::new([7; 32], 4001);
+        (1..=checkers).for_each(|n| reach.offer(&node(n)));
+        reach
+    }
+
+    fn step(reach: &mut Reach, ms: u64) -> Vec<Ask> {
+        reach.step(at(ms));
+        std::iter::from_fn(|| reach.poll()).collect()
+    }
+
+    fn says(endpoint: bool, relay: bool) -> Option<Checked> {
+        Some(Checked { ip: "203.0.113.5".parse().unwrap(), endpoint, relay })
+    }
+
+    #[test]
+    fn two_networks_must_have_come_through() {
+        let mut alice = reach(3);
+        let asked = step(&mut alice, 0);
+        assert_eq!(asked.len(), 2);
+        assert_ne!(asked[0].node.prefix(), asked[1].node.prefix());
+        alice.answered(asked[0].ticket, says(true, false), at(10));
+        assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Asking, vec![]));
+        alice.answered(asked[1].ticket, says(true, false), at(20));
+        assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Reachable, vec!["203.0.113.5:4001".parse().unwrap()]));
+    }
+
+    #[test]
+    fn mallory_alone_proves_nothing_however_often_she_is_asked() {
+        let mut alice = reach(1);
+        assert_eq!(alice.verdict(), Verdict::Alone);
+        assert!(step(&mut alice, 0).is_empty(), "one network is not enough to ask");
+        // A second key in the same network is not another voice.
+        alice.offer(&node(1));
+        assert!(step(&mut alice, 1).is_empty());
+    }
+
+    #[test]
+    fn a_router_in_the_way_is_told() {
+        let mut alice = reach(2);
+        for ask in step(&mut alice, 0) {
+            alice.answered(ask.ticket, says(false, false), at(5));
+        }
+        assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Unreachable, vec![]));
+    }
+
+    #[test]
+    fn who_does_not_answer_is_replaced() {
+        let mut alice = reach(3);
+        let asked = step(&mut alice, 0);
+        alice.answered(asked[0].ticket, says(true, false), at(5));
+        assert_eq!(alice.next_timeout(), Some(PATIENCE_MS));
+        let again = step(&mut alice, PATIENCE_MS);
+        assert_eq!(again.len(), 2, "the silent one is gone, two others are there");
+        assert!(again.iter().all(|ask| ask.node.peer() != asked[1].node.peer()));
+        alice.answered(again[0].ticket, says(true, false), at(PATIENCE_MS + 1));
+        assert_eq!(alice.verdict(), Verdict::Reachable);
+    }
+
+    #[test]
+    fn a_relay_is_proven_by_itself_and_anew_when_it_changes() {
+        let mut alice = reach(2);
+        let relay = Some(RelayService { port: 443, discovery_port: 7842, certificate: [1; 32] });
+        alice.serve(Check { port: 4001, relay });
+        for ask in step(&mut alice, 0) {
+            assert_eq!(ask.check.relay, relay);
+            alice.answered(ask.ticket, says(true, true), at(1));
+        }
+        assert!(alice.relay_is_reachable());
+        alice.serve(Check { port: 4001, relay: None });
+        assert!(!alice.relay_is_reachable());
+        assert_eq!(alice.verdict(), Verdict::Asking);
+    }
+
+    #[test]
+    fn what_was_seen_long_ago_counts_no_more() {
+        let mut alice = reach(2);
+        for ask in step(&mut alice, 0) {
+            alice.answered(ask.ticket, says(true, false), at(1));
+        }
+        assert_eq!(alice.verdict(), Verdict::Reachable);
+        let asked = step(&mut alice, DECIDED_MS.max(alice.next_timeout().unwrap()));
+        assert_eq!(asked.len(), 1, "it is looked at again, by one");
+        step(&mut alice, EVIDENCE_MS + 1);
+        assert_ne!(alice.verdict(), Verdict::Reachable);
+    }
+
+    #[test]
+    fn a_lie_about_where_we_are_is_dropped() {
+        let mut alice = reach(2);
+        for ask in step(&mut alice, 0) {
+            let ip = "192.168.1.1".parse().unwrap();
+            alice.answered(ask.ticket, Some(Checked { ip, endpoint: true, relay: true }), at(1));
+        }
+        assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Alone, vec![]));
+    }
+}
