@@ -10,6 +10,8 @@
 //! * [`score`]: what misbehaviour costs.
 //!
 //! The frames are specified in docs/protocol/sync.md.
+//!
+//! [`routing::Router`] is another machine, of which gossip knows nothing: it finds the records of nodes.
 
 pub mod broadcast;
 pub mod codec;
@@ -21,6 +23,7 @@ pub mod limits;
 pub mod ranges;
 pub mod reconcile;
 pub mod riblt;
+pub mod routing;
 pub mod score;
 pub mod sessions;
 pub mod transfer;
