@@ -196,7 +196,10 @@ impl Node {
     fn on_net(&mut self, event: NetEvent) {
         let now = self.clock.now();
         let input = match event {
-            NetEvent::Connected { peer, addr, dialed } => Input::Connected { peer, addr: addr.as_bytes().to_vec(), dialed },
+            NetEvent::Connected { peer, addr, dialed } => {
+                let ip = addr.sockets().next().map(|socket| socket.ip());
+                Input::Connected { peer, addr: addr.as_bytes().to_vec(), dialed, ip }
+            }
             NetEvent::Moved { addr } => {
                 self.engine.set_addr(addr.as_bytes().to_vec());
                 return;
@@ -206,8 +209,10 @@ impl Node {
                 debug!(?reason, "a peer is gone");
                 Input::Disconnected { peer }
             }
-            // Until the routing moves in, nobody is asked and nobody is answered.
-            NetEvent::Asked { .. } | NetEvent::Answered { .. } | NetEvent::AskFailed { .. } => return,
+            NetEvent::Asked { token, peer, from, question } => Input::Asked { token, peer, from, question },
+            NetEvent::Answered { ticket, from, answer } => Input::Answered { ticket, from, answer },
+            NetEvent::AskFailed { ticket } => Input::AskFailed { ticket },
+            NetEvent::Checked { token, endpoint, relay } => Input::Checked { token, endpoint, relay },
             NetEvent::Frame { peer, bytes } => Input::Frame { peer, bytes },
         };
         self.engine.handle(input, now);

@@ -1,14 +1,17 @@
 //! Inputs in, outputs out.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use samizdat_chat::{Chat, ChatError, Event};
+use samizdat_core::record::CERTIFICATE_HASH_LEN;
 use samizdat_core::{EnvelopeId, Now, PeerId};
 use samizdat_store::Log;
 use samizdat_sync::{Config, Gossip, Input as GossipInput, Output as GossipOutput, PeerAddr, PeerStatus};
 
+use crate::routing::{Found, Routing, Whom};
 use crate::{drops::Drops, inbound::Candidate, upkeep::Upkeep};
 
 /// What happened outside.
@@ -22,6 +25,8 @@ pub enum Input {
         addr: Vec<u8>,
         /// Whether we dialled.
         dialed: bool,
+        /// Where it is seen, unless a relay lies between.
+        ip: Option<IpAddr>,
     },
     /// A dial came to nothing.
     DialFailed {
@@ -46,6 +51,40 @@ pub enum Input {
         id: EnvelopeId,
         /// The nonce.
         nonce: u64,
+    },
+    /// Somebody asks; [`Output::Reply`] may follow.
+    Asked {
+        /// Names the question.
+        token: u64,
+        /// Who.
+        peer: PeerId,
+        /// Where the question came from, unless a relay lies between.
+        from: Option<IpAddr>,
+        /// What.
+        question: Vec<u8>,
+    },
+    /// The answer to [`Output::Ask`].
+    Answered {
+        /// Names the question.
+        ticket: u64,
+        /// Where the answerer was reached, unless a relay lies between.
+        from: Option<IpAddr>,
+        /// What.
+        answer: Vec<u8>,
+    },
+    /// There will be no answer to [`Output::Ask`].
+    AskFailed {
+        /// Names the question.
+        ticket: u64,
+    },
+    /// What [`Output::Check`] found out.
+    Checked {
+        /// Names the question.
+        token: u64,
+        /// The endpoint answered, and proved its key.
+        endpoint: bool,
+        /// The relay answered, with the right certificate.
+        relay: bool,
     },
     /// The time of [`Engine::next_timeout`] has come.
     Timeout,
@@ -85,6 +124,37 @@ pub enum Output {
         /// For which envelope.
         id: EnvelopeId,
     },
+    /// Ask a question on a connection of its own.
+    Ask {
+        /// Names the question.
+        ticket: u64,
+        /// Whom.
+        whom: Whom,
+        /// What.
+        question: Vec<u8>,
+    },
+    /// Answer a question.
+    Reply {
+        /// Names the question.
+        token: u64,
+        /// What.
+        answer: Vec<u8>,
+    },
+    /// Dial from a socket that never sent anything there before; [`Input::Checked`] follows.
+    Check {
+        /// Names the question.
+        token: u64,
+        /// Who must be there.
+        peer: PeerId,
+        /// Where.
+        at: SocketAddr,
+        /// Where its relay must be, with which certificate.
+        relay: Option<(SocketAddr, [u8; CERTIFICATE_HASH_LEN])>,
+    },
+    /// A search is over.
+    Found(Found),
+    /// [`Engine::standing`] changed.
+    Standing,
     /// Something for people.
     Chat(Event),
     /// The number of neighbours changed.
@@ -106,6 +176,7 @@ pub struct Engine {
     /// The log holds what the conversations have not seen: reading on failed.
     pub(crate) behind: bool,
     pub(crate) upkeep: Upkeep,
+    pub(crate) routing: Routing,
     pub(crate) out: VecDeque<Output>,
     neighbours: usize,
 }
@@ -119,6 +190,7 @@ impl Engine {
         rng.fill_bytes(&mut gossip_seed);
         let mut gossip = Gossip::new(Config::default(), gossip_seed, own, peer_addr(addr));
         gossip.load(log.entries()?);
+        let routing = Routing::new(&mut rng, own);
         let mut engine = Self {
             log,
             chat,
@@ -130,6 +202,7 @@ impl Engine {
             stamped: None,
             behind: false,
             upkeep: Upkeep::new(now),
+            routing,
             out: VecDeque::new(),
             neighbours: 0,
         };
@@ -151,14 +224,22 @@ impl Engine {
     /// Takes one input. What it brings from peers is looked at by the next [`Engine::commit`].
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
-            Input::Connected { peer, addr, dialed } => {
+            Input::Connected { peer, addr, dialed, ip } => {
+                self.routing.meet(peer, addr.clone(), ip);
                 self.feed(GossipInput::Connected { peer, addr: peer_addr(addr), dialed }, now)
             }
             Input::DialFailed { peer } => self.feed(GossipInput::DialFailed { peer }, now),
             Input::Disconnected { peer } => self.feed(GossipInput::Disconnected { peer }, now),
             Input::Frame { peer, bytes } => self.feed(GossipInput::Frame { peer, bytes }, now),
             Input::Stamped { id, nonce } => self.stamped(id, nonce, now),
-            Input::Timeout => self.feed(GossipInput::Timeout, now),
+            Input::Asked { token, peer, from, question } => self.routing.asked(token, peer, from, &question, now),
+            Input::Answered { ticket, from, answer } => self.routing.answered(ticket, from, &answer, now),
+            Input::AskFailed { ticket } => self.routing.ask_failed(ticket, now),
+            Input::Checked { token, endpoint, relay } => self.routing.checked(token, endpoint, relay),
+            Input::Timeout => {
+                self.routing.step(now);
+                self.feed(GossipInput::Timeout, now);
+            }
         }
     }
 
@@ -180,12 +261,12 @@ impl Engine {
 
     /// What is to be done, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front().or_else(|| self.chat.poll_event().map(Output::Chat))
+        self.out.pop_front().or_else(|| self.routing.poll()).or_else(|| self.chat.poll_event().map(Output::Chat))
     }
 
     /// When to call with [`Input::Timeout`], on the monotonic clock, milliseconds.
     pub fn next_timeout(&self) -> u64 {
-        self.gossip.next_timeout().unwrap_or(u64::MAX).min(self.upkeep.next())
+        self.gossip.next_timeout().unwrap_or(u64::MAX).min(self.upkeep.next()).min(self.routing.next_timeout())
     }
 
     /// A peer that the person or an earlier run named; it is dialled for ever, with patience.

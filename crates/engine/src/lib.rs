@@ -13,10 +13,13 @@ mod drops;
 mod engine;
 mod file;
 mod inbound;
+mod limits;
 mod outbound;
+mod routing;
 mod upkeep;
 
 pub use drops::Drops;
 pub use engine::{Engine, Input, Output};
 pub use file::{Export, FileError, Import, Imported, Verification};
 pub use inbound::Admitted;
+pub use routing::{Found, Whom};

@@ -10,6 +10,7 @@
 
 mod addr;
 mod admission;
+mod check;
 mod endpoint;
 mod frame;
 pub mod limits;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use iroh::{Endpoint, Watcher};
 use samizdat_core::PeerId;
-use samizdat_core::record::Via;
+use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
 use tokio::sync::{mpsc, watch};
 
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
@@ -96,8 +97,19 @@ pub enum NetEvent {
     Answered {
         /// Names the question.
         ticket: u64,
+        /// Where the answerer was reached, unless something hides it.
+        from: Option<IpAddr>,
         /// At most [`limits::ANSWER_MAX`] bytes.
         answer: Vec<u8>,
+    },
+    /// What [`Net::check`] found out.
+    Checked {
+        /// Names the check.
+        token: u64,
+        /// The endpoint answered, and proved its key.
+        endpoint: bool,
+        /// The relay answered, with the right certificate.
+        relay: bool,
     },
     /// There will be no answer to [`Net::ask`].
     AskFailed {
@@ -284,6 +296,12 @@ impl Net {
     /// When it was not asked; then no event follows.
     pub fn ask(&self, ticket: u64, peer: PeerId, addr: &PeerAddr, question: Vec<u8>) -> Result<(), AskError> {
         self.peers.ask(ticket, peer, addr, question)
+    }
+
+    /// Dials from a socket that never sent anything to `at` before, and the relay with its certificate, and ends what came of
+    /// it at once. `Checked` follows.
+    pub fn check(&self, token: u64, peer: PeerId, at: SocketAddr, relay: Option<(SocketAddr, [u8; CERTIFICATE_HASH_LEN])>) {
+        self.peers.check(token, peer, at, relay);
     }
 
     /// Answers what was [`NetEvent::Asked`]. Too late, or too long, is as no answer.

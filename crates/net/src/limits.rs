@@ -52,6 +52,8 @@ pub const ASKS_MAX: usize = 64;
 pub const ASKED_MAX: usize = 64;
 /// From the first packet of a question to the last of its answer.
 pub const QUESTION_PATIENCE: Duration = Duration::from_secs(5);
+/// For each part of a check whether somebody can be dialled.
+pub const CHECK_PATIENCE: Duration = Duration::from_secs(4);
 /// Certificates of relays that are remembered, those that strangers told of among them.
 pub const PINS_MAX: usize = 256;
 /// Keys of peers that our relay keeps unpacked.

@@ -93,7 +93,7 @@ impl Peers {
             let answer = timeout(QUESTION_PATIENCE, peers.ask_now(id, ways, &question)).await.ok().flatten();
             peers.questions.end_asking();
             let event = match answer {
-                Some(answer) => NetEvent::Answered { ticket, answer },
+                Some((from, answer)) => NetEvent::Answered { ticket, from, answer },
                 None => NetEvent::AskFailed { ticket },
             };
             let _ = events.send(event).await;
@@ -101,14 +101,15 @@ impl Peers {
         Ok(())
     }
 
-    async fn ask_now(&self, id: EndpointId, ways: Vec<TransportAddr>, question: &[u8]) -> Option<Vec<u8>> {
+    async fn ask_now(&self, id: EndpointId, ways: Vec<TransportAddr>, question: &[u8]) -> Option<(Option<IpAddr>, Vec<u8>)> {
         let connection = self.endpoint.connect(EndpointAddr::from_parts(id, ways), ALPN).await.ok()?;
         let (mut send, mut recv) = connection.open_bi().await.ok()?;
         send.write_all(question).await.ok()?;
         send.finish().ok()?;
         let answer = recv.read_to_end(ANSWER_MAX).await.ok().filter(|answer| !answer.is_empty());
+        let from = remote_ip(&connection);
         connection.close(0u32.into(), b"");
-        answer
+        answer.map(|answer| (from, answer))
     }
 
     /// Takes one question of a stranger and brings him the answer.

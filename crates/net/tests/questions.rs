@@ -18,6 +18,13 @@ async fn asked(node: &mut Node) -> (u64, Vec<u8>) {
     }
 }
 
+async fn answered(node: &mut Node) -> (u64, Vec<u8>) {
+    match node.next().await {
+        NetEvent::Answered { ticket, answer, .. } => (ticket, answer),
+        event => panic!("expected an answer, got {event:?}"),
+    }
+}
+
 #[tokio::test]
 async fn a_question_is_answered_and_nobody_becomes_a_neighbour() {
     let (mut alice, mut bob) = (node(1, Limits::default()).await, node(2, Limits::default()).await);
@@ -29,7 +36,7 @@ async fn a_question_is_answered_and_nobody_becomes_a_neighbour() {
         }
         event => panic!("{event:?}"),
     }
-    assert_eq!(alice.next().await, NetEvent::Answered { ticket: 7, answer: vec![9; ANSWER_MAX] });
+    assert_eq!(answered(&mut alice).await, (7, vec![9; ANSWER_MAX]));
     assert!(alice.net.paths().is_empty() && bob.net.paths().is_empty());
     // Neighbours can ask as well.
     alice.dial(&bob);
@@ -37,7 +44,7 @@ async fn a_question_is_answered_and_nobody_becomes_a_neighbour() {
     ask(&bob, &alice, 8, b"and you?").unwrap();
     let (token, _) = asked(&mut alice).await;
     alice.net.reply(token, b"fine".to_vec());
-    assert_eq!(bob.next().await, NetEvent::Answered { ticket: 8, answer: b"fine".to_vec() });
+    assert_eq!(answered(&mut bob).await, (8, b"fine".to_vec()));
 }
 
 #[tokio::test]
@@ -81,7 +88,7 @@ async fn a_flood_of_questions_is_bounded_and_passes() {
             break;
         }
     }
-    assert_eq!(alice.next().await, NetEvent::Answered { ticket: 100, answer: b"yes".to_vec() });
+    assert_eq!(answered(&mut alice).await, (100, b"yes".to_vec()));
 }
 
 #[tokio::test]
@@ -98,5 +105,5 @@ async fn mallory_sends_too_much_and_is_not_heard() {
     let (token, question) = asked(&mut bob).await;
     assert_eq!(question, b"hello");
     bob.net.reply(token, b"hi".to_vec());
-    assert_eq!(alice.next().await, NetEvent::Answered { ticket: 1, answer: b"hi".to_vec() });
+    assert_eq!(answered(&mut alice).await, (1, b"hi".to_vec()));
 }

@@ -45,6 +45,11 @@ impl Draw {
         chosen
     }
 
+    /// 64 random bits.
+    pub fn word(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A number for a session.
     pub fn number(&mut self) -> u32 {
         self.0.next_u32()

@@ -11,6 +11,8 @@
 //! * [`score`]: what misbehaviour costs.
 //!
 //! The frames are specified in docs/protocol/sync.md.
+//!
+//! [`routing::Router`] is another machine, of which gossip knows nothing: it finds the records of nodes.
 
 pub mod broadcast;
 pub mod codec;
@@ -23,6 +25,7 @@ pub mod ranges;
 pub mod reach;
 pub mod reconcile;
 pub mod riblt;
+pub mod routing;
 pub mod score;
 pub mod sessions;
 pub mod transfer;

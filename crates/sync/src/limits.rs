@@ -1,5 +1,7 @@
 //! Every bound of the sync protocol in one place. Those marked *wire* are part of the protocol.
 
+use samizdat_core::limits::RECORD_MAX;
+
 /// Longest address of a peer, bytes (*wire*).
 pub const ADDR_MAX: usize = 256;
 /// Most peers named in one frame (*wire*).
@@ -86,3 +88,56 @@ pub const CHECKERS_MAX: usize = 32;
 pub const EVIDENCE_MAX: usize = 8;
 /// Networks from which somebody must have come through to us before we say that strangers can.
 pub const WITNESSES: usize = 2;
+/// Nodes in one answer of the routing (*wire*).
+pub const CLOSER_MAX: usize = 20;
+/// Longest question of the routing, bytes (*wire*): two records and what goes around them.
+pub const QUESTION_MAX: usize = 2 * RECORD_MAX + 64;
+/// Longest answer of the routing, bytes (*wire*).
+pub const ANSWER_MAX: usize = (CLOSER_MAX + 1) * (RECORD_MAX + 4) + 16;
+
+/// Paths of one search.
+pub const PATHS_MAX: usize = 8;
+/// Nodes of one network prefix in a bucket of the routing table.
+pub const BUCKET_PER_PREFIX: usize = 2;
+/// Nodes of one network prefix in the whole routing table.
+pub const TABLE_PER_PREFIX: usize = 8;
+/// Nodes of one network prefix that a search takes from one answer.
+pub const ANSWER_PER_PREFIX: usize = 2;
+/// Nodes that wait for a place in one bucket.
+pub const WAITING_MAX: usize = 4;
+/// Questions in a row that a node may leave unanswered before it loses its place, if nobody waits for it.
+pub const NODE_FAILURES_MAX: u8 = 2;
+/// Questions in a row that anybody left unanswered, after which we rather think that it is our own connection.
+pub const OFFLINE_FAILURES: u32 = 16;
+/// Records kept for others.
+pub const STORED_MAX: usize = 1024;
+/// Records kept for others of one network prefix; those behind one relay share its prefix.
+pub const STORED_PER_PREFIX: usize = 32;
+/// A record is kept if at most so many nodes beyond K are closer to it.
+pub const STORE_SLACK: usize = 8;
+/// Searches under way.
+pub const LOOKUPS_MAX: usize = 32;
+/// Nodes known to one search.
+pub const LOOKUP_KNOWN_MAX: usize = 256;
+/// Nodes that one path of a search asks.
+pub const LOOKUP_ASKED_MAX: usize = 32;
+/// Nodes asked to refresh one bucket.
+pub const REFRESH_ASKED_MAX: usize = 8;
+/// Longest search, milliseconds.
+pub const LOOKUP_MS_MAX: u64 = 60_000;
+/// Questions of the routing under way.
+pub const QUESTIONS_MAX: usize = 64;
+/// Of those, questions whether somebody lives.
+pub const PINGS_MAX: usize = 16;
+/// Such questions that wait.
+pub const PINGS_WAITING_MAX: usize = 32;
+/// Strangers asked so in five minutes, each once.
+pub const STRANGERS_MAX: usize = 128;
+/// Nodes named by links, DNS and the like that are tried as long as nobody is known.
+pub const SEEDS_MAX: usize = 16;
+/// Questions taken from one asker, or one network prefix, per minute.
+pub const QUESTIONS_PER_MINUTE: u32 = 120;
+/// Askers, or network prefixes, answered per minute.
+pub const ASKERS_PER_MINUTE: usize = 1024;
+/// Verified records remembered, so that they are not verified again.
+pub const VERIFIED_MAX: usize = 1024;

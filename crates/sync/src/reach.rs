@@ -2,13 +2,18 @@
 //! us from a socket that we never sent anything to, before we say so to anybody (after AutoNAT of libp2p, whose checker
 //! dials only the address that the question came from, so that nobody can be made to knock at a third).
 
+mod codec;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use samizdat_core::record::{Prefix, RelayService, is_public};
-use samizdat_core::{NodeRecord, Now};
+use samizdat_core::{NodeRecord, Now, PeerId};
 
+pub use codec::{CheckIn, CheckedIn};
+
+use crate::codec::PeerAddr;
 use crate::draw::Draw;
 use crate::limits::{CHECKERS_MAX, EVIDENCE_MAX, WITNESSES};
 
@@ -41,13 +46,22 @@ pub struct Checked {
     pub relay: bool,
 }
 
-/// What is to be done: the node is to be asked.
+/// Somebody who may be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Checker {
+    /// A node by its record.
+    Node(Arc<NodeRecord>),
+    /// A neighbour. It dials from a socket of its own for this, so that it came through before says nothing.
+    Neighbour(PeerId, PeerAddr),
+}
+
+/// What is to be done: somebody is to be asked.
 #[derive(Debug, Clone)]
 pub struct Ask {
     /// Names the question.
     pub ticket: u64,
     /// Whom.
-    pub node: Arc<NodeRecord>,
+    pub checker: Checker,
     /// What.
     pub check: Check,
 }
@@ -77,7 +91,7 @@ struct Evidence {
 pub struct Reach {
     draw: Draw,
     check: Check,
-    checkers: BTreeMap<Prefix, Arc<NodeRecord>>,
+    checkers: BTreeMap<Prefix, Checker>,
     asked: BTreeMap<u64, (Prefix, u64)>,
     evidence: VecDeque<Evidence>,
     next_ms: u64,
@@ -117,9 +131,21 @@ impl Reach {
 
     /// A node that may be asked. One for each network is kept.
     pub fn offer(&mut self, node: &Arc<NodeRecord>) {
-        let Some(prefix) = node.prefix().filter(|_| !node.fields().addrs.is_empty()) else { return };
+        if let Some(prefix) = node.prefix().filter(|_| !node.fields().addrs.is_empty()) {
+            self.offer_in(prefix, Checker::Node(node.clone()));
+        }
+    }
+
+    /// A neighbour that may be asked, and the address it is seen at.
+    pub fn offer_neighbour(&mut self, peer: PeerId, addr: PeerAddr, ip: IpAddr) {
+        if is_public(ip) {
+            self.offer_in(Prefix::of(ip), Checker::Neighbour(peer, addr));
+        }
+    }
+
+    fn offer_in(&mut self, prefix: Prefix, checker: Checker) {
         if self.checkers.len() < CHECKERS_MAX || self.checkers.contains_key(&prefix) {
-            self.checkers.insert(prefix, node.clone());
+            self.checkers.insert(prefix, checker);
         }
     }
 
@@ -157,10 +183,10 @@ impl Reach {
         let mut free = self.draw.sample(free, CHECKERS_MAX);
         free.sort_by_key(spoke);
         for prefix in free.into_iter().take(wanted) {
-            let Some(node) = self.checkers.get(&prefix).cloned() else { continue };
+            let Some(checker) = self.checkers.get(&prefix).cloned() else { continue };
             self.ticket = self.ticket.saturating_add(1);
             self.asked.insert(self.ticket, (prefix, now_ms));
-            self.out.push_back(Ask { ticket: self.ticket, node, check: self.check });
+            self.out.push_back(Ask { ticket: self.ticket, checker, check: self.check });
         }
         self.next_ms = now_ms.saturating_add(if decided { DECIDED_MS } else { UNDECIDED_MS });
     }
@@ -253,7 +279,7 @@ mod tests {
         let mut alice = reach(3);
         let asked = step(&mut alice, 0);
         assert_eq!(asked.len(), 2);
-        assert_ne!(asked[0].node.prefix(), asked[1].node.prefix());
+        assert_ne!(asked[0].checker, asked[1].checker);
         alice.answered(asked[0].ticket, says(true, false), at(10));
         assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Asking, vec![]));
         alice.answered(asked[1].ticket, says(true, false), at(20));
@@ -268,6 +294,19 @@ mod tests {
         // A second key in the same network is not another voice.
         alice.offer(&node(1));
         assert!(step(&mut alice, 1).is_empty());
+    }
+
+    #[test]
+    fn neighbours_can_be_asked_before_anybody_has_a_record() {
+        let mut alice = reach(0);
+        for n in 1..=2u8 {
+            alice.offer_neighbour(PeerId([n; 32]), PeerAddr(vec![n]), format!("198.51.{n}.1").parse().unwrap());
+            alice.offer_neighbour(PeerId([n; 32]), PeerAddr(vec![n]), format!("10.0.{n}.1").parse().unwrap());
+        }
+        for ask in step(&mut alice, 0) {
+            alice.answered(ask.ticket, says(true, false), at(1));
+        }
+        assert_eq!(alice.verdict(), Verdict::Reachable);
     }
 
     #[test]
@@ -287,7 +326,7 @@ mod tests {
         assert_eq!(alice.next_timeout(), Some(PATIENCE_MS));
         let again = step(&mut alice, PATIENCE_MS);
         assert_eq!(again.len(), 2, "the silent one is gone, two others are there");
-        assert!(again.iter().all(|ask| ask.node.peer() != asked[1].node.peer()));
+        assert!(again.iter().all(|ask| ask.checker != asked[1].checker));
         alice.answered(again[0].ticket, says(true, false), at(PATIENCE_MS + 1));
         assert_eq!(alice.verdict(), Verdict::Reachable);
     }
@@ -314,7 +353,9 @@ mod tests {
             alice.answered(ask.ticket, says(true, false), at(1));
         }
         assert_eq!(alice.verdict(), Verdict::Reachable);
-        let asked = step(&mut alice, DECIDED_MS.max(alice.next_timeout().unwrap()));
+        let due = alice.next_timeout().unwrap();
+        assert!(due <= DECIDED_MS);
+        let asked = step(&mut alice, DECIDED_MS);
         assert_eq!(asked.len(), 1, "it is looked at again, by one");
         step(&mut alice, EVIDENCE_MS + 1);
         assert_ne!(alice.verdict(), Verdict::Reachable);

@@ -9,7 +9,7 @@ use iroh_relay::tls::CaTlsConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, certificate_hash};
 
 use crate::limits::PINS_MAX;
@@ -47,6 +47,11 @@ impl Pins {
             let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Verifier { pins: pins.clone(), provider });
             Ok::<_, io::Error>(verifier)
         }))
+    }
+
+    /// TLS that takes these certificates and no others.
+    pub(crate) fn client_config(&self) -> Option<ClientConfig> {
+        self.tls_config().client_config(Arc::new(rustls::crypto::ring::default_provider())).ok()
     }
 
     fn holds(&self, ip: IpAddr, certificate: &[u8]) -> bool {

@@ -1,0 +1,341 @@
+//! Finding nodes, and finding out whether we can be found: where the routing and the view from outside meet the bytes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::Rng;
+use samizdat_core::record::{Prefix, RelayService};
+use samizdat_core::{NodeRecord, Now, PeerId};
+use samizdat_sync::PeerAddr;
+use samizdat_sync::reach::{Ask as ReachAsk, Check, CheckIn, Checked, CheckedIn, Checker, Reach, Verdict};
+use samizdat_sync::routing::{
+    Answer, Config, Input as RouterInput, Key, LookupId, Output as RouterOutput, Question, Router, Ticket,
+    Token, codec::{AnswerIn, QuestionIn, Verified},
+};
+
+use crate::engine::{Engine, Output};
+use crate::limits::{ASKING_MAX, CHECKS_PER_MINUTE};
+
+/// Between two questions to neighbours as long as nobody is known.
+const AGAIN_MS: u64 = 30_000;
+const MINUTE_MS: u64 = 60_000;
+
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// A node by its record.
+    Node(Arc<NodeRecord>),
+    /// A neighbour, at the address that the shell gave.
+    Neighbour(PeerId, Vec<u8>),
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Which search.
+    pub lookup: LookupId,
+    /// The record looked for.
+    pub record: Option<Arc<NodeRecord>>,
+    /// The closest nodes that answered.
+    pub closest: Vec<Arc<NodeRecord>>,
+    /// How many nodes one after the other led there.
+    pub hops: u32,
+    /// How many nodes were asked.
+    pub asked: usize,
+}
+
+/// For what a question of ours was.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    Routing(Ticket),
+    Reach(u64),
+    /// A neighbour shall say who it is.
+    Introduction(PeerId),
+}
+
+/// Both machines, and what is under way.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    router: Router,
+    reach: Reach,
+    verified: Verified,
+    asking: BTreeMap<u64, (Purpose, Option<Prefix>)>,
+    ticket: u64,
+    /// Checks made for others in this minute.
+    checks: (u64, usize),
+    checking: BTreeMap<u64, IpAddr>,
+    introduced_ms: u64,
+    standing: (Verdict, Vec<SocketAddr>, bool),
+    out: VecDeque<Output>,
+}
+
+impl Routing {
+    pub(crate) fn new(rng: &mut ChaCha20Rng, own: PeerId) -> Self {
+        let mut seed = || {
+            let mut seed = [0; 32];
+            rng.fill_bytes(&mut seed);
+            seed
+        };
+        Self {
+            router: Router::new(Config::default(), seed(), own),
+            reach: Reach::new(seed(), 0),
+            verified: Verified::default(),
+            asking: BTreeMap::new(),
+            ticket: 0,
+            checks: (0, 0),
+            checking: BTreeMap::new(),
+            introduced_ms: 0,
+            standing: (Verdict::Alone, Vec::new(), false),
+            out: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn next_timeout(&self) -> u64 {
+        self.router.next_timeout().into_iter().chain(self.reach.next_timeout()).min().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn poll(&mut self) -> Option<Output> {
+        self.out.pop_front()
+    }
+
+    /// Does what is due.
+    pub(crate) fn step(&mut self, now: Now) {
+        if self.router.next_timeout().is_some_and(|at| at <= now.mono_ms) {
+            self.router.handle(RouterInput::Timeout, now);
+        }
+        self.settle(now);
+    }
+
+    /// Asks a neighbour who it is, unless enough nodes are known.
+    pub(crate) fn meet(&mut self, peer: PeerId, addr: Vec<u8>, ip: Option<IpAddr>) {
+        if let Some(ip) = ip {
+            self.reach.offer_neighbour(peer, PeerAddr(addr.clone()), ip);
+        }
+        if self.router.known() == 0 && !addr.is_empty() && self.may_ask() {
+            let question = QuestionIn::of(None, &Question::Find { target: Key::of(&peer) }).encode();
+            self.ask(Purpose::Introduction(peer), None, Whom::Neighbour(peer, addr), question);
+        }
+    }
+
+    /// Whether neighbours are to be asked again, because nobody is known.
+    pub(crate) fn is_lost(&mut self, now: Now) -> bool {
+        let lost = self.router.known() == 0 && self.introduced_ms.saturating_add(AGAIN_MS) <= now.mono_ms;
+        if lost {
+            self.introduced_ms = now.mono_ms;
+        }
+        lost
+    }
+
+    pub(crate) fn asked(&mut self, token: u64, peer: PeerId, from: Option<IpAddr>, question: &[u8], now: Now) {
+        if let Ok(check) = CheckIn::decode(question) {
+            self.check(token, peer, from, check.check(), now);
+        } else if let Some((record, question)) =
+            QuestionIn::decode(question).ok().and_then(|question| question.verify(&mut self.verified, unix_s(now)))
+        {
+            // A record speaks for its own node only.
+            let record = record.filter(|record| record.peer() == peer);
+            let from_prefix = from.map(Prefix::of);
+            self.router.handle(RouterInput::Asked { token: Token(token), from: peer, from_prefix, record, question }, now);
+        }
+        // Whoever sends what is no question waits until the shell gives up.
+        self.settle(now);
+    }
+
+    pub(crate) fn answered(&mut self, ticket: u64, from: Option<IpAddr>, answer: &[u8], now: Now) {
+        let Some((purpose, prefix)) = self.asking.remove(&ticket) else { return };
+        match purpose {
+            Purpose::Reach(asked) => {
+                let checked = CheckedIn::decode(answer).ok().map(|checked| checked.checked());
+                self.reach.answered(asked, checked, now);
+            }
+            Purpose::Routing(asked) => match AnswerIn::decode(answer) {
+                Ok(answer) => {
+                    let answer = answer.verify(&mut self.verified, unix_s(now));
+                    let from_prefix = from.map(Prefix::of).or(prefix);
+                    self.offer(&answer);
+                    self.router.handle(RouterInput::Answered { ticket: asked, from_prefix, answer }, now);
+                }
+                Err(_) => self.router.handle(RouterInput::Failed { ticket: asked }, now),
+            },
+            Purpose::Introduction(peer) => {
+                if let Ok(answer) = AnswerIn::decode(answer)
+                    && let Answer::Nodes { found, closer } = answer.verify(&mut self.verified, unix_s(now))
+                {
+                    let own = found.into_iter().filter(|record| record.peer() == peer);
+                    own.chain(closer).for_each(|record| self.learn(&record, now));
+                }
+            }
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn ask_failed(&mut self, ticket: u64, now: Now) {
+        match self.asking.remove(&ticket) {
+            Some((Purpose::Routing(ticket), _)) => self.router.handle(RouterInput::Failed { ticket }, now),
+            Some((Purpose::Reach(ticket), _)) => self.reach.answered(ticket, None, now),
+            Some((Purpose::Introduction(_), _)) | None => {}
+        }
+        self.settle(now);
+    }
+
+    /// What a check for somebody else found out.
+    pub(crate) fn checked(&mut self, token: u64, endpoint: bool, relay: bool) {
+        if let Some(ip) = self.checking.remove(&token) {
+            self.out.push_back(Output::Reply { token, answer: CheckedIn::of(Checked { ip, endpoint, relay }).encode() });
+        }
+    }
+
+    /// What runs here, and on which ports: whether others come through to it is found out.
+    pub(crate) fn serve(&mut self, port: u16, relay: Option<RelayService>, now: Now) {
+        self.reach.serve(Check { port, relay });
+        self.settle(now);
+    }
+
+    /// Another network: what was found out counts no more.
+    pub(crate) fn moved(&mut self, now: Now) {
+        self.reach.forget();
+        self.settle(now);
+    }
+
+    pub(crate) fn set_record(&mut self, record: Option<Arc<NodeRecord>>, now: Now) {
+        let publishes = record.is_some();
+        self.router.set_own(record, now);
+        if publishes {
+            self.router.publish(now);
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn learn(&mut self, record: &Arc<NodeRecord>, now: Now) {
+        self.reach.offer(record);
+        self.router.learn(record, now);
+    }
+
+    pub(crate) fn lookup(&mut self, peer: &PeerId, now: Now) -> Option<LookupId> {
+        let lookup = self.router.lookup(Key::of(peer), now);
+        self.settle(now);
+        lookup
+    }
+
+    pub(crate) fn nodes(&self, now: Now) -> Vec<Arc<NodeRecord>> {
+        self.router.nodes(now)
+    }
+
+    pub(crate) fn stored(&self) -> usize {
+        self.router.stored()
+    }
+
+    pub(crate) fn standing(&self) -> &(Verdict, Vec<SocketAddr>, bool) {
+        &self.standing
+    }
+
+    fn offer(&mut self, answer: &Answer) {
+        if let Answer::Nodes { closer, .. } = answer {
+            closer.iter().for_each(|record| self.reach.offer(record));
+        }
+    }
+
+    /// Somebody wants to know whether he can be dialled. Only where his question came from is dialled, so nobody can make us
+    /// knock at a third.
+    fn check(&mut self, token: u64, peer: PeerId, from: Option<IpAddr>, check: Check, now: Now) {
+        if now.mono_ms.saturating_sub(self.checks.0) >= MINUTE_MS {
+            self.checks = (now.mono_ms, 0);
+        }
+        let Some(ip) = from.filter(|_| self.checks.1 < CHECKS_PER_MINUTE && check.port != 0) else { return };
+        self.checks.1 = self.checks.1.saturating_add(1);
+        // Whoever gave up left his token behind.
+        while self.checking.len() >= CHECKS_PER_MINUTE {
+            self.checking.pop_first();
+        }
+        self.checking.insert(token, ip);
+        let relay = check.relay.map(|relay| (SocketAddr::new(ip, relay.port), relay.certificate));
+        self.out.push_back(Output::Check { token, peer, at: SocketAddr::new(ip, check.port), relay });
+    }
+
+    fn may_ask(&self) -> bool {
+        self.asking.len() < ASKING_MAX
+    }
+
+    fn ask(&mut self, purpose: Purpose, prefix: Option<Prefix>, whom: Whom, question: Vec<u8>) {
+        self.ticket = self.ticket.saturating_add(1);
+        self.asking.insert(self.ticket, (purpose, prefix));
+        self.out.push_back(Output::Ask { ticket: self.ticket, whom, question });
+    }
+
+    fn settle(&mut self, now: Now) {
+        while let Some(output) = self.router.poll_output() {
+            match output {
+                RouterOutput::Ask { ticket, to, record, question } => {
+                    if self.may_ask() {
+                        let question = QuestionIn::of(record.as_deref(), &question).encode();
+                        self.ask(Purpose::Routing(ticket), to.prefix(), Whom::Node(to), question);
+                    } else {
+                        self.router.handle(RouterInput::Failed { ticket }, now);
+                    }
+                }
+                RouterOutput::Reply { token, answer } => {
+                    self.out.push_back(Output::Reply { token: token.0, answer: AnswerIn::of(&answer).encode() });
+                }
+                RouterOutput::Refuse { .. } | RouterOutput::Published { .. } => {}
+                RouterOutput::Found { lookup, record, closest, hops, asked } => {
+                    self.out.push_back(Output::Found(Found { lookup, record, closest, hops, asked }));
+                }
+            }
+        }
+        self.reach.step(now);
+        while let Some(ReachAsk { ticket, checker, check }) = self.reach.poll() {
+            let whom = match checker {
+                Checker::Node(node) => Whom::Node(node),
+                Checker::Neighbour(peer, addr) => Whom::Neighbour(peer, addr.0),
+            };
+            if self.may_ask() {
+                self.ask(Purpose::Reach(ticket), None, whom, CheckIn::of(check).encode());
+            } else {
+                self.reach.answered(ticket, None, now);
+            }
+        }
+        let standing = (self.reach.verdict(), self.reach.addrs(), self.reach.relay_is_reachable());
+        if standing != self.standing {
+            self.standing = standing;
+            self.out.push_back(Output::Standing);
+        }
+    }
+}
+
+impl Engine {
+    /// What runs here: the UDP port of the endpoint, and the relay.
+    pub fn serve(&mut self, port: u16, relay: Option<RelayService>, now: Now) {
+        self.routing.serve(port, relay, now);
+    }
+
+    /// What this node says of itself from now on, to be found by others.
+    pub fn set_record(&mut self, record: Option<NodeRecord>, now: Now) {
+        self.routing.set_record(record.map(Arc::new), now);
+    }
+
+    /// Looks for the record of a node; [`Output::Found`] follows. `None` if too many searches are under way.
+    pub fn lookup(&mut self, peer: &PeerId, now: Now) -> Option<LookupId> {
+        self.routing.lookup(peer, now)
+    }
+
+    /// Nodes in the routing table, the closest first.
+    pub fn nodes(&self, now: Now) -> Vec<Arc<NodeRecord>> {
+        self.routing.nodes(now)
+    }
+
+    /// Records that are kept for others.
+    pub fn records_kept(&self) -> usize {
+        self.routing.stored()
+    }
+
+    /// Whether strangers can dial this node, at which addresses, and whether they come through to its relay.
+    pub fn standing(&self) -> &(Verdict, Vec<SocketAddr>, bool) {
+        self.routing.standing()
+    }
+}
+
+fn unix_s(now: Now) -> u64 {
+    now.unix_ms / 1000
+}
