@@ -8,6 +8,7 @@ mod lab;
 pub mod limits;
 mod nat;
 mod netns;
+pub mod probe;
 mod process;
 pub mod watch;
 

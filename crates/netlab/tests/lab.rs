@@ -1,4 +1,5 @@
 //! The lab itself: what it is made of works, and is gone afterwards.
+#![cfg(target_os = "linux")]
 
 use std::{
     fs,
