@@ -1,14 +1,17 @@
 //! The command line.
 
-use std::process::ExitCode;
+use std::{net::IpAddr, process::ExitCode, time::Duration};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use iroh::EndpointId;
 use samizdat_netlab::{
-    Nat, obstacle,
+    Bare, Nat, RelayContact, matrix, obstacle,
     probe::{Verdict, probe},
     sweep,
 };
+
+use crate::bare;
 
 /// A laboratory of network namespaces, in which real processes run behind real NATs.
 #[derive(Debug, Parser)]
@@ -31,8 +34,52 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Dial through every pairing of NATs and tell what became direct
+    Matrix {
+        /// Only a handful of pairings
+        #[arg(long)]
+        quick: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+        /// How long to wait for a direct path, in milliseconds
+        #[arg(long, default_value_t = 5000)]
+        wait_ms: u64,
+        /// How many laboratories at the same time
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+    },
+    /// The bare engine, iroh by itself: what the matrix starts in its laboratories
+    #[command(subcommand)]
+    Bare(Role),
     /// Remove what laboratories of killed processes left behind
     Sweep,
+}
+
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Relay for others, until killed
+    Relay {
+        /// Where
+        address: IpAddr,
+    },
+    /// Echo what dialers send, until killed
+    Listen {
+        /// What the relay printed
+        #[arg(long)]
+        relay: RelayContact,
+    },
+    /// Dial, and print how that went
+    Dial {
+        /// What the listener printed
+        to: EndpointId,
+        /// What the relay printed
+        #[arg(long)]
+        relay: RelayContact,
+        /// How long to wait for a direct path, in milliseconds
+        #[arg(long)]
+        wait_ms: u64,
+    },
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -59,6 +106,30 @@ fn run(command: Command) -> Result<bool> {
                 println!("{nat}: {verdict}{}", if right { "" } else { ": NOT WHAT IT IS SAID TO BE" });
             }
             Ok(right)
+        }
+        Command::Matrix { quick, json, wait_ms, jobs } => {
+            permitted()?;
+            let engine = Bare { program: std::env::current_exe().context("this program's own place")? };
+            // To standard error, so that standard output has the result alone.
+            let told = |cell: &matrix::Cell| eprintln!("{}", cell.line());
+            let matrix = matrix::run(&engine, &matrix::pairings(quick), Duration::from_millis(wait_ms), jobs, &told);
+            if json {
+                println!("{}", serde_json::to_string(&matrix)?);
+            } else {
+                print!("{}", matrix.table());
+            }
+            Ok(matrix.as_expected())
+        }
+        Command::Bare(role) => {
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(async {
+                match role {
+                    Role::Relay { address } => bare::relay(address).await,
+                    Role::Listen { relay } => bare::listen(relay).await,
+                    Role::Dial { to, relay, wait_ms } => bare::dial(relay, to, Duration::from_millis(wait_ms)).await,
+                }
+            })?;
+            Ok(true)
         }
         Command::Sweep => {
             permitted()?;

@@ -3,9 +3,11 @@
 //! It knows programs only from outside. What it makes, it removes; what a killed one left behind, the next removes.
 #![cfg(target_os = "linux")]
 
+mod engine;
 mod forward;
 mod lab;
 pub mod limits;
+pub mod matrix;
 mod nat;
 mod netns;
 pub mod probe;
@@ -14,6 +16,7 @@ pub mod watch;
 
 use std::io::{Write, stderr};
 
+pub use engine::{Bare, Engine, Outcome, Ready, RelayContact, Running};
 pub use forward::{Link, LinkId};
 pub use lab::{Family, Lab, Peer, Plan, Station};
 pub use nat::{Kind, Nat};

@@ -1,7 +1,9 @@
-//! `netlab probe port`: a laboratory of network namespaces. As root, on Linux.
+//! `netlab matrix --quick`: a laboratory of network namespaces. As root, on Linux.
 
 use std::process::ExitCode;
 
+#[cfg(target_os = "linux")]
+mod bare;
 #[cfg(target_os = "linux")]
 mod cli;
 
