@@ -6,12 +6,16 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use iroh::EndpointId;
 use samizdat_netlab::{
-    Bare, Nat, RelayContact, matrix, obstacle,
+    Bare, Nat, RelayContact, abandon, matrix, obstacle,
     probe::{Verdict, probe},
     sweep,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bare;
+
+/// Exit code of what was interrupted, as shells have it.
+const INTERRUPTED: i32 = 130;
 
 /// A laboratory of network namespaces, in which real processes run behind real NATs.
 #[derive(Debug, Parser)]
@@ -140,5 +144,23 @@ fn run(command: Command) -> Result<bool> {
 }
 
 fn permitted() -> Result<()> {
-    obstacle().map_or(Ok(()), |obstacle| bail!("no laboratory can be built here: {obstacle}"))
+    if let Some(obstacle) = obstacle() {
+        bail!("no laboratory can be built here: {obstacle}");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    std::thread::spawn(move || runtime.block_on(tidy_up_when_told_to_stop()));
+    Ok(())
+}
+
+/// Nothing is dropped when a signal ends a process, so it is removed here.
+async fn tidy_up_when_told_to_stop() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    if let Err(error) = abandon() {
+        eprintln!("{error:#}");
+    }
+    std::process::exit(INTERRUPTED);
 }

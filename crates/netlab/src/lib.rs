@@ -20,7 +20,7 @@ pub use engine::{Bare, Engine, Outcome, Ready, RelayContact, Running};
 pub use forward::{Link, LinkId};
 pub use lab::{Family, Lab, Peer, Plan, Station};
 pub use nat::{Kind, Nat};
-pub use netns::{Namespace, obstacle, sweep};
+pub use netns::{Namespace, abandon, obstacle, sweep};
 pub use process::Process;
 
 /// For tests: whether a lab can be built here. If not, says loudly that `test` is not run, and why.

@@ -73,7 +73,7 @@ pub fn run(engine: &dyn Engine, pairings: &[(Nat, Nat)], wait: Duration, jobs: u
             done.lock().unwrap_or_else(PoisonError::into_inner).push((place, cell));
         }
     };
-    thread::scope(|scope| (0..jobs.max(1)).for_each(|_| drop(scope.spawn(&work))));
+    thread::scope(|scope| (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
     Matrix { engine: engine.name(), cells: done.into_iter().map(|(_, cell)| cell).collect() }
@@ -86,8 +86,9 @@ fn dial(engine: &dyn Engine, a: Nat, b: Nat, wait: Duration) -> Cell {
         let relay = engine.relay(lab.host(0)?)?;
         let listener = engine.listen(to, &relay)?;
         let outcome = engine.dial(from, &relay, &listener, wait)?;
-        lab.assert_only_lab(from)?;
-        lab.assert_only_lab(to)?;
+        for station in [from, to, lab.host(0)?] {
+            lab.assert_only_lab(station)?;
+        }
         Ok(outcome)
     };
     let direct_expected = a.udp && b.udp && a.kind.meets(b.kind);

@@ -5,7 +5,10 @@ use std::{
     io::{self, Write},
     os::fd::AsFd,
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -29,6 +32,9 @@ pub struct Namespace {
     name: String,
 }
 
+/// Whether this process makes no more namespaces. Locked while it makes one.
+static ABANDONED: Mutex<bool> = Mutex::new(false);
+
 /// A number for each lab of this process, for the names of its namespaces.
 pub(crate) fn next_lab() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -39,6 +45,10 @@ impl Namespace {
     /// Makes the namespace of `role` in a lab of this process.
     pub(crate) fn new(lab: u32, role: &str) -> Result<Self> {
         let name = format!("{PREFIX}{}-{lab}-{role}", std::process::id());
+        let abandoned = ABANDONED.lock().unwrap_or_else(PoisonError::into_inner);
+        if *abandoned {
+            bail!("this process is about to end");
+        }
         run(Command::new("ip").args(["netns", "add", &name]), "")?;
         Ok(Self { name })
     }
@@ -134,6 +144,17 @@ fn pids(name: &str) -> Result<Vec<Pid>> {
 
 /// Removes what labs of processes that are no more left behind; how many namespaces that were.
 pub fn sweep() -> Result<usize> {
+    remove_of(|pid| !is_alive(pid))
+}
+
+/// Removes what all labs of this process are made of, for when it is about to end without dropping them. From then on it can build
+/// no more.
+pub fn abandon() -> Result<usize> {
+    *ABANDONED.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    remove_of(|pid| u32::try_from(pid) == Ok(std::process::id()))
+}
+
+fn remove_of(whose: impl Fn(i32) -> bool) -> Result<usize> {
     let mut swept: usize = 0;
     let names = match fs::read_dir(NAMES) {
         Ok(names) => names,
@@ -143,7 +164,7 @@ pub fn sweep() -> Result<usize> {
     for name in names {
         let name = name?.file_name().to_string_lossy().into_owned();
         // Somebody else may be sweeping as well.
-        if owner(&name).is_some_and(|pid| !is_alive(pid)) && remove(&name).is_ok() {
+        if owner(&name).is_some_and(&whose) && remove(&name).is_ok() {
             swept = swept.saturating_add(1);
         }
     }
@@ -156,7 +177,8 @@ fn owner(name: &str) -> Option<i32> {
 }
 
 fn is_alive(pid: i32) -> bool {
-    fs::exists(format!("/proc/{pid}")).unwrap_or(true)
+    // Who has ended and was not waited for is still listed, but runs no program.
+    !fs::read_link(format!("/proc/{pid}/exe")).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Why no lab can be built on this machine, if so. It tries.

@@ -1,5 +1,6 @@
 //! Every kind of NAT maps and filters as its name says, and its packet filter for IPv6 as well.
 #![cfg(target_os = "linux")]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use samizdat_netlab::{
     Nat, permitted,

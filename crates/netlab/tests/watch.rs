@@ -1,5 +1,6 @@
 //! Nothing leaves a peer unseen.
 #![cfg(target_os = "linux")]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{
     net::{SocketAddr, TcpStream, UdpSocket},
