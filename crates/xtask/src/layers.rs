@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{repo::Repo, step::Report};
 
 /// Every crate, by its folder, and all that it may depend on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("core", &[]),
     ("sync", &["core"]),
     ("store", &["core"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("daemon", &["core", "store", "chat", "engine", "net", "api"]),
     ("cli", &["api", "daemon"]),
     ("sim", &["core", "sync", "store", "chat", "engine"]),
+    ("netlab", &["api"]),
     ("xtask", &[]),
 ];
 

@@ -28,6 +28,7 @@ cargo xtask TASK
   bench                         runs the benchmarks
   deny                          licences, bans, sources and advisories of all dependencies (needs the advisory database)
   fuzz [TARGET] [--seconds N]   feeds a decoder, or each in turn, with hostile bytes (needs a nightly toolchain; 60 s each)
+  netlab ...                    real processes behind real NATs in network namespaces (Linux, as root): see `netlab --help`
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +54,7 @@ fn task() -> Result<bool> {
         ["bench"] => repo.all([repo.cargo(["bench", "--workspace"])]),
         ["deny"] => repo.all([deny::command(&repo, &["advisories", "bans", "licenses", "sources"])?]),
         ["fuzz", ref rest @ ..] => fuzz::run(&repo, rest),
+        ["netlab", ref rest @ ..] => repo.all([repo.cargo(["run", "--quiet", "--package", "samizdat-netlab", "--"]).args(rest)]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(true)

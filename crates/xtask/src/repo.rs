@@ -56,7 +56,15 @@ impl Repo {
 
     /// Cargo, to be run in the top folder.
     pub(crate) fn cargo<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Run {
-        self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments)
+        let mut run = self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments);
+        // What cargo told this program about itself. Build scripts (ring's) run again when it changes, so without this, cargo called
+        // by hand and by us would rebuild half of all crates in turn.
+        for (key, _) in std::env::vars_os() {
+            if key.to_str().is_some_and(|key| key.starts_with("CARGO_PKG_") || key.starts_with("CARGO_MANIFEST_")) {
+                run.0.env_remove(key);
+            }
+        }
+        run
     }
 
     /// The path of a program from the registry, at `version`, after installing it into the target folder when it is not there.

@@ -17,6 +17,10 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("sqlite3", "sqlite3"),
     ("tmux", "tmux"),
 ];
+/// The same, for what only Linux has: network namespaces.
+const LINUX: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
+/// Where programs for root are; not on everybody's search path.
+const SYSTEM: &str = "/usr/sbin";
 /// Oldest Node.js that builds the web UI.
 const NODE: u32 = 18;
 /// Parts of the toolchain, and the subcommands that they bring. rustup puts a stub for each on the path, so only running one tells.
@@ -52,16 +56,16 @@ pub(crate) fn ensure(repo: &Repo) -> Result<()> {
     Ok(())
 }
 
-/// Whether `program` is on the search path.
+/// Whether `program` is on the search path, or where those for root are.
 pub(crate) fn find(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    std::env::split_paths(&path).chain([SYSTEM.into()]).any(|folder| folder.join(program).is_file())
 }
 
 fn missing_packages(repo: &Repo) -> Vec<&'static str> {
     let missing = |program: &str| !find(program) || program == "node" && node(repo).unwrap_or(0) < NODE;
-    let mut packages: Vec<&str> =
-        PROGRAMS.into_iter().filter(|(program, _)| missing(program)).map(|(_, package)| package).collect();
+    let programs = PROGRAMS.into_iter().chain(LINUX.into_iter().filter(|_| cfg!(target_os = "linux")));
+    let mut packages: Vec<&str> = programs.filter(|(program, _)| missing(program)).map(|(_, package)| package).collect();
     packages.dedup();
     packages
 }
