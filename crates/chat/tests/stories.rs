@@ -3,7 +3,7 @@
 
 mod people;
 
-use people::{LIFETIME, Person, acquainted, carry, meet, mint};
+use people::{LIFETIME, Person, acquainted, asked, carry, meet, mint};
 use samizdat_chat::{Answer, ChatError, ContactState, Event, Filter, State};
 use samizdat_core::{Envelope, EnvelopeId};
 

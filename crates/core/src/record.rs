@@ -25,6 +25,8 @@ use crate::{
 const DOMAIN: &[u8] = b"samizdat node record v1\0";
 const VERSION: u8 = 1;
 const SIGNATURE_LEN: usize = 64;
+/// How long a record of ours holds, seconds.
+pub const RECORD_LIFETIME_S: u16 = 3600;
 /// Length of the SHA-256 hash of a certificate, bytes.
 pub const CERTIFICATE_HASH_LEN: usize = 32;
 

@@ -10,6 +10,7 @@ mod limits;
 mod mine;
 mod mint;
 mod node;
+mod presence;
 mod requests;
 mod run;
 

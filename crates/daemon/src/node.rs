@@ -7,7 +7,7 @@ use std::{
 
 use samizdat_api::Event;
 use samizdat_chat::ChatError;
-use samizdat_core::{EnvelopeId, Now, PeerId};
+use samizdat_core::{EnvelopeId, Now, PeerId, PeerSecret};
 use samizdat_engine::{Engine, Input, Output};
 use samizdat_net::{Net, NetEvent, PeerAddr};
 use tokio::{
@@ -23,6 +23,7 @@ use crate::{
     limits::{BATCH, PEERS_MAX, RESULTS},
     mine::Miner,
     mint::{Minted, Minter},
+    presence::Presence,
     requests::Ended,
 };
 
@@ -111,10 +112,11 @@ pub(crate) struct Node {
     status_due: bool,
     jobs: Jobs,
     pub(crate) stamps: BTreeMap<EnvelopeId, (u64, u64)>,
+    pub(crate) presence: Presence,
 }
 
 impl Node {
-    pub(crate) fn new(engine: Engine, net: Net, clock: Clock, events: broadcast::Sender<Event>) -> Self {
+    pub(crate) fn new(engine: Engine, net: Net, secret: PeerSecret, clock: Clock, events: broadcast::Sender<Event>) -> Self {
         let (results, minted) = mpsc::channel(RESULTS);
         let minter = Minter::new(results.clone());
         Self {
@@ -129,6 +131,7 @@ impl Node {
             status_due: true,
             jobs: Jobs::default(),
             stamps: BTreeMap::new(),
+            presence: Presence::new(secret),
         }
     }
 
@@ -171,6 +174,7 @@ impl Node {
                 _ = status.tick() => {
                     self.tell_status();
                     self.keep_found();
+                    self.renew_record();
                     self.end_abandoned_mining();
                 }
                 () = std::future::ready(()), if self.jobs.any() => {}
@@ -202,6 +206,7 @@ impl Node {
             }
             NetEvent::Moved { addr } => {
                 self.engine.set_addr(addr.as_bytes().to_vec());
+                self.presence.hurry();
                 return;
             }
             NetEvent::DialFailed { peer } => Input::DialFailed { peer },
@@ -250,6 +255,15 @@ impl Node {
                     }
                 }
                 Output::Hangup { peer } => self.net.hangup(peer),
+                Output::Ask { ticket, whom, question } => {
+                    if !self.ask(ticket, whom, question) {
+                        self.engine.handle(Input::AskFailed { ticket }, self.clock.now());
+                    }
+                }
+                Output::Reply { token, answer } => self.net.reply(token, answer),
+                Output::Check { token, peer, at, relay } => self.net.check(token, peer, at, relay),
+                Output::Found(found) => debug!(asked = found.asked, hops = found.hops, "a search is over"),
+                Output::Standing => self.presence.hurry(),
                 Output::Mint { id, tries } => self.minter.start(id, tries),
                 Output::CancelMint { .. } => self.minter.cancel(),
                 Output::Peers(count) => {

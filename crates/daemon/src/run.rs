@@ -12,6 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
+use samizdat_core::PeerSecret;
 use samizdat_engine::Engine;
 use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
 use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
@@ -144,13 +145,14 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let now = clock.now();
     let addr = net.local_addr().as_bytes().to_vec();
     let mut engine = Engine::new(log, chat, random()?, net.peer_id(), addr, now)?;
+    engine.serve(net.port(), None, now);
     let peers = Peers::load(&engine)?;
     peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
     joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
 
     let (handle, calls) = NodeHandle::new();
     let (stop, stopped) = oneshot::channel();
-    let node = Node::new(engine, net.clone(), clock, handle.events.clone());
+    let node = Node::new(engine, net.clone(), PeerSecret(secret), clock, handle.events.clone());
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: the engine works synchronously with the disk.
     let (ended, end) = oneshot::channel();

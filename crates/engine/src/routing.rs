@@ -1,6 +1,6 @@
 //! Finding nodes, and finding out whether we can be found: where the routing and the view from outside meet the bytes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -11,15 +11,13 @@ use samizdat_core::{NodeRecord, Now, PeerId};
 use samizdat_sync::PeerAddr;
 use samizdat_sync::reach::{Ask as ReachAsk, Check, CheckIn, Checked, CheckedIn, Checker, Reach, Verdict};
 use samizdat_sync::routing::{
-    Answer, Config, Input as RouterInput, Key, LookupId, Output as RouterOutput, Question, Router, Ticket,
-    Token, codec::{AnswerIn, QuestionIn, Verified},
+    Answer, Config, Input as RouterInput, Key, LookupId, Output as RouterOutput, Question, Router, Ticket, Token,
+    codec::{AnswerIn, QuestionIn, Verified},
 };
 
 use crate::engine::{Engine, Output};
-use crate::limits::{ASKING_MAX, CHECKS_PER_MINUTE};
+use crate::limits::{ASKING_MAX, CHECKS_PER_MINUTE, INTRODUCTIONS};
 
-/// Between two questions to neighbours as long as nobody is known.
-const AGAIN_MS: u64 = 30_000;
 const MINUTE_MS: u64 = 60_000;
 
 /// Whom to ask.
@@ -66,7 +64,6 @@ pub(crate) struct Routing {
     /// Checks made for others in this minute.
     checks: (u64, usize),
     checking: BTreeMap<u64, IpAddr>,
-    introduced_ms: u64,
     standing: (Verdict, Vec<SocketAddr>, bool),
     out: VecDeque<Output>,
 }
@@ -86,7 +83,6 @@ impl Routing {
             ticket: 0,
             checks: (0, 0),
             checking: BTreeMap::new(),
-            introduced_ms: 0,
             standing: (Verdict::Alone, Vec::new(), false),
             out: VecDeque::new(),
         }
@@ -113,19 +109,15 @@ impl Routing {
         if let Some(ip) = ip {
             self.reach.offer_neighbour(peer, PeerAddr(addr.clone()), ip);
         }
-        if self.router.known() == 0 && !addr.is_empty() && self.may_ask() {
+        if self.is_lost() && !addr.is_empty() && self.may_ask() {
             let question = QuestionIn::of(None, &Question::Find { target: Key::of(&peer) }).encode();
             self.ask(Purpose::Introduction(peer), None, Whom::Neighbour(peer, addr), question);
         }
     }
 
-    /// Whether neighbours are to be asked again, because nobody is known.
-    pub(crate) fn is_lost(&mut self, now: Now) -> bool {
-        let lost = self.router.known() == 0 && self.introduced_ms.saturating_add(AGAIN_MS) <= now.mono_ms;
-        if lost {
-            self.introduced_ms = now.mono_ms;
-        }
-        lost
+    /// Whether nobody is known.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.router.known() == 0
     }
 
     pub(crate) fn asked(&mut self, token: u64, peer: PeerId, from: Option<IpAddr>, question: &[u8], now: Now) {
@@ -190,12 +182,6 @@ impl Routing {
     /// What runs here, and on which ports: whether others come through to it is found out.
     pub(crate) fn serve(&mut self, port: u16, relay: Option<RelayService>, now: Now) {
         self.reach.serve(Check { port, relay });
-        self.settle(now);
-    }
-
-    /// Another network: what was found out counts no more.
-    pub(crate) fn moved(&mut self, now: Now) {
-        self.reach.forget();
         self.settle(now);
     }
 
@@ -305,6 +291,15 @@ impl Routing {
 }
 
 impl Engine {
+    /// As long as no node is known, neighbours are asked again who they are: they may have found out meanwhile.
+    pub(crate) fn look_for_nodes(&mut self) {
+        if self.routing.is_lost() {
+            let neighbours: BTreeSet<PeerId> = self.gossip.peers().map(|status| status.peer).collect();
+            let known = self.gossip.remembered().into_iter().filter(|(peer, _)| neighbours.contains(peer));
+            known.take(INTRODUCTIONS).for_each(|(peer, addr)| self.routing.meet(peer, addr.0, None));
+        }
+    }
+
     /// What runs here: the UDP port of the endpoint, and the relay.
     pub fn serve(&mut self, port: u16, relay: Option<RelayService>, now: Now) {
         self.routing.serve(port, relay, now);

@@ -45,6 +45,7 @@ impl Engine {
         let forgotten = self.chat.forgotten(now.hour());
         self.note(&forgotten);
         self.drop_old(now);
+        self.look_for_nodes();
     }
 
     /// Everything that expired, then the cheapest beyond the disk budget. Our own that nobody else has yet stays.

@@ -155,7 +155,7 @@ fn expired_envelopes_leave_log_and_index() {
 fn what_is_not_kept_is_declined_not_acknowledged() {
     let pushed = |mut node: Engine, envelope: &Envelope, now: Now| {
         let peer = PeerId([4; 32]);
-        node.handle(Input::Connected { peer, addr: Vec::new(), dialed: false }, now);
+        node.handle(Input::Connected { peer, addr: Vec::new(), dialed: false, ip: None }, now);
         node.handle(Input::Frame { peer, bytes: Frame::Join { addr: PeerAddr::default() }.encode() }, now);
         node.handle(Input::Frame { peer, bytes: Frame::Push { envelope: envelope.bytes().to_vec() }.encode() }, now);
         node.commit(now);

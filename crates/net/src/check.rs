@@ -16,7 +16,7 @@ use crate::NetEvent;
 use crate::limits::CHECK_PATIENCE;
 use crate::peers::Peers;
 use crate::question::ALPN;
-use crate::relay::Pins;
+use crate::relay::{Pins, resolver};
 
 impl Peers {
     pub(crate) fn check(
@@ -50,6 +50,7 @@ async fn endpoint_is_there(peer: PeerId, at: SocketAddr) -> Option<()> {
         .secret_key(SecretKey::from_bytes(&secret))
         .relay_mode(RelayMode::Disabled)
         .clear_address_lookup()
+        .dns_resolver(resolver())
         .portmapper_config(PortmapperConfig::Disabled)
         .net_report_config(NetReportConfig::minimal())
         .clear_ip_transports()

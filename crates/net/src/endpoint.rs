@@ -14,7 +14,7 @@ use crate::addr::{PeerAddr, canonical};
 use crate::frame::ALPN;
 use crate::limits::{ADDRS_MAX, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
 use crate::question;
-use crate::relay::Pins;
+use crate::relay::{Pins, resolver};
 
 /// Binds `listen`; an unspecified address means every interface, IPv4 and, where it exists, IPv6.
 /// `pins` are the certificates of relays; without them no relay is ever used.
@@ -28,6 +28,7 @@ pub(crate) async fn build(
         .secret_key(SecretKey::from_bytes(secret))
         .alpns(vec![ALPN.to_vec(), question::ALPN.to_vec()])
         .clear_address_lookup()
+        .dns_resolver(resolver())
         .portmapper_config(PortmapperConfig::Disabled)
         .transport_config(transport(limits))
         .max_tls_tickets(TLS_TICKETS_MAX)

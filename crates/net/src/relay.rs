@@ -6,6 +6,7 @@
 
 mod certificate;
 mod client;
+mod names;
 mod pins;
 mod places;
 mod serve;
@@ -23,7 +24,8 @@ pub use certificate::{Certificate, CertificateError};
 pub use places::RelayUse;
 
 pub use client::RelayAt;
-pub(crate) use client::{Ours, keep, url};
+pub(crate) use client::{Ours, keep};
+pub(crate) use names::{resolver, url};
 pub(crate) use pins::Pins;
 
 use crate::limits::RelayLimits;

@@ -65,6 +65,7 @@ enum Event {
     Timer(usize),
     Dialed { from: usize, to: usize },
     DialFailed { from: usize, peer: PeerId },
+    AskFailed { from: usize, ticket: u64 },
     Frame { from: usize, to: usize, epoch: u64, bytes: Vec<u8> },
     Closed { a: usize, b: usize, epoch: u64 },
     Stamped { node: usize, id: EnvelopeId, nonce: u64 },
@@ -323,6 +324,7 @@ impl World {
             }
             Event::Dialed { from, to } => self.dialed(from, to),
             Event::DialFailed { from, peer } => self.input(from, Input::DialFailed { peer }),
+            Event::AskFailed { from, ticket } => self.input(from, Input::AskFailed { ticket }),
             Event::Frame { from, to, epoch, bytes } => {
                 if self.network.is(from, to, epoch) {
                     self.arrived(from, to, bytes)
@@ -348,8 +350,8 @@ impl World {
             let failed = Event::DialFailed { from, peer: called_id };
             self.queue.push(self.now.saturating_add(DIAL_TIMEOUT_MS), failed);
         } else if self.network.open(from, to) {
-            self.input(to, Input::Connected { peer: dialer_id, addr: Vec::new(), dialed: false })?;
-            self.input(from, Input::Connected { peer: called_id, addr, dialed: true })?;
+            self.input(to, Input::Connected { peer: dialer_id, addr: Vec::new(), dialed: false, ip: None })?;
+            self.input(from, Input::Connected { peer: called_id, addr, dialed: true, ip: None })?;
         }
         Ok(())
     }
@@ -427,7 +429,18 @@ impl World {
                 let nonce = mint(&id, tries);
                 self.queue.push(self.now.saturating_add(MINT_MS), Event::Stamped { node: from, id, nonce });
             }
-            Output::Mint { .. } | Output::CancelMint { .. } | Output::Chat(_) | Output::Peers(_) => {}
+            // Here nobody can be asked but neighbours; `route` simulates the routing.
+            Output::Ask { ticket, .. } => {
+                self.queue.push(self.now.saturating_add(DIAL_TIMEOUT_MS), Event::AskFailed { from, ticket })
+            }
+            Output::Mint { .. }
+            | Output::CancelMint { .. }
+            | Output::Chat(_)
+            | Output::Peers(_)
+            | Output::Reply { .. }
+            | Output::Check { .. }
+            | Output::Found(_)
+            | Output::Standing => {}
         }
     }
 

@@ -122,8 +122,7 @@ impl Reach {
         }
     }
 
-    /// The network changed under us.
-    pub fn forget(&mut self) {
+    fn forget(&mut self) {
         self.evidence.clear();
         self.asked.clear();
         self.next_ms = 0;

@@ -95,7 +95,7 @@ fn whole(samples: &mut Samples, material: &Material) -> f64 {
 
     let dir = tempfile::tempdir().unwrap();
     let mut engine = self::engine(dir.path());
-    engine.handle(Input::Connected { peer: PEER, addr: Vec::new(), dialed: false }, NOW);
+    engine.handle(Input::Connected { peer: PEER, addr: Vec::new(), dialed: false, ip: None }, NOW);
     engine.handle(Input::Frame { peer: PEER, bytes: Frame::Join { addr: PeerAddr::default() }.encode() }, NOW);
     let frames: Vec<Vec<u8>> = material.posts.iter().map(|bytes| Frame::Push { envelope: bytes.clone() }.encode()).collect();
     samples.take("pushed signed", frames.len(), || {

@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use iroh::{Endpoint, RelayConfig, RelayUrl, Watcher};
+use iroh::{Endpoint, RelayConfig, Watcher};
 use iroh_relay::RelayQuicConfig;
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::Pins;
+use super::{Pins, url};
 use crate::limits::{RELAY_LOST, RELAY_PATIENCE, VIA_MAX};
 
 /// A relay that a node record names.
@@ -37,11 +37,6 @@ pub(crate) struct Ours {
     pub(crate) pins: Pins,
     /// The relay in use if it is connected, then those that come after it.
     pub(crate) in_use: watch::Sender<Vec<Via>>,
-}
-
-/// The address of a relay as iroh has it.
-pub(crate) fn url(addr: SocketAddr) -> Option<RelayUrl> {
-    format!("https://{addr}/").parse().ok()
 }
 
 /// Keeps one relay of `wanted` connected until the node is closed.

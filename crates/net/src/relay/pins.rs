@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, certificate_hash};
 
+use super::names::ip_of;
 use crate::limits::PINS_MAX;
 
 /// Hashes by the address at which they may be shown. Clones share the table.
@@ -78,10 +79,13 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let ServerName::IpAddress(ip) = server_name else {
-            return Err(Error::InvalidCertificate(CertificateError::NotValidForName));
+        let ip = match server_name {
+            ServerName::IpAddress(ip) => Some((*ip).into()),
+            ServerName::DnsName(name) => ip_of(name.as_ref()),
+            _ => None,
         };
-        if self.pins.holds((*ip).into(), end_entity) {
+        let ip = ip.ok_or(Error::InvalidCertificate(CertificateError::NotValidForName))?;
+        if self.pins.holds(ip, end_entity) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))

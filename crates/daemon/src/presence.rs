@@ -1,0 +1,76 @@
+//! What this node says of itself to strangers, as far as others have found it to be so; and the questions that find it out.
+
+use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, Roles};
+use samizdat_core::{NodeRecord, PeerSecret};
+use samizdat_engine::Whom;
+use samizdat_net::PeerAddr;
+use tracing::debug;
+
+use crate::node::Node;
+
+/// Between two records that say the same. Each holds twice as long, so that one may come late.
+const RENEW_MS: u64 = RECORD_LIFETIME_S as u64 * 1000 / 2;
+
+/// The record of this node.
+pub(crate) struct Presence {
+    secret: PeerSecret,
+    /// What the last one said, but for the time.
+    said: Option<NodeFields>,
+    renew_ms: u64,
+    changed: bool,
+}
+
+impl Presence {
+    pub(crate) fn new(secret: PeerSecret) -> Self {
+        Self { secret, said: None, renew_ms: 0, changed: false }
+    }
+
+    /// Something that the record says may have changed.
+    pub(crate) fn hurry(&mut self) {
+        self.changed = true;
+    }
+}
+
+impl Node {
+    /// Signs a record anew when it is due. A node that nobody can dial has none.
+    pub(crate) fn renew_record(&mut self) {
+        let now = self.clock.now();
+        let due = now.mono_ms >= self.presence.renew_ms;
+        if !std::mem::take(&mut self.presence.changed) && !due {
+            return;
+        }
+        let standing = self.engine.standing();
+        let fields = NodeFields {
+            issued: 0,
+            lifetime_s: RECORD_LIFETIME_S,
+            roles: Roles::default(),
+            addrs: standing.1.clone(),
+            relay: None,
+            via: self.net.reached_through(),
+        };
+        let says = Some(fields).filter(|fields| !fields.addrs.is_empty() || !fields.via.is_empty());
+        if says == self.presence.said && !due {
+            return;
+        }
+        self.presence.renew_ms = now.mono_ms.saturating_add(RENEW_MS);
+        if says.is_none() && self.presence.said.is_none() {
+            return;
+        }
+        let sign = |fields| NodeRecord::sign(&self.presence.secret, NodeFields { issued: now.unix_ms / 1000, ..fields });
+        let record = says.clone().and_then(|fields| sign(fields).inspect_err(|error| debug!(%error, "no record")).ok());
+        self.presence.said = says;
+        self.engine.set_record(record, now);
+    }
+
+    /// Whether somebody could be asked.
+    pub(crate) fn ask(&self, ticket: u64, whom: Whom, question: Vec<u8>) -> bool {
+        let (peer, addr) = match whom {
+            Whom::Node(record) => {
+                let fields = record.fields();
+                (record.peer(), Some(PeerAddr::with_relays(fields.addrs.iter().copied(), &fields.via)))
+            }
+            Whom::Neighbour(peer, addr) => (peer, PeerAddr::decode(&addr).ok()),
+        };
+        addr.is_some_and(|addr| self.net.ask(ticket, peer, &addr, question).is_ok())
+    }
+}
