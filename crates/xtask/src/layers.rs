@@ -5,15 +5,16 @@ use anyhow::Result;
 use crate::{repo::Repo, step::Report};
 
 /// Every crate, by its folder, and all that it may depend on.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("core", &[]),
     ("sync", &["core"]),
     ("store", &["core"]),
     ("chat", &["core", "store"]),
     ("engine", &["core", "sync", "store", "chat"]),
     ("net", &["core"]),
+    ("entry", &["core"]),
     ("api", &[]),
-    ("daemon", &["core", "store", "chat", "engine", "net", "api"]),
+    ("daemon", &["core", "store", "chat", "engine", "net", "entry", "api"]),
     ("cli", &["api", "daemon"]),
     ("sim", &["core", "sync", "store", "chat", "engine"]),
     ("xtask", &[]),

@@ -1,0 +1,8 @@
+//! Entry points in DNS: signed node records as TXT, how people find them and how operators keep them there.
+//!
+//! It knows node records and DNS. DNS is a hint: whatever it says, the signature of a record decides.
+
+pub mod limits;
+pub mod text;
+
+pub use text::{Slot, Txt};
