@@ -2,7 +2,11 @@
 //!
 //! It knows node records and DNS. DNS is a hint: whatever it says, the signature of a record decides.
 
+pub mod domain;
 pub mod limits;
+pub mod lookup;
 pub mod text;
 
+pub use domain::Domain;
+pub use lookup::{Found, Hint, NameServers, lookup};
 pub use text::{Slot, Txt};
