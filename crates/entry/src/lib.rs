@@ -3,6 +3,7 @@
 //! It knows node records and DNS. DNS is a hint: whatever it says, the signature of a record decides.
 
 pub mod domain;
+pub mod keeper;
 pub mod key;
 pub mod limits;
 pub mod lookup;
@@ -10,6 +11,7 @@ pub mod publish;
 pub mod text;
 
 pub use domain::Domain;
+pub use keeper::{Input, Keeper, Output, Said};
 pub use key::TsigKey;
 pub use lookup::{Found, Hint, NameServers, lookup};
 pub use publish::{Dyndns2, PublishError, Publisher, Rfc2136, Swap, Swapped};
