@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::repo::Repo;
 
 /// Programs, and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("cc", "build-essential"),
     ("make", "build-essential"),
     ("perl", "perl"),
@@ -16,6 +16,8 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("chromium", "chromium"),
     ("sqlite3", "sqlite3"),
     ("tmux", "tmux"),
+    ("named", "bind9"),
+    ("tsig-keygen", "bind9"),
 ];
 /// Oldest Node.js that builds the web UI.
 const NODE: u32 = 18;
@@ -55,7 +57,8 @@ pub(crate) fn ensure(repo: &Repo) -> Result<()> {
 /// Whether `program` is on the search path.
 pub(crate) fn find(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    // Debian keeps servers where only root's search path leads.
+    std::env::split_paths(&path).chain(["/usr/sbin".into()]).any(|folder| folder.join(program).is_file())
 }
 
 fn missing_packages(repo: &Repo) -> Vec<&'static str> {
