@@ -75,8 +75,8 @@ pub async fn lookup(domain: &str, servers: &NameServers, now: Now) -> Result<Fou
 
 async fn ask(resolver: &Resolver<TokioRuntimeProvider>, domain: &Domain, now: Now) -> Result<Found, LookupError> {
     let answers = query(resolver, domain.entries(), RecordType::TXT).await?;
-    let txts: Vec<Txt> = answers.iter().filter_map(Txt::from_dns).filter(Txt::claims_entry).collect();
-    if !txts.is_empty() {
+    let txts: Vec<Txt> = answers.iter().filter_map(Txt::from_dns).collect();
+    if txts.iter().any(Txt::claims_entry) {
         let found = select(&txts, now.unix_ms / 1000);
         return Ok(Found { records: found.records, hints: Vec::new(), dropped: found.dropped });
     }

@@ -80,8 +80,9 @@ async fn alice_publishes_changes_and_withdraws_and_bob_finds_her() {
     let change = Swap { remove: seen.clone(), ..adding(&new, seen) };
     assert_eq!(publisher.swap(&change, now()).await, Ok(Swapped::Done));
     assert_eq!(publisher.swap(&change, now()).await, Ok(Swapped::Raced));
-    assert_eq!(find(&named, &format!("{DOMAIN}.")).await.unwrap().records, [new]);
+    assert_eq!(find(&named, &format!("{}.", DOMAIN.to_uppercase())).await.unwrap().records, [new]);
     let seen = publisher.look().await.unwrap();
+    assert_eq!(named.publisher(&DOMAIN.to_uppercase()).look().await, Ok(seen.clone()));
     let withdraw = Swap { remove: seen.clone(), seen, add: None };
     assert_eq!(publisher.swap(&withdraw, now()).await, Ok(Swapped::Done));
     assert_eq!(publisher.look().await, Ok(vec![]));

@@ -27,16 +27,20 @@ impl Named {
     /// A server whose key may change the entries of `entry.samizdat.test`, with these records in its zone.
     pub(crate) fn start(records: &str) -> Self {
         // The port is free when it is chosen, and may be taken by another test when it is used.
-        (0..STARTS).find_map(|_| Self::try_start(records)).expect("named does not start")
+        let mut tries = (0..STARTS).map(|_| Self::try_start(records));
+        tries.find_map(Result::ok).unwrap_or_else(|| {
+            let log = Self::try_start(records).err().unwrap_or_default();
+            panic!("named does not start (does AppArmor forbid it the folder for temporary files?):\n{log}")
+        })
     }
 
-    fn try_start(records: &str) -> Option<Self> {
+    fn try_start(records: &str) -> Result<Self, String> {
         let folder = tempfile::tempdir().unwrap();
         let at = |file: &str| folder.path().join(file);
         let key = keygen("node-key");
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = tcp.local_addr().unwrap();
-        let udp = UdpSocket::bind(addr).ok()?;
+        let udp = UdpSocket::bind(addr).map_err(|error| error.to_string())?;
         let head = format!("$TTL 60\n@ SOA ns.{ZONE}. admin.{ZONE}. 1 60 60 3600 60\n@ NS ns.{ZONE}.\nns A 127.0.0.1\n");
         std::fs::write(at("zone"), head + records).unwrap();
         let (home, port) = (folder.path().display(), addr.port());
@@ -63,14 +67,14 @@ zone "{ZONE}" {{ type primary; file "zone"; update-policy {{ grant node-key name
             .unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines().map_while(Result::ok);
         let named = Self { process, addr, key, _folder: folder };
-        let mut listens = true;
+        let mut told = String::new();
         let runs = log.any(|line| {
-            listens &= !line.contains("address in use");
+            told += &format!("{line}\n");
             line.trim_end().ends_with(" running")
         });
         // Somebody must read on, or it blocks when the pipe is full.
         std::thread::spawn(move || log.for_each(drop));
-        (runs && listens).then_some(named)
+        if runs && !told.contains("address in use") { Ok(named) } else { Err(told) }
     }
 
     /// A publisher with the key that it knows.
