@@ -3,6 +3,9 @@
 //!
 //! A node without an entry takes one where there is room, or the place of a dead one. Of many who try at once one wins: every
 //! change holds only if all entries are still what was seen ([`Swap`]). A node that has an entry keeps it fresh.
+//!
+//! It is for a node that others have dialled: whoever cannot be reached would hold a place for nothing, and whoever cannot reach
+//! others would take theirs for dead.
 
 use std::collections::{BTreeMap, VecDeque};
 
