@@ -210,6 +210,11 @@ impl NodeRecordIn {
     pub fn claimed_peer(&self) -> PeerId {
         self.0.peer
     }
+
+    /// When it says that it was issued, seconds since 1970: verified at this time, it tells whose an expired record was.
+    pub fn claimed_issued(&self) -> u64 {
+        self.0.fields.issued
+    }
 }
 
 impl fmt::Debug for NodeRecord {

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use crate::repo::Repo;
 
 /// Programs, and the Debian packages that bring them.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("cc", "build-essential"),
     ("make", "build-essential"),
     ("perl", "perl"),
@@ -16,6 +16,8 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("chromium", "chromium"),
     ("sqlite3", "sqlite3"),
     ("tmux", "tmux"),
+    ("named", "bind9"),
+    ("tsig-keygen", "bind9"),
 ];
 /// The same, for what only Linux has: network namespaces.
 const LINUX: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
