@@ -203,7 +203,7 @@ impl Router {
         let due = |pending: &Pending| pending.asked_ms.saturating_add(if pending.stalled { ANSWER_MS } else { PATIENCE_MS });
         let questions = self.questions.values().map(due);
         let lookups = self.lookups.values().map(|(_, lookup)| lookup.deadline());
-        let own = if self.joined { self.own_ms } else { u64::MAX };
+        let own = if self.may_publish() { self.own_ms } else { u64::MAX };
         questions.chain(lookups).chain([self.upkeep_ms, own]).min().filter(|at| *at < u64::MAX)
     }
 
@@ -403,8 +403,7 @@ impl Router {
         if self.upkeep_ms <= now.mono_ms {
             self.upkeep(now);
         }
-        let busy = |job| self.lookups.values().any(|(other, _)| *other == job);
-        if self.joined && self.own_ms <= now.mono_ms && !busy(Job::Own) && self.publication.is_none() {
+        if self.own_ms <= now.mono_ms && self.may_publish() {
             self.own_ms = now.mono_ms.saturating_add(self.draw.around(self.pause_ms));
             self.pause_ms = self.pause_ms.saturating_mul(2).min(OWN_MS);
             self.search(Job::Own, self.key, Wanted::Closest, now);
@@ -423,6 +422,11 @@ impl Router {
             let target = Key::of(&to.peer());
             self.ask(to, Question::Find { target }, Purpose::Ping, now);
         }
+    }
+
+    /// Whether the search for our own neighbourhood may begin: one after the other.
+    fn may_publish(&self) -> bool {
+        self.joined && self.publication.is_none() && self.lookups.values().all(|(job, _)| *job != Job::Own)
     }
 
     fn overdue(&mut self, now: Now) {

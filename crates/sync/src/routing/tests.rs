@@ -235,6 +235,21 @@ fn bob_is_found_at_his_new_address_and_not_at_the_old_one() {
 }
 
 #[test]
+fn a_record_that_changes_while_it_is_published_waits_and_keeps_nobody_awake() {
+    let mut town = Town::of(20);
+    let now = at(town.now_ms);
+    for seconds in [1, 2] {
+        let own = record_in(5, net(5), START + town.now_ms / 1000 + seconds);
+        town.records.insert(peer(5), Arc::clone(&own));
+        town.node(5).set_own(Some(own), now);
+    }
+    assert!(town.node(5).next_timeout().unwrap() > now.mono_ms);
+    town.drain(peer(5));
+    town.run(30_000);
+    assert_eq!(town.lookup(3, Key::of(&peer(5))).0, Some(Arc::clone(&town.records[&peer(5)])));
+}
+
+#[test]
 fn those_who_lie_or_fall_silent_do_not_hide_bob() {
     let lies: [Liar; 3] = [
         |_, _| Some(Answer::Nodes { found: None, closer: Vec::new() }),
