@@ -18,14 +18,18 @@ use samizdat_core::{
 };
 use samizdat_engine::Engine;
 use samizdat_store::{Log, Vault};
-use samizdat_sync::{Config, Frame, Gossip, Input, Output, PeerAddr};
+use samizdat_sync::{
+    Config, Frame, Gossip, Input, Output, PeerAddr,
+    routing::codec::{AnswerIn, QuestionIn, Verified},
+};
 
 /// A target by its name, which is also the name of its folder in the corpus.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     ("announcement", announcement),
+    ("answer", answer),
     ("bell", bell),
     ("content", content),
     ("envelope", envelope),
@@ -36,6 +40,7 @@ pub const TARGETS: [Target; 12] = [
     ("name", name),
     ("padding", padding),
     ("post", post),
+    ("question", question),
     ("sealed", sealed),
 ];
 
@@ -122,6 +127,30 @@ pub fn post(bytes: &[u8]) -> bool {
 pub fn frame(bytes: &[u8]) -> bool {
     let Ok(frame) = Frame::decode(bytes) else { return false };
     assert_eq!(frame.encode(), bytes);
+    true
+}
+
+/// When records of the routing are verified here.
+const RECORD_TIME: u64 = 1_800_000_000;
+
+/// A question of the routing.
+pub fn question(bytes: &[u8]) -> bool {
+    let Ok(question) = QuestionIn::decode(bytes) else { return false };
+    assert_eq!(question.encode(), bytes);
+    if let Some((record, asked)) = question.verify(&mut Verified::default(), RECORD_TIME) {
+        assert!(QuestionIn::decode(&QuestionIn::of(record.as_deref(), &asked).encode()).is_ok(), "what is left can be sent on");
+    }
+    true
+}
+
+/// An answer of the routing.
+pub fn answer(bytes: &[u8]) -> bool {
+    let Ok(answer) = AnswerIn::decode(bytes) else { return false };
+    assert_eq!(answer.encode(), bytes);
+    let mut verified = Verified::default();
+    let left = answer.clone().verify(&mut verified, RECORD_TIME);
+    assert_eq!(answer.verify(&mut verified, RECORD_TIME), left, "what was verified before is verified again");
+    assert!(AnswerIn::decode(&AnswerIn::of(&left).encode()).is_ok(), "what is left can be sent on");
     true
 }
 

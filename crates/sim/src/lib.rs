@@ -3,6 +3,7 @@
 //! * [`World`]: nodes, connections between them, and the queue of what happens next.
 //! * [`Scenario`] and [`play`]: a story from a TOML file, told as a [`Report`].
 //! * [`Vice`]: what malicious nodes do.
+//! * [`route`]: another network, of routers alone, so that 100,000 of them fit.
 //!
 //! What is real: [`samizdat_engine::Engine`] with its log and vault (in memory), every frame, envelope, signature and stamp.
 //! What is modelled: time, and connections (`network.rs`). The engine runs over QUIC streams, which repair loss, so loss
@@ -17,6 +18,7 @@ mod node;
 mod play;
 mod queue;
 mod report;
+mod route;
 mod scenario;
 mod vice;
 mod world;
@@ -24,6 +26,7 @@ mod world;
 pub use limits::{DIAL_TIMEOUT_MS, IDLE_TIMEOUT_MS, MINT_MS};
 pub use play::play;
 pub use report::{Latency, Report};
+pub use route::{Hops, Plan, RouteReport, route};
 pub use scenario::{Churn, Link, Messages, Partition, Scenario, ScenarioError, Times};
 pub use vice::Vice;
 pub use world::{Counts, SimError, World};

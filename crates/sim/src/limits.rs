@@ -24,3 +24,15 @@ pub(crate) const CHURN_TICK_MS: u64 = 1_000;
 pub(crate) const QUIET_MS: u64 = 10_000;
 /// The wall clock of all nodes at virtual time zero.
 pub(crate) const UNIX_START_MS: u64 = 1_800_000_000_000;
+/// Nodes of one network of routers.
+pub(crate) const ROUTE_NODES_MAX: usize = 200_000;
+/// Hours of one network of routers.
+pub(crate) const ROUTE_HOURS_MAX: f64 = 48.0;
+/// In this time the first routers join.
+pub(crate) const ROUTE_RAMP_MS: u64 = 1_200_000;
+/// In this time the measured lookups begin.
+pub(crate) const ROUTE_LOOKUPS_MS: u64 = 600_000;
+/// A node signs a new record after so long, give or take a quarter.
+pub(crate) const ROUTE_RENEW_MS: u64 = 3_600_000;
+/// One way between two routers, at least and at most.
+pub(crate) const ROUTE_DELAY_MS: (u64, u64) = (20, 120);

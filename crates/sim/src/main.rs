@@ -1,10 +1,15 @@
-//! `samizdat-sim run scenarios/broadcast.toml --nodes 1000 --seed 1 --json`
+//! `samizdat-sim run scenarios/broadcast.toml --nodes 1000 --seed 1 --json`,
+//! `samizdat-sim route --nodes 10000 --churn 30 --byzantine 10 --seed 1 --json`
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use samizdat_sim::{Scenario, play};
+use samizdat_sim::{Plan, Scenario, play, route};
+use serde::Serialize;
 
 /// Plays scenarios in a simulated network of real nodes.
 #[derive(Debug, Parser)]
@@ -30,20 +35,77 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let a network of routers live, look for nodes in it, and print the figures
+    Route {
+        /// What to simulate, a TOML file
+        plan: Option<PathBuf>,
+        /// How many nodes
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// So many of a hundred nodes die in an hour, and as many others come
+        #[arg(long, value_name = "PERCENT_PER_HOUR")]
+        churn: Option<f64>,
+        /// So many of a hundred nodes are malicious
+        #[arg(long, value_name = "PERCENT")]
+        byzantine: Option<f64>,
+        /// So many of a hundred nodes cannot be dialled
+        #[arg(long, value_name = "PERCENT")]
+        hidden: Option<f64>,
+        /// Virtual hours before the lookups
+        #[arg(long)]
+        hours: Option<f64>,
+        /// How many lookups are measured
+        #[arg(long)]
+        lookups: Option<usize>,
+        /// The seed: equal seeds give equal runs
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
-    let Command::Run { scenario: path, nodes, seed, json } = Arguments::parse().command;
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut scenario = Scenario::read(&text).with_context(|| format!("{} is no scenario", path.display()))?;
-    scenario.nodes = nodes.unwrap_or(scenario.nodes);
-    scenario.seed = seed.unwrap_or(scenario.seed);
-    scenario.check()?;
-    let report = play(&scenario)?;
+    match Arguments::parse().command {
+        Command::Run { scenario: path, nodes, seed, json } => {
+            let mut scenario = Scenario::read(&text(&path)?).with_context(|| format!("{} is no scenario", path.display()))?;
+            scenario.nodes = nodes.unwrap_or(scenario.nodes);
+            scenario.seed = seed.unwrap_or(scenario.seed);
+            scenario.check()?;
+            let report = play(&scenario)?;
+            print(json, &report, || report.table())
+        }
+        Command::Route { plan: path, nodes, churn, byzantine, hidden, hours, lookups, seed, json } => {
+            let plan = match path {
+                Some(path) => Plan::read(&text(&path)?).with_context(|| format!("{} is no plan", path.display()))?,
+                None => Plan::default(),
+            };
+            let plan = Plan {
+                nodes: nodes.unwrap_or(plan.nodes),
+                churn: churn.unwrap_or(plan.churn),
+                byzantine: byzantine.unwrap_or(plan.byzantine),
+                hidden: hidden.unwrap_or(plan.hidden),
+                hours: hours.unwrap_or(plan.hours),
+                lookups: lookups.unwrap_or(plan.lookups),
+                seed: seed.unwrap_or(plan.seed),
+                ..plan
+            };
+            let report = route(&plan)?;
+            print(json, &report, || report.table())
+        }
+    }
+}
+
+fn text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn print(json: bool, report: &impl Serialize, table: impl Fn() -> String) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string(&report)?);
+        println!("{}", serde_json::to_string(report)?);
     } else {
-        print!("{}", report.table());
+        print!("{}", table());
     }
     Ok(())
 }

@@ -12,16 +12,17 @@
 #[path = "../../../fuzz/src/targets.rs"]
 mod targets;
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_chat::content::{Bell, Content, Post};
 use samizdat_core::{
-    EnvelopeId, Hour, IdentitySecret, Name, PeerId, Unstamped,
+    EnvelopeId, Hour, IdentitySecret, Name, NodeRecord, PeerId, PeerSecret, Unstamped,
     announce::Announcement,
     limits::{ROOM_NAME_MAX, TEXT_MAX},
     link::InviteLink,
     pad::pad,
+    record::{NodeFields, Roles},
     seal::{ContactSecret, seal_bell},
     stamp::Mint,
 };
@@ -29,6 +30,10 @@ use samizdat_sync::{
     Frame, PeerAddr,
     codec::{Claim, End, Range, WantedId},
     riblt::Sketch,
+    routing::{
+        Answer, Key, Question,
+        codec::{AnswerIn, QuestionIn},
+    },
     tree::{Bound, Entry},
 };
 use targets::TARGETS;
@@ -42,6 +47,7 @@ type Seeds = BTreeMap<String, Vec<u8>>;
 fn the_corpus_is_taken_and_refused_as_its_names_say() {
     let made: BTreeMap<&str, Seeds> = BTreeMap::from([
         ("announcement", announcements()),
+        ("answer", answers()),
         ("bell", invitations()),
         ("content", contents()),
         ("envelope", envelopes()),
@@ -52,6 +58,7 @@ fn the_corpus_is_taken_and_refused_as_its_names_say() {
         ("name", names()),
         ("padding", paddings()),
         ("post", posts()),
+        ("question", questions()),
         ("sealed", bells()),
     ]);
     for (target, run) in TARGETS {
@@ -341,6 +348,49 @@ fn frames() -> Seeds {
     let mut seeds = with_damage(valid.map(|(name, frame)| (name, frame.encode())));
     evil_cbor(&mut seeds, &[0x82, 16]);
     seeds.insert("bad-fill-of-2-64".into(), vec![0x82, 21, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    seeds
+}
+
+/// A record that holds when the targets verify it, or a long expired one.
+fn record(n: u8, holds: bool) -> Arc<NodeRecord> {
+    let addrs = vec![format!("203.0.113.{n}:4001").parse().unwrap()];
+    let issued = if holds { 1_800_000_000 } else { 1_700_000_000 };
+    let fields = NodeFields { issued, lifetime_s: 7200, roles: Roles::default(), addrs, relay: None, via: Vec::new() };
+    Arc::new(NodeRecord::sign(&PeerSecret([n; 32]), fields).unwrap())
+}
+
+fn questions() -> Seeds {
+    let find = || Question::Find { target: Key::of(&PeerId([2; 32])) };
+    let asked = |own: Option<Arc<NodeRecord>>, question| QuestionIn::of(own.as_deref(), &question).encode();
+    let mut seeds = with_damage([
+        ("find", asked(Some(record(1, true)), find())),
+        ("find-from-behind-a-router", asked(None, find())),
+        ("find-with-an-expired-record", asked(Some(record(1, false)), find())),
+        ("store", asked(None, Question::Store { record: record(1, true) })),
+    ]);
+    let plain = asked(None, find());
+    seeds.insert("ok-find-with-no-record-at-all".into(), [&plain[..2], &[0x43, 1, 2, 3], &plain[3..]].concat());
+    seeds.insert("bad-short-position".into(), [&plain[..3], &[0x58, 31], &[0; 31]].concat());
+    seeds.insert("bad-type".into(), replaced(&plain, 1, 3));
+    seeds.insert("bad-record-too-long".into(), [&plain[..2], &[0x59, 2, 1], &[0; 513], &plain[3..]].concat());
+    evil_cbor(&mut seeds, &[0x83, 1]);
+    seeds
+}
+
+fn answers() -> Seeds {
+    let nodes = |found, closer| AnswerIn::of(&Answer::Nodes { found, closer }).encode();
+    let closer = || vec![record(1, true), record(2, false), record(3, true)];
+    let one = nodes(None, vec![record(1, true)]);
+    let mut seeds = with_damage([
+        ("nobody", nodes(None, Vec::new())),
+        ("found", nodes(Some(record(1, true)), closer())),
+        ("closer", nodes(None, closer())),
+        ("stored", AnswerIn::of(&Answer::Stored(true)).encode()),
+    ]);
+    seeds.insert("ok-bent-signature".into(), replaced(&one, one.len() - 1, one[one.len() - 1] ^ 1));
+    seeds.insert("bad-21-nodes".into(), [&[0x83, 1, 0xf6, 0x95][..], &[0x40; 21]].concat());
+    seeds.insert("bad-nodes-of-2-64".into(), [&[0x83, 1, 0xf6, 0x9b][..], &[0xff; 8]].concat());
+    evil_cbor(&mut seeds, &[0x83, 1]);
     seeds
 }
 

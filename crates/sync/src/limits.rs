@@ -121,8 +121,8 @@ pub const LOOKUPS_MAX: usize = 32;
 pub const LOOKUP_KNOWN_MAX: usize = 256;
 /// Nodes that one path of a search asks.
 pub const LOOKUP_ASKED_MAX: usize = 32;
-/// Nodes asked to refresh one bucket.
-pub const REFRESH_ASKED_MAX: usize = 8;
+/// Nodes that one path asks to refresh one bucket.
+pub const REFRESH_ASKED_MAX: usize = 3;
 /// Longest search, milliseconds.
 pub const LOOKUP_MS_MAX: u64 = 60_000;
 /// Questions of the routing under way.
@@ -131,6 +131,8 @@ pub const QUESTIONS_MAX: usize = 64;
 pub const PINGS_MAX: usize = 16;
 /// Such questions that wait.
 pub const PINGS_WAITING_MAX: usize = 32;
+/// Strangers of one answer that are asked so.
+pub const HEARD_MAX: usize = 2;
 /// Strangers asked so in five minutes, each once.
 pub const STRANGERS_MAX: usize = 128;
 /// Nodes named by links, DNS and the like that are tried as long as nobody is known.

@@ -195,6 +195,16 @@ pub struct Verified {
 }
 
 impl Verified {
+    /// How many are remembered.
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// A record that holds at `unix_s`, if these bytes are one.
     pub fn verify(&mut self, bytes: &RecordBytes, unix_s: u64) -> Option<Arc<NodeRecord>> {
         let hash: [u8; 32] = Sha256::digest(&bytes.0).into();

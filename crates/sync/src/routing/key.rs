@@ -21,7 +21,7 @@ pub struct Distance([u64; 4]);
 impl Key {
     /// Where a node stands. A hash, so that a place near another one must be searched for.
     pub fn of(peer: &PeerId) -> Self {
-        Self::from_bytes(&Sha256::digest([DOMAIN, &peer.0].concat()).into())
+        Self::from_bytes(&Sha256::new().chain_update(DOMAIN).chain_update(peer.0).finalize().into())
     }
 
     /// From the wire.
@@ -70,6 +70,13 @@ impl Key {
             start = start.saturating_add(WORD);
         }
         Self(words)
+    }
+}
+
+impl Distance {
+    /// Whether it is no distance at all.
+    pub(crate) fn is_zero(self) -> bool {
+        self.0 == [0; 4]
     }
 }
 

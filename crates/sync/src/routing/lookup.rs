@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use samizdat_core::{NodeRecord, PeerId};
+use samizdat_core::{NodeRecord, PeerId, record::Prefix};
 
 use super::key::{Distance, Key};
 use super::router::Config;
 use crate::limits::{ANSWER_PER_PREFIX, LOOKUP_ASKED_MAX, LOOKUP_KNOWN_MAX, LOOKUP_MS_MAX, PATHS_MAX, REFRESH_ASKED_MAX};
 
 /// How long the other paths may go on when one has found what was looked for.
-const AGREE_MS: u64 = 3_000;
+const AGREE_MS: u64 = 1_500;
 
 /// What a search is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +49,8 @@ struct Path {
     asked: usize,
     /// Whether it ever had anybody to ask.
     fed: bool,
+    /// Whether somebody had a record for it; only the node itself may have a newer one.
+    found: bool,
     ended: bool,
 }
 
@@ -85,7 +87,7 @@ enum Step {
 impl Lookup {
     /// A search that starts at the closest that we know.
     pub(crate) fn new(own: Key, target: Key, wanted: Wanted, config: &Config, start: &[Arc<NodeRecord>], now: u64) -> Self {
-        let count = if wanted == Wanted::Some { 1 } else { config.paths.clamp(1, PATHS_MAX) };
+        let count = config.paths.clamp(1, PATHS_MAX);
         let width = config.alpha.checked_div(count).unwrap_or(1).max(1);
         let paths = (0..count).map(|_| Path::default()).collect();
         let (known, found) = (BTreeMap::new(), None);
@@ -122,11 +124,19 @@ impl Lookup {
         let Some(path) = self.paths.get(at).filter(|path| path.fed && !path.ended) else { return Step::Wait };
         let waiting = self.known.values().filter(|candidate| candidate.state == State::Asked(at, true)).count();
         let most = if self.wanted == Wanted::Some { REFRESH_ASKED_MAX } else { LOOKUP_ASKED_MAX };
-        if path.asked >= most {
-            return if waiting == 0 { Step::End } else { Step::Wait };
+        if path.asked >= most || path.found && self.wanted == Wanted::Record {
+            let itself = self.known.first_key_value().filter(|(distance, _)| path.found && distance.is_zero());
+            return match itself {
+                Some((distance, Candidate { state: State::New, .. })) => Step::Ask(*distance),
+                Some((_, Candidate { state: State::Asked(_, true), .. })) => Step::Wait,
+                _ if waiting > 0 => Step::Wait,
+                _ => Step::End,
+            };
         }
         let mut pending = waiting > 0;
-        for (distance, candidate) in self.window(at) {
+        // A record may be at hand though those who seem closest say nothing of it: they may all be accomplices.
+        let window = if self.wanted == Wanted::Record { usize::MAX } else { self.k };
+        for (distance, candidate) in self.near(at).take(window) {
             match candidate.state {
                 State::New if waiting < self.width => return Step::Ask(*distance),
                 State::New | State::Asked(_, true) => pending = true,
@@ -136,11 +146,11 @@ impl Lookup {
         if pending { Step::Wait } else { Step::End }
     }
 
-    /// The closest that a path heard of and that are not given up.
-    fn window(&self, at: usize) -> impl Iterator<Item = (&Distance, &Candidate)> {
+    /// Those a path heard of and that are not given up, the closest first.
+    fn near(&self, at: usize) -> impl Iterator<Item = (&Distance, &Candidate)> {
         let bit = bit(at);
         let alive = |candidate: &Candidate| !matches!(candidate.state, State::Failed | State::Asked(_, false));
-        self.known.iter().filter(move |(_, candidate)| candidate.paths & bit != 0 && alive(candidate)).take(self.k)
+        self.known.iter().filter(move |(_, candidate)| candidate.paths & bit != 0 && alive(candidate))
     }
 
     /// An answer. Only what can lead further is kept of it.
@@ -150,26 +160,34 @@ impl Lookup {
         let State::Asked(at, _) = candidate.state else { return };
         candidate.state = State::Answered;
         let hops = candidate.hops;
-        let claimed = found.iter().chain(closer).find(|record| Key::of(&record.peer()) == self.target);
-        if let Some(record) = claimed {
-            self.take(record, hops, now);
-            if let Some(path) = self.paths.get_mut(at).filter(|_| self.wanted == Wanted::Record) {
-                path.ended = true;
+        if let Some(record) = found.filter(|record| Key::of(&record.peer()) == self.target) {
+            self.take(&record, hops, now);
+            if record.peer() == *by && self.wanted == Wanted::Record {
+                // What a node says of itself is the end of it.
+                self.paths.iter_mut().for_each(|path| path.ended = true);
+            }
+            if !record.fields().addrs.is_empty() {
+                self.feed(&[record], &[at], hops.saturating_add(1));
+            }
+            if let Some(path) = self.paths.get_mut(at) {
+                path.found = true;
             }
         }
-        let limit = self.window(at).nth(self.k.saturating_sub(1)).map(|(distance, _)| *distance).max(Some(from));
-        let full = self.window(at).count() >= self.k;
-        let mut kept: Vec<&Arc<NodeRecord>> = Vec::new();
-        for record in closer.iter().take(self.k) {
+        // Neither closer than who tells of it nor among the closest so far: it leads nowhere.
+        let limit = self.near(at).nth(self.k.saturating_sub(1)).map(|(distance, _)| *distance.max(&from));
+        let mut kept: Vec<Arc<NodeRecord>> = Vec::new();
+        let mut prefixes: Vec<Option<Prefix>> = Vec::new();
+        for record in closer.iter().take(self.k).filter(|record| !record.fields().addrs.is_empty()) {
             let distance = Key::of(&record.peer()).distance(self.target);
-            let beside = kept.iter().filter(|other| other.prefix() == record.prefix()).count();
-            if !(full && Some(distance) > limit) && beside < ANSWER_PER_PREFIX && !record.fields().addrs.is_empty() {
-                kept.push(record);
+            let prefix = record.prefix();
+            let beside = prefixes.iter().filter(|other| **other == prefix).count();
+            if limit.is_none_or(|limit| distance <= limit) && beside < ANSWER_PER_PREFIX {
+                prefixes.push(prefix);
+                kept.push(Arc::clone(record));
             }
         }
         let hungry = self.paths.iter().enumerate().filter(|(_, path)| !path.fed).map(|(hungry, _)| hungry);
         let eaters: Vec<usize> = core::iter::once(at).chain(hungry).collect();
-        let kept: Vec<Arc<NodeRecord>> = kept.into_iter().map(Arc::clone).collect();
         self.feed(&kept, &eaters, hops.saturating_add(1));
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use samizdat_core::NodeRecord;
+use samizdat_core::{NodeRecord, Now};
 
 use super::key::{Distance, Key};
 use crate::limits::{STORED_MAX, STORED_PER_PREFIX};
@@ -12,7 +12,14 @@ use crate::limits::{STORED_MAX, STORED_PER_PREFIX};
 #[derive(Debug)]
 pub(crate) struct Records {
     own: Key,
-    held: BTreeMap<Distance, Arc<NodeRecord>>,
+    held: BTreeMap<Distance, Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    record: Arc<NodeRecord>,
+    /// On the monotonic clock. A record is given away fresh, so after its lifetime it is old, whichever clock is wrong.
+    until_ms: u64,
 }
 
 impl Records {
@@ -20,49 +27,53 @@ impl Records {
         Self { own, held: BTreeMap::new() }
     }
 
-    pub(crate) fn get(&self, position: Key) -> Option<&Arc<NodeRecord>> {
-        self.held.get(&self.own.distance(position))
+    pub(crate) fn get(&self, position: Key, now: Now) -> Option<&Arc<NodeRecord>> {
+        self.held.get(&self.own.distance(position)).filter(|held| held.holds(now)).map(|held| &held.record)
     }
 
     /// Keeps a record, if there is room or a place farther from us to give up. Answers whether it is kept now.
-    pub(crate) fn store(&mut self, record: &Arc<NodeRecord>, unix_s: u64) -> bool {
-        if !record.holds(unix_s) {
+    pub(crate) fn store(&mut self, record: &Arc<NodeRecord>, now: Now) -> bool {
+        let life_ms = u64::from(record.fields().lifetime_s).saturating_mul(1000);
+        let new = Held { record: Arc::clone(record), until_ms: now.mono_ms.saturating_add(life_ms) };
+        if !new.holds(now) {
             return false;
         }
         let at = self.own.distance(Key::of(&record.peer()));
-        match self.held.get(&at) {
-            Some(held) if held.bytes() == record.bytes() => return true,
-            Some(held) if !record.supersedes(held) => return false,
-            Some(held) if held.prefix() == record.prefix() => {}
-            held => {
-                let beside = self.held.values().filter(|other| other.prefix() == record.prefix()).count();
-                if beside >= STORED_PER_PREFIX {
-                    return false;
-                }
-                if held.is_none() && self.held.len() >= STORED_MAX && !self.make_room(at, unix_s) {
-                    return false;
-                }
+        let held = self.held.get(&at).map(|held| &held.record);
+        if held.is_some_and(|held| held.bytes() != record.bytes() && !record.supersedes(held)) {
+            return false;
+        }
+        if held.is_none_or(|held| held.prefix() != record.prefix()) {
+            let beside = self.held.values().filter(|other| other.record.prefix() == record.prefix()).count();
+            if beside >= STORED_PER_PREFIX || held.is_none() && !self.make_room(at, now) {
+                return false;
             }
         }
-        self.held.insert(at, Arc::clone(record));
+        self.held.insert(at, new);
         true
     }
 
-    /// Gives up the farthest record, if it is farther than `at`: those far away have others who are closer.
-    fn make_room(&mut self, at: Distance, unix_s: u64) -> bool {
-        self.expire(unix_s);
-        if self.held.len() < STORED_MAX {
-            return true;
+    /// Gives up the farthest record if need be and if it is farther than `at`: those far away have others who are closer.
+    fn make_room(&mut self, at: Distance, now: Now) -> bool {
+        if self.held.len() >= STORED_MAX {
+            self.retain(now, |_| true);
         }
         let farther = self.held.last_key_value().is_some_and(|(farthest, _)| *farthest > at);
-        farther && self.held.pop_last().is_some()
+        self.held.len() < STORED_MAX || farther && self.held.pop_last().is_some()
     }
 
-    pub(crate) fn expire(&mut self, unix_s: u64) {
-        self.held.retain(|_, record| record.holds(unix_s));
+    /// Forgets what holds no more, and what others are meant to keep by now.
+    pub(crate) fn retain(&mut self, now: Now, ours: impl Fn(Key) -> bool) {
+        self.held.retain(|_, held| held.holds(now) && ours(Key::of(&held.record.peer())));
     }
 
     pub(crate) fn len(&self) -> usize {
         self.held.len()
+    }
+}
+
+impl Held {
+    fn holds(&self, now: Now) -> bool {
+        now.mono_ms <= self.until_ms && self.record.holds(now.unix_ms / 1000)
     }
 }

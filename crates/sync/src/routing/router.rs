@@ -13,7 +13,8 @@ use super::records::Records;
 use super::table::{Place, Table};
 use crate::draw::Draw;
 use crate::limits::{
-    CLOSER_MAX, LOOKUPS_MAX, OFFLINE_FAILURES, PINGS_MAX, PINGS_WAITING_MAX, QUESTIONS_MAX, SEEDS_MAX, STORE_SLACK, STRANGERS_MAX,
+    CLOSER_MAX, HEARD_MAX, LOOKUPS_MAX, OFFLINE_FAILURES, PINGS_MAX, PINGS_WAITING_MAX, QUESTIONS_MAX, SEEDS_MAX, STORE_SLACK,
+    STRANGERS_MAX,
 };
 
 /// After so long a search does not wait for an answer any more.
@@ -26,6 +27,8 @@ const UPKEEP_MS: u64 = 300_000;
 const RETRY_MS: u64 = 30_000;
 /// Between two searches for our own neighbourhood, in which our record is given to it. The shell renews the record more often.
 const OWN_MS: u64 = 4_800_000;
+/// The same after joining; it doubles each time, for whoever we joined by may have been new as well.
+const YOUNG_MS: u64 = 300_000;
 /// Nodes asked for a new record at a time.
 const LAPSED_AT_ONCE: usize = 8;
 
@@ -101,6 +104,7 @@ pub struct Router {
     joined: bool,
     upkeep_ms: u64,
     own_ms: u64,
+    pause_ms: u64,
     out: VecDeque<Output>,
 }
 
@@ -130,6 +134,7 @@ impl Router {
             joined: false,
             upkeep_ms: u64::MAX,
             own_ms: u64::MAX,
+            pause_ms: YOUNG_MS,
             out: VecDeque::new(),
         }
     }
@@ -198,7 +203,7 @@ impl Router {
         let due = |pending: &Pending| pending.asked_ms.saturating_add(if pending.stalled { ANSWER_MS } else { PATIENCE_MS });
         let questions = self.questions.values().map(due);
         let lookups = self.lookups.values().map(|(_, lookup)| lookup.deadline());
-        let own = if self.joined { self.own_ms } else { u64::MAX };
+        let own = if self.may_publish() { self.own_ms } else { u64::MAX };
         questions.chain(lookups).chain([self.upkeep_ms, own]).min().filter(|at| *at < u64::MAX)
     }
 
@@ -219,9 +224,8 @@ impl Router {
 
     /// The record of a node as far as it is known here.
     pub fn recall(&self, position: Key, now: Now) -> Option<&Arc<NodeRecord>> {
-        let known = self.table.get(position).map(|entry| &entry.record);
-        let holds = |record: &&Arc<NodeRecord>| record.holds(unix_s(now));
-        let both = known.into_iter().chain(self.records.get(position)).filter(holds);
+        let known = self.table.get(position).map(|entry| &entry.record).filter(|record| record.holds(unix_s(now)));
+        let both = known.into_iter().chain(self.records.get(position, now));
         both.reduce(|one, other| if other.supersedes(one) { other } else { one })
     }
 
@@ -241,13 +245,14 @@ impl Router {
         let answer = match question {
             // Whether we live is all that is asked.
             Question::Find { target } if target == self.key => Answer::Nodes { found: self.record.clone(), closer: Vec::new() },
+            // Of a node that can be dialled the table has a record, too, but that node knows a newer one.
             Question::Find { target } => Answer::Nodes {
-                found: self.recall(target, now).cloned(),
+                found: self.records.get(target, now).cloned(),
                 closer: self.table.closest(target, self.config.k, unix_s(now), Some(&from)),
             },
             Question::Store { record } => {
-                let near = self.table.closer_than_own(Key::of(&from)) < self.config.k.saturating_add(STORE_SLACK);
-                Answer::Stored(record.peer() == from && near && self.records.store(&record, unix_s(now)))
+                let near = is_near(&self.table, Key::of(&from), &self.config);
+                Answer::Stored(record.peer() == from && near && self.records.store(&record, now))
             }
         };
         self.out.push_back(Output::Reply { token, answer });
@@ -269,13 +274,14 @@ impl Router {
         }
     }
 
-    /// Somebody told us of a node.
-    fn heard(&mut self, record: &Arc<NodeRecord>, now: Now) {
+    /// Somebody told us of a node. Whether there is room for it.
+    fn heard(&mut self, record: &Arc<NodeRecord>, now: Now) -> bool {
         match self.table.place(record, record.prefix(), now.mono_ms) {
             Place::Known => self.table.renew(record),
-            Place::Room => self.ping_stranger(record),
+            Place::Room => return true,
             Place::Full(_) | Place::Never => {}
         }
+        false
     }
 
     /// Whoever they are, each is asked once in a while: nobody sends us against others.
@@ -330,9 +336,12 @@ impl Router {
         let newer = newer.filter(|record| !record.fields().addrs.is_empty()).unwrap_or(by);
         self.table.answered(newer, prefix.or(newer.prefix()), now.mono_ms);
         if !self.joined && self.table.len() > 0 {
-            (self.joined, self.own_ms) = (true, now.mono_ms);
+            (self.joined, self.own_ms, self.pause_ms) = (true, now.mono_ms, YOUNG_MS);
         }
-        closer.iter().for_each(|record| self.heard(record, now));
+        // One answer fills no bucket: who lies would fill it with accomplices.
+        let mut strangers = self.draw.sample(&closer, closer.len());
+        strangers.retain(|record| self.heard(record, now));
+        strangers.iter().take(HEARD_MAX).for_each(|record| self.ping_stranger(record));
         if let Some((_, lookup)) = id.and_then(|id| self.lookups.get_mut(&id)) {
             lookup.answered(&by.peer(), found, &closer, now.mono_ms);
         }
@@ -394,9 +403,9 @@ impl Router {
         if self.upkeep_ms <= now.mono_ms {
             self.upkeep(now);
         }
-        let busy = |job| self.lookups.values().any(|(other, _)| *other == job);
-        if self.joined && self.own_ms <= now.mono_ms && !busy(Job::Own) && self.publication.is_none() {
-            self.own_ms = now.mono_ms.saturating_add(self.draw.around(OWN_MS));
+        if self.own_ms <= now.mono_ms && self.may_publish() {
+            self.own_ms = now.mono_ms.saturating_add(self.draw.around(self.pause_ms));
+            self.pause_ms = self.pause_ms.saturating_mul(2).min(OWN_MS);
             self.search(Job::Own, self.key, Wanted::Closest, now);
         }
         while self.advance(now) {}
@@ -413,6 +422,11 @@ impl Router {
             let target = Key::of(&to.peer());
             self.ask(to, Question::Find { target }, Purpose::Ping, now);
         }
+    }
+
+    /// Whether the search for our own neighbourhood may begin: one after the other.
+    fn may_publish(&self) -> bool {
+        self.joined && self.publication.is_none() && self.lookups.values().all(|(job, _)| *job != Job::Own)
     }
 
     fn overdue(&mut self, now: Now) {
@@ -482,7 +496,7 @@ impl Router {
 
     fn upkeep(&mut self, now: Now) {
         self.strangers.clear();
-        self.records.expire(unix_s(now));
+        self.records.retain(now, |position| is_near(&self.table, position, &self.config));
         self.seeds.retain(|seed| seed.holds(unix_s(now)));
         let lapsed = self.table.expire(unix_s(now), LAPSED_AT_ONCE);
         lapsed.iter().for_each(|record| self.ping(record));
@@ -497,6 +511,11 @@ impl Router {
         };
         self.upkeep_ms = now.mono_ms.saturating_add(self.draw.around(pause));
     }
+}
+
+/// Whether we are among those closest to a position, as far as we know.
+fn is_near(table: &Table, position: Key, config: &Config) -> bool {
+    table.closer_than_own(position) < config.k.saturating_add(STORE_SLACK)
 }
 
 fn unix_s(now: Now) -> u64 {

@@ -83,14 +83,13 @@ impl Table {
             return Place::Known;
         }
         let entries = self.bucket(key).map_or(&[][..], |bucket| &bucket.entries);
-        if prefix.is_some() {
-            let near = entries.iter().filter(|entry| entry.prefix == prefix).count();
-            if near >= BUCKET_PER_PREFIX || self.entries().filter(|entry| entry.prefix == prefix).count() >= TABLE_PER_PREFIX {
-                return Place::Never;
-            }
+        let beside = |entry: &&Entry| prefix.is_some() && entry.prefix == prefix;
+        if entries.iter().filter(beside).count() >= BUCKET_PER_PREFIX {
+            return Place::Never;
         }
         if entries.len() < self.k {
-            return Place::Room;
+            let crowded = self.entries().filter(beside).count() >= TABLE_PER_PREFIX;
+            return if crowded { Place::Never } else { Place::Room };
         }
         let oldest = entries.first().filter(|entry| entry.seen_ms.saturating_add(FRESH_MS) <= now);
         Place::Full(oldest.map(|entry| Arc::clone(&entry.record)))
@@ -181,7 +180,9 @@ impl Table {
 
     /// The nodes closest to a position that are not known to be gone, the closest first.
     pub(crate) fn closest(&self, target: Key, count: usize, unix_s: u64, but: Option<&PeerId>) -> Vec<Arc<NodeRecord>> {
-        let told = |entry: &&Entry| entry.failures == 0 && Some(&entry.record.peer()) != but;
+        // By their keys: to look into each record would cost more than all the rest.
+        let but = but.map(Key::of);
+        let told = |entry: &&Entry| entry.failures == 0 && Some(entry.key) != but;
         let mut near: Vec<_> = self.entries().filter(told).map(|entry| (entry.key.distance(target), &entry.record)).collect();
         // Some to spare for those that expired.
         let some = count.saturating_mul(2);

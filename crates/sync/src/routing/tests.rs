@@ -39,8 +39,12 @@ pub(super) fn record(n: u32) -> Arc<NodeRecord> {
 }
 
 fn hidden(n: u32) -> Arc<NodeRecord> {
+    hidden_at(n, START)
+}
+
+fn hidden_at(n: u32, issued: u64) -> Arc<NodeRecord> {
     let via = vec![Via { addr: "9.9.9.9:443".parse().unwrap(), certificate: [1; 32] }];
-    let fields = NodeFields { issued: START, lifetime_s: 7200, roles: Roles::default(), addrs: Vec::new(), relay: None, via };
+    let fields = NodeFields { issued, lifetime_s: 7200, roles: Roles::default(), addrs: Vec::new(), relay: None, via };
     Arc::new(NodeRecord::sign(&secret(n), fields).unwrap())
 }
 
@@ -231,6 +235,21 @@ fn bob_is_found_at_his_new_address_and_not_at_the_old_one() {
 }
 
 #[test]
+fn a_record_that_changes_while_it_is_published_waits_and_keeps_nobody_awake() {
+    let mut town = Town::of(20);
+    let now = at(town.now_ms);
+    for seconds in [1, 2] {
+        let own = record_in(5, net(5), START + town.now_ms / 1000 + seconds);
+        town.records.insert(peer(5), Arc::clone(&own));
+        town.node(5).set_own(Some(own), now);
+    }
+    assert!(town.node(5).next_timeout().unwrap() > now.mono_ms);
+    town.drain(peer(5));
+    town.run(30_000);
+    assert_eq!(town.lookup(3, Key::of(&peer(5))).0, Some(Arc::clone(&town.records[&peer(5)])));
+}
+
+#[test]
 fn those_who_lie_or_fall_silent_do_not_hide_bob() {
     let lies: [Liar; 3] = [
         |_, _| Some(Answer::Nodes { found: None, closer: Vec::new() }),
@@ -249,23 +268,64 @@ fn those_who_lie_or_fall_silent_do_not_hide_bob() {
     }
 }
 
-#[test]
-fn the_newer_record_counts_whoever_told_the_older_one() {
-    let config = Config::default();
-    let (own, target) = (Key::of(&peer(1)), Key::of(&peer(2)));
+/// A search for node 2 that starts at six others, and the three that it asks first.
+fn search() -> (lookup::Lookup, Vec<Arc<NodeRecord>>) {
     let start: Vec<_> = (10..16).map(record).collect();
-    let mut lookup = lookup::Lookup::new(own, target, lookup::Wanted::Record, &config, &start, 0);
+    let (own, target) = (Key::of(&peer(1)), Key::of(&peer(2)));
+    let mut lookup = lookup::Lookup::new(own, target, lookup::Wanted::Record, &Config::default(), &start, 0);
     let asked: Vec<_> = std::iter::from_fn(|| lookup.next()).collect();
     assert_eq!(asked.len(), 3, "one on each path");
-    lookup.answered(&asked[0].peer(), Some(record_in(2, net(2), START - 60)), &[], 10);
+    (lookup, asked)
+}
+
+#[test]
+fn the_newer_record_counts_whoever_told_the_older_one() {
+    let (mut lookup, asked) = search();
+    lookup.answered(&asked[0].peer(), Some(hidden_at(2, START - 60)), &[], 10);
     assert!(lookup.next().is_none() && !lookup.is_over(11), "the others have not agreed");
-    lookup.answered(&asked[1].peer(), Some(record(2)), &[], 20);
+    lookup.answered(&asked[1].peer(), Some(hidden(2)), &[], 20);
     lookup.failed(&asked[2].peer());
     while let Some(next) = lookup.next() {
         lookup.failed(&next.peer());
     }
     assert!(lookup.is_over(30));
+    assert_eq!(lookup.outcome().record, Some(hidden(2)));
+}
+
+#[test]
+fn whoever_does_not_agree_holds_nobody_up_for_long() {
+    let (mut lookup, asked) = search();
+    lookup.answered(&asked[0].peer(), Some(hidden(2)), &[], 10);
+    assert!(lookup.next().is_none() && !lookup.is_over(1_509) && lookup.is_over(1_510));
+}
+
+#[test]
+fn what_bob_says_of_himself_ends_the_search() {
+    let (mut lookup, asked) = search();
+    lookup.answered(&asked[0].peer(), Some(record_in(2, net(2), START - 60)), &[], 10);
+    assert_eq!(lookup.next().map(|next| next.peer()), Some(peer(2)));
+    assert!(lookup.next().is_none() && !lookup.is_over(11));
+    lookup.answered(&peer(2), Some(record(2)), &[], 20);
+    assert!(lookup.is_over(20));
     assert_eq!(lookup.outcome().record, Some(record(2)));
+}
+
+#[test]
+fn a_record_of_somebody_else_is_no_find() {
+    let (mut lookup, asked) = search();
+    lookup.answered(&asked[0].peer(), Some(record(3)), &[], 10);
+    assert!(lookup.outcome().record.is_none());
+}
+
+#[test]
+fn one_answer_does_not_fill_a_bucket_with_accomplices() {
+    let mut alice = router(1);
+    alice.learn(&record(2), at(0));
+    let Some(Output::Ask { ticket, .. }) = alice.poll_output() else { panic!("she asks whom she knows") };
+    let closer = (100..116).map(record).collect();
+    alice.handle(Input::Answered { ticket, from_prefix: None, answer: Answer::Nodes { found: Some(record(2)), closer } }, at(50));
+    let asked = outputs(&mut alice).into_iter().filter(|output| matches!(output, Output::Ask { to, .. } if to.peer() != peer(2)));
+    assert_eq!(asked.count(), crate::limits::HEARD_MAX);
 }
 
 #[test]
@@ -340,10 +400,11 @@ fn an_expired_record_is_not_told() {
     assert!(matches!(&stored[..], [Output::Reply { answer: Answer::Stored(true), .. }]), "{stored:?}");
     alice.learn(&record(3), at(0));
     all_live(&mut alice, at(0));
-    // Two hours and the slack of clocks.
-    let (before, after) = (at(4 * 3_600_000), at(4 * 3_600_000 + 1_000));
-    for who in [2, 3] {
-        assert!(alice.recall(Key::of(&peer(who)), before).is_some() && alice.recall(Key::of(&peer(who)), after).is_none());
+    // What is stored is forgotten after its lifetime, what was heard after the slack of clocks as well.
+    let after = at(4 * 3_600_000 + 1_000);
+    for (who, hours) in [(2, 2), (3, 4)] {
+        let recalls = |ms| alice.recall(Key::of(&peer(who)), at(ms)).is_some();
+        assert!(recalls(hours * 3_600_000) && !recalls(hours * 3_600_000 + 1_000));
     }
     let told = asked(&mut alice, 4, None, Question::Find { target: Key::of(&peer(3)) }, after);
     assert_eq!(
