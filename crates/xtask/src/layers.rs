@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::{repo::Repo, step::Report};
 
 /// Every crate, by its folder, and all that it may depend on.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("core", &[]),
     ("sync", &["core"]),
     ("store", &["core"]),
