@@ -247,12 +247,39 @@ pub struct Status {
     pub outbox: Outbox,
     /// For every delivery path in use, one honest sentence on what it hides here and now.
     pub paths: BTreeMap<String, String>,
+    /// Whether strangers can dial this node.
+    pub reach: Reach,
     /// What protects the secrets on disk.
     pub vault: Vault,
     /// Refused envelopes by reason.
     pub drops: BTreeMap<String, u64>,
     /// What another node passes to `--join` to meet this one.
     pub join: String,
+}
+
+/// Whether strangers can dial this node, as others found out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reach {
+    /// What is known.
+    pub verdict: ReachVerdict,
+    /// One sentence on why.
+    pub why: String,
+    /// Nodes that we could ask where another one is.
+    pub nodes: u64,
+}
+
+/// What is known of whether strangers can dial this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReachVerdict {
+    /// Too few nodes are known that could be asked.
+    Alone,
+    /// Not enough of them have answered yet.
+    Asking,
+    /// They came through.
+    Reachable,
+    /// They did not.
+    Unreachable,
 }
 
 /// A node that we are connected to.

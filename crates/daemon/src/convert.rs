@@ -3,8 +3,8 @@
 use data_encoding::HEXLOWER;
 use samizdat_api as api;
 use samizdat_chat::{self as chat, Chat, ChatError, ContactState, MessageId, State};
-use samizdat_core::{EnvelopeId, limits::ENVELOPE_VERSION};
-use samizdat_engine::Engine;
+use samizdat_core::{EnvelopeId, Now, limits::ENVELOPE_VERSION};
+use samizdat_engine::{Engine, Verdict};
 use samizdat_store::{Log, StoreError};
 
 use crate::labels;
@@ -64,6 +64,16 @@ pub(crate) fn contact(engine: &Engine, contact: chat::Contact) -> api::Contact {
         known,
         receipts: contact.receipts,
     }
+}
+
+pub(crate) fn reach(engine: &Engine, now: Now) -> api::Reach {
+    let (verdict, why) = match engine.standing().0 {
+        Verdict::Alone => (api::ReachVerdict::Alone, labels::ALONE),
+        Verdict::Asking => (api::ReachVerdict::Asking, labels::ASKING),
+        Verdict::Reachable => (api::ReachVerdict::Reachable, labels::REACHABLE),
+        Verdict::Unreachable => (api::ReachVerdict::Unreachable, labels::UNREACHABLE),
+    };
+    api::Reach { verdict, why: why.to_owned(), nodes: engine.nodes(now).len() as u64 }
 }
 
 pub(crate) fn request(request: chat::Request) -> api::ContactRequest {

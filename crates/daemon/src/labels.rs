@@ -4,6 +4,14 @@
 pub(crate) const CAST: &str = "Broadcast without a stem: the nodes you are connected to can guess that what you send first comes from you; \
      nobody learns for whom it is, and only its reader can read it.";
 
+/// Whether strangers can dial this node.
+pub(crate) const ALONE: &str =
+    "Not known yet: it takes nodes in two other networks to find out whether strangers can dial this one.";
+pub(crate) const ASKING: &str = "Not known yet: others are being asked to dial this node.";
+pub(crate) const REACHABLE: &str = "Strangers can dial this node: two others in different networks did.";
+pub(crate) const UNREACHABLE: &str = "Others cannot dial this node: a router or a firewall is in the way. It still reaches them; \
+     forwarding its UDP port on the router would help.";
+
 /// Below so many known nodes nobody is hidden among them.
 const CROWD: usize = 30;
 

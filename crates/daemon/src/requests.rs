@@ -179,6 +179,7 @@ impl Node {
             },
             outbox: api::Outbox { waiting: outbox.waiting, stamping: outbox.stamping, stamped: outbox.stamped },
             paths: BTreeMap::from([("cast".to_owned(), labels::CAST.to_owned())]),
+            reach: convert::reach(engine, self.clock.now()),
             vault: match chat.protection() {
                 Protection::KeyFile => api::Vault::KeyFile,
                 Protection::Passphrase => api::Vault::Passphrase,

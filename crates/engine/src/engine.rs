@@ -1,7 +1,7 @@
 //! Inputs in, outputs out.
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};

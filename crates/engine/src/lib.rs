@@ -23,3 +23,4 @@ pub use engine::{Engine, Input, Output};
 pub use file::{Export, FileError, Import, Imported, Verification};
 pub use inbound::Admitted;
 pub use routing::{Found, Whom};
+pub use samizdat_sync::reach::Verdict;

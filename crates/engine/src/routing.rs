@@ -1,7 +1,7 @@
 //! Finding nodes, and finding out whether we can be found: where the routing and the view from outside meet the bytes.
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;

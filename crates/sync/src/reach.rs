@@ -4,8 +4,8 @@
 
 mod codec;
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use samizdat_core::record::{Prefix, RelayService, is_public};

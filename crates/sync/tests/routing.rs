@@ -8,11 +8,12 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use samizdat_core::{
     NodeRecord, PeerId, PeerSecret,
-    record::{NodeFields, Roles, Via},
+    record::{NodeFields, RelayService, Roles, Via},
 };
 use samizdat_sync::{
     FrameError,
     limits::{ANSWER_MAX, CLOSER_MAX, QUESTION_MAX, VERIFIED_MAX},
+    reach::{Check, CheckIn, Checked, CheckedIn},
     routing::{
         Answer, Key, Question,
         codec::{AnswerIn, QuestionIn, Verified},
@@ -64,6 +65,18 @@ fn answers() -> Vec<(&'static str, Answer)> {
     ]
 }
 
+/// Can port 4001 be dialled; and a relay as well?
+fn checks() -> [Check; 2] {
+    let relay = RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] };
+    [Check { port: 4001, relay: None }, Check { port: 4001, relay: Some(relay) }]
+}
+
+/// Yes, from an IPv4 address; no, from an IPv6 address, but its relay.
+fn checked() -> [Checked; 2] {
+    let [v4, v6] = ["203.0.113.7", "2001:db8::7"].map(|ip| ip.parse().unwrap());
+    [Checked { ip: v4, endpoint: true, relay: false }, Checked { ip: v6, endpoint: false, relay: true }]
+}
+
 #[test]
 fn the_vectors_are_what_the_code_makes_and_takes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/routing.json");
@@ -85,6 +98,10 @@ fn the_vectors_are_what_the_code_makes_and_takes() {
         "shared_bits": one.shared_bits(two),
         "questions": asked.collect::<Vec<_>>(),
         "answers": answered.collect::<Vec<_>>(),
+        "check": {
+            "questions": checks().map(|check| HEXLOWER.encode(&CheckIn::of(check).encode())),
+            "answers": checked().map(|checked| HEXLOWER.encode(&CheckedIn::of(checked).encode())),
+        },
     });
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
@@ -92,6 +109,14 @@ fn the_vectors_are_what_the_code_makes_and_takes() {
     let kept: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     assert_eq!(kept, made);
     let bytes = |value: &Value| HEXLOWER.decode(value["bytes"].as_str().unwrap().as_bytes()).unwrap();
+    for (kept, check) in kept["check"]["questions"].as_array().unwrap().iter().zip(checks()) {
+        let bytes = HEXLOWER.decode(kept.as_str().unwrap().as_bytes()).unwrap();
+        assert_eq!(CheckIn::decode(&bytes).unwrap().check(), check);
+    }
+    for (kept, checked) in kept["check"]["answers"].as_array().unwrap().iter().zip(checked()) {
+        let bytes = HEXLOWER.decode(kept.as_str().unwrap().as_bytes()).unwrap();
+        assert_eq!(CheckedIn::decode(&bytes).unwrap().checked(), checked);
+    }
     let mut verified = Verified::default();
     for (kept, (what, record, question)) in kept["questions"].as_array().unwrap().iter().zip(questions()) {
         let read = QuestionIn::decode(&bytes(kept)).unwrap().verify(&mut verified, NOW);

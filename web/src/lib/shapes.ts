@@ -84,6 +84,7 @@ export interface Status {
   store: { envelopes: number; bytes: number; budget_bytes: number; conflicts: number };
   outbox: { waiting: number; stamping: number; stamped: number };
   paths: Record<string, string>;
+  reach: { verdict: 'alone' | 'asking' | 'reachable' | 'unreachable'; why: string; nodes: number };
   vault: 'key file' | 'passphrase';
   drops: Record<string, number>;
   join: string;

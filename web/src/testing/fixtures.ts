@@ -69,6 +69,7 @@ export const status = (over: Partial<Status> = {}): Status => ({
   store: { envelopes: 12, bytes: 3_140_000, budget_bytes: 1_000_000_000, conflicts: 0 },
   outbox: { waiting: 1, stamping: 0, stamped: 2 },
   paths: { cast: 'Hidden among about 40 nodes.' },
+  reach: { verdict: 'unreachable', why: 'Others cannot dial this node.', nodes: 3 },
   vault: 'key file',
   drops: { stamp_too_low: 3, expired: 0 },
   join: '203.0.113.7:4242',

@@ -50,6 +50,7 @@ fn page(context: &Context, status: &Status) -> String {
     let mut rows = vec![
         ("You are", grouped(&status.name)),
         ("Peers", peers),
+        ("Reached", printable(&status.reach.why)),
         ("Store", format!("{}, {} of {}", count(store.envelopes, "envelope"), size(store.bytes), size(store.budget_bytes))),
         (
             "Outbox",

@@ -10,8 +10,8 @@ use std::{
 use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
     Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Identity, Imported, Invite,
-    KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Request, Response, Room,
-    Status, StoreStatus, Vault, Versions,
+    KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Reach, ReachVerdict,
+    Request, Response, Room, Status, StoreStatus, Vault, Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -242,6 +242,7 @@ fn status() -> Status {
         store: StoreStatus { envelopes: 6, bytes: 12_345, budget_bytes: 1_000_000_000, conflicts: 0 },
         outbox: Outbox { waiting: 1, stamping: 0, stamped: 2 },
         paths: [("cast".to_owned(), "hidden among ~40 people".to_owned())].into(),
+        reach: Reach { verdict: ReachVerdict::Unreachable, why: "Others tried.".into(), nodes: 3 },
         vault: Vault::KeyFile,
         drops: [("expired".to_owned(), 0), ("stamp".to_owned(), 3)].into(),
         join: "p0@192.0.2.1:4433".into(),

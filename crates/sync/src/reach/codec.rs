@@ -1,7 +1,7 @@
 //! The bytes of the question whether somebody can be dialled, and of its answer; docs/protocol/routing.md.
 
 use core::convert::Infallible;
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};

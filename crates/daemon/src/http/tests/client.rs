@@ -4,7 +4,7 @@ use std::thread;
 
 use samizdat_api::{
     Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, Identity, Imported,
-    Invite, KindCounts, LogCheck, LogStats, Mining, Outbox, Room, Status, StoreStatus, Vault, Versions,
+    Invite, KindCounts, LogCheck, LogStats, Mining, Outbox, Reach, ReachVerdict, Room, Status, StoreStatus, Vault, Versions,
     call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, WaitQuery},
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -72,6 +72,7 @@ fn status() -> Status {
         store: StoreStatus { envelopes: 0, bytes: 0, budget_bytes: 0, conflicts: 0 },
         outbox: Outbox { waiting: 0, stamping: 0, stamped: 0 },
         paths: [("cast".to_owned(), "hidden".to_owned())].into(),
+        reach: Reach { verdict: ReachVerdict::Unreachable, why: "Others tried.".into(), nodes: 3 },
         vault: Vault::KeyFile,
         drops: [].into(),
         join: "j".into(),

@@ -1,0 +1,198 @@
+//! Nodes that find out whether they can be dialled, say so, and are found. The network is a function that carries questions.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use samizdat_chat::Chat;
+use samizdat_core::record::{NodeFields, Roles};
+use samizdat_core::{NodeRecord, Now, PeerId, PeerSecret};
+use samizdat_engine::{Engine, Found, Input, Output, Verdict, Whom};
+use samizdat_store::{Log, Vault};
+use samizdat_sync::reach::{Check, CheckIn};
+
+const PORT: u16 = 4001;
+
+fn secret(n: u8) -> PeerSecret {
+    PeerSecret([n; 32])
+}
+
+fn peer(n: u8) -> PeerId {
+    secret(n).peer()
+}
+
+/// Each node is in a network of its own.
+fn ip(n: u8) -> IpAddr {
+    format!("198.51.{n}.1").parse().unwrap()
+}
+
+struct World {
+    now: Now,
+    nodes: BTreeMap<u8, Engine>,
+    /// Nodes that nobody can dial.
+    hidden: Vec<u8>,
+    found: Vec<Found>,
+}
+
+impl World {
+    fn new(count: u8, hidden: &[u8]) -> Self {
+        let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+        let nodes = (1..=count).map(|n| (n, engine(n, now))).collect();
+        Self { now, nodes, hidden: hidden.to_vec(), found: Vec::new() }
+    }
+
+    /// `a` dialled `b`.
+    fn connect(&mut self, a: u8, b: u8) {
+        for (here, there, dialed) in [(a, b, true), (b, a, false)] {
+            let input = Input::Connected { peer: peer(there), addr: vec![there], dialed, ip: Some(ip(there)) };
+            self.nodes.get_mut(&here).unwrap().handle(input, self.now);
+        }
+        self.settle();
+    }
+
+    /// Carries until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            let outputs: Vec<(u8, Output)> = self
+                .nodes
+                .iter_mut()
+                .flat_map(|(n, node)| std::iter::from_fn(|| node.poll_output()).map(|output| (*n, output)).collect::<Vec<_>>())
+                .collect();
+            if outputs.is_empty() {
+                return;
+            }
+            outputs.into_iter().for_each(|(n, output)| self.output(n, output));
+        }
+    }
+
+    fn output(&mut self, n: u8, output: Output) {
+        let input = match output {
+            Output::Ask { ticket, whom, question } => {
+                let asked = match &whom {
+                    Whom::Node(record) => record.peer(),
+                    Whom::Neighbour(peer, _) => *peer,
+                };
+                let whom = self.number(&asked);
+                match self.ask(n, whom, question) {
+                    Some(answer) => Input::Answered { ticket, from: Some(ip(whom)), answer },
+                    None => Input::AskFailed { ticket },
+                }
+            }
+            Output::Send { peer: to, bytes } => {
+                let to = self.number(&to);
+                let input = Input::Frame { peer: peer(n), bytes };
+                return self.nodes.get_mut(&to).unwrap().handle(input, self.now);
+            }
+            Output::Found(found) => return self.found.push(found),
+            Output::Standing => return self.say(n),
+            _ => return,
+        };
+        self.nodes.get_mut(&n).unwrap().handle(input, self.now);
+    }
+
+    fn ask(&mut self, from: u8, whom: u8, question: Vec<u8>) -> Option<Vec<u8>> {
+        let hidden = self.hidden.clone();
+        let node = self.nodes.get_mut(&whom).unwrap();
+        node.handle(Input::Asked { token: 1, peer: peer(from), from: Some(ip(from)), question }, self.now);
+        let outputs: Vec<Output> = std::iter::from_fn(|| node.poll_output()).collect();
+        let mut answer = None;
+        for output in outputs {
+            match output {
+                Output::Reply { token: 1, answer: bytes } => answer = Some(bytes),
+                Output::Check { token, peer: who, at, .. } => {
+                    assert_eq!((who, at), (peer(from), SocketAddr::new(ip(from), PORT)), "only whoever asks is dialled");
+                    let endpoint = !hidden.contains(&from);
+                    self.nodes.get_mut(&whom).unwrap().handle(Input::Checked { token, endpoint, relay: false }, self.now);
+                    let node = self.nodes.get_mut(&whom).unwrap();
+                    answer = std::iter::from_fn(|| node.poll_output())
+                        .find_map(|output| if let Output::Reply { answer, .. } = output { Some(answer) } else { None });
+                }
+                other => self.output(whom, other),
+            }
+        }
+        answer
+    }
+
+    fn number(&self, of: &PeerId) -> u8 {
+        *self.nodes.keys().find(|n| peer(**n) == *of).unwrap()
+    }
+
+    /// What the daemon does when the standing changes.
+    fn say(&mut self, n: u8) {
+        let node = self.nodes.get_mut(&n).unwrap();
+        let addrs = node.standing().1.clone();
+        let issued = self.now.unix_ms / 1000;
+        let fields = NodeFields { issued, lifetime_s: 3600, roles: Roles::default(), addrs, relay: None, via: Vec::new() };
+        let record = (!fields.addrs.is_empty()).then(|| NodeRecord::sign(&secret(n), fields).unwrap());
+        node.set_record(record, self.now);
+    }
+
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms / 1000 {
+            self.now.mono_ms += 1000;
+            self.now.unix_ms += 1000;
+            for node in self.nodes.values_mut() {
+                if node.next_timeout() <= self.now.mono_ms {
+                    node.handle(Input::Timeout, self.now);
+                }
+                node.commit(self.now);
+            }
+            self.settle();
+        }
+    }
+}
+
+fn engine(n: u8, now: Now) -> Engine {
+    let chat = Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [n; 32]).unwrap();
+    let mut engine = Engine::new(Log::in_memory(1 << 30).unwrap(), chat, [n; 32], peer(n), vec![n], now).unwrap();
+    engine.serve(PORT, None, now);
+    engine
+}
+
+#[test]
+fn nodes_find_out_that_they_are_reachable_and_are_found() {
+    let mut world = World::new(5, &[5]);
+    for (a, b) in [(1, 2), (2, 3), (3, 4), (4, 1), (5, 1), (5, 3)] {
+        world.connect(a, b);
+    }
+    world.pass(180_000);
+    let verdicts: Vec<Verdict> = world.nodes.values().map(|node| node.standing().0).collect();
+    assert_eq!(verdicts[..4], [Verdict::Reachable; 4]);
+    assert_eq!(verdicts[4], Verdict::Unreachable, "behind a router, and told so");
+    assert!(world.nodes[&5].standing().1.is_empty());
+    assert!(world.nodes.values().all(|node| node.nodes(world.now).len() >= 2), "all know whom to ask");
+    assert!(world.nodes.values().all(|node| node.nodes(world.now).iter().all(|record| record.peer() != peer(5))));
+
+    let now = world.now;
+    let lookup = world.nodes.get_mut(&5).unwrap().lookup(&peer(2), now).unwrap();
+    world.settle();
+    world.pass(10_000);
+    let found = world.found.iter().find(|found| found.lookup == lookup).unwrap();
+    assert_eq!(found.record.as_ref().unwrap().fields().addrs, [SocketAddr::new(ip(2), PORT)]);
+}
+
+#[test]
+fn a_question_that_is_none_is_not_answered() {
+    let mut world = World::new(2, &[]);
+    for question in [vec![], vec![0; 2048], b"hello".to_vec()] {
+        assert_eq!(world.ask(1, 2, question), None);
+    }
+    let mut check = CheckIn::of(Check { port: PORT, relay: None }).encode();
+    check.push(0);
+    assert_eq!(world.ask(1, 2, check), None);
+}
+
+#[test]
+fn nobody_makes_us_dial_without_end_nor_through_a_relay() {
+    let mut world = World::new(2, &[]);
+    let question = CheckIn::of(Check { port: PORT, relay: None }).encode();
+    let answered = (0..100).filter(|_| world.ask(1, 2, question.clone()).is_some()).count();
+    assert_eq!(answered, 16);
+    let node = world.nodes.get_mut(&2).unwrap();
+    let later = Now { mono_ms: 120_000, ..world.now };
+    node.handle(Input::Asked { token: 9, peer: peer(1), from: None, question: question.clone() }, later);
+    assert!(node.poll_output().is_none_or(|output| !matches!(output, Output::Check { .. })));
+    let nowhere = CheckIn::of(Check { port: 0, relay: None }).encode();
+    node.handle(Input::Asked { token: 10, peer: peer(1), from: Some(ip(1)), question: nowhere }, later);
+    assert!(node.poll_output().is_none());
+}
