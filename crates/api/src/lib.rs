@@ -19,6 +19,6 @@ pub use client::{CallError, Client, ConnectError, Endpoint, Events};
 pub use event::Event;
 pub use shape::{
     Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Identity, Imported, Invite, KindCounts,
-    LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Room, Status, StoreStatus, Vault,
-    Versions,
+    LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Reach, ReachVerdict, Room, Status,
+    StoreStatus, Vault, Versions,
 };
