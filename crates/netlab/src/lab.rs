@@ -4,6 +4,7 @@
 //! peer k  10.0.k.2 -- 10.0.k.1  router  203.0.113.(70+k-1) --+-- inet (a bridge, .1) --+-- host 203.0.113.10, 203.0.113.40
 //!   eth0      lan link       lan      wan      access link                  access link      wan
 //! ```
+//! The second host is in 198.51.100.0/24, the third in 192.0.2.0/24, and so on in turn; all of these lie on the segment.
 //! With IPv6 the segment is 2001:db8::/64, and 2001:db8:k::/64 is routed to peer k through a stateful firewall.
 
 use std::{
@@ -256,12 +257,21 @@ fn inside_v6(k: u8, host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, k.into(), 0, 0, 0, 0, host)
 }
 
-/// The `n`th address of the segment after `first`.
+/// The `n`th address after `first` of the network in which everybody but some hosts is.
 fn outside_v4(first: u8, n: u8) -> Ipv4Addr {
     Ipv4Addr::new(203, 0, 113, first.saturating_add(n))
 }
 
-// How the last byte of 203.0.113.x is shared out.
+/// The networks on the segment (RFC 5737). Hosts are shared out among them, for whoever counts networks and not nodes.
+const NETWORKS: [[u8; 3]; 3] = [[203, 0, 113], [198, 51, 100], [192, 0, 2]];
+
+/// The `n`th address after `first` of the network of host `n`.
+fn host_v4(first: u8, n: u8) -> Ipv4Addr {
+    let [a, b, c] = NETWORKS.into_iter().cycle().nth(n.into()).unwrap_or_default();
+    Ipv4Addr::new(a, b, c, first.saturating_add(n))
+}
+
+// How the last byte of these addresses is shared out.
 const HOST: u8 = 10;
 const HOST_SECOND: u8 = 40;
 const ROUTER: u8 = 70;
@@ -280,6 +290,7 @@ impl Builder {
         let mut lines = vec!["link add br0 type bridge forward_delay 0 stp_state 0 mcast_snooping 0".to_owned()];
         lines.extend(self.addresses("br0", NOWHERE_V4, 24, NOWHERE_V6));
         lines.push("link set br0 up".to_owned());
+        lines.extend(self.networks("br0"));
         segment.ip(&lines)?;
         let hosts = (0..).take(self.plan.hosts).map(|n| self.host(&segment, n)).collect::<Result<_>>()?;
         let nats = self.plan.peers.clone();
@@ -322,6 +333,12 @@ impl Builder {
         v4.into_iter().chain(v6).collect()
     }
 
+    /// Lines that make every network of the segment lie on `device`.
+    fn networks(&self, device: &str) -> Vec<String> {
+        let networks = NETWORKS.into_iter().filter(|_| self.v4());
+        networks.map(|[a, b, c]| format!("route replace {a}.{b}.{c}.0/24 dev {device}")).collect()
+    }
+
     /// Lays a link from the device `near`, which it makes on the segment's bridge, to `wan` in `namespace`.
     fn access(&mut self, segment: &Namespace, near: &str, namespace: &Namespace) -> Result<LinkId> {
         let ends = (segment.enter(|| forward::open(near))?, namespace.enter(|| forward::open("wan"))?);
@@ -335,11 +352,12 @@ impl Builder {
         let mut lines = vec!["link set wan up".to_owned()];
         let mut addresses = Vec::new();
         for first in [HOST, HOST_SECOND] {
-            let v4 = outside_v4(first, n);
+            let v4 = host_v4(first, n);
             let v6 = segment_v6(first.saturating_add(n).into());
             lines.extend(self.addresses("wan", v4, 24, v6));
             addresses.extend(self.of_family(v4, v6));
         }
+        lines.extend(self.networks("wan"));
         lines.extend(self.routes(NOWHERE_V4, NOWHERE_V6));
         lines.extend(self.prefixes(None));
         namespace.ip(&lines)?;
@@ -379,6 +397,7 @@ impl Builder {
         let mut lines = vec!["link set wan up".to_owned(), "link set lan up".to_owned()];
         lines.extend(self.addresses("wan", outside.0, 24, outside.1));
         lines.extend(self.addresses("lan", gateway.0, 24, gateway.1));
+        lines.extend(self.networks("wan"));
         lines.extend(self.routes(NOWHERE_V4, NOWHERE_V6));
         lines.extend(self.prefixes(Some(n)));
         let mut inner = vec!["link set eth0 up".to_owned()];

@@ -15,7 +15,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("entry", &["core"]),
     ("api", &[]),
     ("daemon", &["core", "store", "chat", "engine", "net", "entry", "api"]),
-    ("cli", &["api", "daemon"]),
+    // Its tests start the binary in the laboratory.
+    ("cli", &["api", "daemon", "netlab"]),
     ("sim", &["core", "sync", "store", "chat", "engine"]),
     ("netlab", &["api"]),
     ("xtask", &[]),

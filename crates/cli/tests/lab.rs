@@ -1,0 +1,93 @@
+//! Real nodes in the laboratory: three on public hosts in three networks, two behind home routers. They find out who can be
+//! dialled, a message gets through, and nobody talks to anything that is not the lab's.
+#![cfg(target_os = "linux")]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use samizdat_netlab::{Kind, Plan, Process, Station, permitted};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+struct Node<'a> {
+    station: &'a Station,
+    home: TempDir,
+    name: String,
+    join: String,
+    _process: Process,
+}
+
+impl<'a> Node<'a> {
+    fn start(station: &'a Station, joins: &[&str]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let mut command = samizdat(&home);
+        command.args(["up", "--no-ui", "--listen", "0.0.0.0:4001"]);
+        joins.iter().for_each(|join| drop(command.args(["--join", join])));
+        let process = station.start(&mut command).unwrap();
+        let ready: Value = process.json(PATIENCE).unwrap();
+        let text = |key: &str| ready[key].as_str().unwrap().to_owned();
+        Self { station, home, name: text("name"), join: text("join"), _process: process }
+    }
+
+    fn row(&self, arguments: &[&str]) -> Option<Value> {
+        let mut command = samizdat(&self.home);
+        let child = self.station.namespace().spawn(command.args(arguments).stdout(Stdio::piped())).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", output.status);
+        String::from_utf8(output.stdout).unwrap().lines().next().map(|line| serde_json::from_str(line).unwrap())
+    }
+
+    /// Asks until the answer is as wished. Each question is a process of its own, which is pause enough.
+    fn until(&self, arguments: &[&str], wished: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            match self.row(arguments) {
+                Some(row) if wished(&row) => return row,
+                row => assert!(start.elapsed() < PATIENCE, "waited too long for {arguments:?}, got {row:?}"),
+            }
+        }
+    }
+
+    fn reach(&self, verdict: &str) {
+        self.until(&["status"], |status| status["reach"]["verdict"] == verdict);
+    }
+}
+
+fn samizdat(home: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_samizdat"));
+    command.arg("--home").arg(home.path().join("home")).arg("--json");
+    command.env_remove("SAMIZDAT_HOME").env_remove("SAMIZDAT_PASSPHRASE");
+    command
+}
+
+#[test]
+fn who_can_be_dialled_is_found_out_a_message_gets_through_and_nobody_else_is_contacted() {
+    if !permitted("nodes behind routers write to each other") {
+        return;
+    }
+    let lab = Plan::new().hosts(3).peer(Kind::Port).peer(Kind::Sym).build().unwrap();
+    let [first, second, third] = [0, 1, 2].map(|n| lab.host(n).unwrap());
+    let carol = Node::start(first, &[]);
+    let dave = Node::start(second, &[&carol.join]);
+    let erin = Node::start(third, &[&carol.join, &dave.join]);
+    let alice = Node::start(lab.peer(0).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+    let bob = Node::start(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+
+    [&carol, &dave, &erin].map(|node| node.reach("reachable"));
+    [&alice, &bob].map(|node| node.reach("unreachable"));
+
+    let invite = bob.row(&["invite"]).unwrap();
+    alice.row(&["contact", "add", invite["link"].as_str().unwrap(), "--as", "bob"]);
+    alice.row(&["send", "bob", "through two routers", "--days", "1"]);
+    let request = bob.until(&["contact", "requests"], |request| request["text"] == "through two routers");
+    assert_eq!(request["name"], alice.name.as_str());
+    bob.row(&["contact", "accept", &alice.name]);
+    let answer = bob.row(&["send", &alice.name, "and back", "--days", "1", "--wait", "received"]).unwrap();
+    assert_eq!(answer["state"], "received");
+    for node in [&carol, &dave, &erin, &alice, &bob] {
+        lab.assert_only_lab(node.station).unwrap();
+    }
+}
