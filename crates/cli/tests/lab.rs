@@ -25,7 +25,9 @@ impl<'a> Node<'a> {
         let home = tempfile::tempdir().unwrap();
         let mut command = samizdat(&home);
         command.args(["up", "--no-ui", "--listen", "0.0.0.0:4001"]);
-        joins.iter().for_each(|join| drop(command.args(["--join", join])));
+        joins.iter().for_each(|join| {
+            command.args(["--join", join]);
+        });
         let process = station.start(&mut command).unwrap();
         let ready: Value = process.json(PATIENCE).unwrap();
         let text = |key: &str| ready[key].as_str().unwrap().to_owned();
@@ -76,8 +78,8 @@ fn who_can_be_dialled_is_found_out_a_message_gets_through_and_nobody_else_is_con
     let alice = Node::start(lab.peer(0).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
     let bob = Node::start(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
 
-    [&carol, &dave, &erin].map(|node| node.reach("reachable"));
-    [&alice, &bob].map(|node| node.reach("unreachable"));
+    [&carol, &dave, &erin].iter().for_each(|node| node.reach("reachable"));
+    [&alice, &bob].iter().for_each(|node| node.reach("unreachable"));
 
     let invite = bob.row(&["invite"]).unwrap();
     alice.row(&["contact", "add", invite["link"].as_str().unwrap(), "--as", "bob"]);

@@ -345,7 +345,8 @@ async fn tell_moves(endpoint: Endpoint, mut in_use: watch::Receiver<Vec<Via>>, e
     loop {
         let goes_on = tokio::select! {
             updated = addrs.updated() => updated.is_ok(),
-            changed = in_use.changed() => changed.is_ok(),
+            // Where relays are refused, nobody is there to change anything.
+            Ok(()) = in_use.changed() => true,
             () = endpoint.closed() => false,
         };
         let addr = endpoint::local_addr(&endpoint, &in_use.borrow_and_update());
