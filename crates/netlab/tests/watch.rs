@@ -44,7 +44,7 @@ fn who_only_talks_to_the_lab_passes_and_who_does_not_is_named() {
     lab.assert_only_lab(bob.station()).unwrap();
 
     // Public hosts are watched as well.
-    send(&lab, host, "192.0.2.7:7");
+    send(&lab, host, "198.18.0.7:7");
     assert_eq!(lab.foreign(host).len(), 1);
 }
 
