@@ -105,6 +105,18 @@ if (PEER_UI_URL) {
     await bubble(me, `Shall we meet? ${run}`).getByText(/^(Received|Read)\./).first().waitFor({ state: 'attached', ...SLOW });
     await inspect(me, 'conversation');
   });
+
+  step('who wants it tells what was read', async (state) => {
+    const me = state.mine.page;
+    const peer = state.peer.page;
+    await peer.getByRole('button', { name: 'About Alice' }).click();
+    await peer.getByRole('checkbox', { name: /Tell them what I have read/ }).check();
+    await inspect(peer, 'contact');
+    await peer.getByRole('button', { name: 'Save' }).click();
+    await write(me, `Read this ${run}`);
+    await bubble(peer, `Read this ${run}`).waitFor(SLOW);
+    await bubble(me, `Read this ${run}`).getByText(/^Read\./).first().waitFor({ state: 'attached', ...SLOW });
+  });
 }
 
 if (!UI_URL) {
