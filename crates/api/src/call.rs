@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::shape::{
-    Contact, ContactRequest, Conversation, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining, Room,
-    Status,
+    Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining,
+    NetFound, NodeRow, Room, Status,
 };
 
 /// One question to a node. `who` is a petname, a name (with or without dashes) or a `samizdat:` link.
@@ -113,6 +113,17 @@ pub enum Request {
         /// A file of the server's, removed by it.
         path: PathBuf,
     },
+    /// Changes what this node does for others, and what it uses of them. [`Response::Status`]
+    EditNode(NodeEdit),
+    /// The nodes that the routing knows. [`Response::NetTable`]
+    NetTable,
+    /// Looks for a node. [`Response::NetFound`]
+    NetLookup {
+        /// Its transport key.
+        peer: String,
+    },
+    /// What works from here, and what would improve it. [`Response::NetDoctor`]
+    NetDoctor,
     /// Ends the node. [`Response::Done`]
     Shutdown,
 }
@@ -120,7 +131,7 @@ pub enum Request {
 impl Request {
     /// Whether the answer may take as long as the log is big.
     pub fn is_long(&self) -> bool {
-        matches!(self, Self::LogVerify | Self::LogExport { .. } | Self::LogImport { .. })
+        matches!(self, Self::LogVerify | Self::LogExport { .. } | Self::LogImport { .. } | Self::NetLookup { .. })
     }
 }
 
@@ -145,6 +156,9 @@ pub enum Response {
     LogStats(LogStats),
     LogCheck(LogCheck),
     Imported(Imported),
+    NetTable(Vec<NodeRow>),
+    NetFound(NetFound),
+    NetDoctor(Vec<Finding>),
     Done,
 }
 
@@ -349,6 +363,32 @@ pub struct ContactEdit {
     /// Whether they are told what I have read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipts: Option<bool>,
+}
+
+/// Body of `PATCH node`: what is absent stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeEdit {
+    /// Whether this node relays for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<bool>,
+    /// Whether this node may use the relays of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub use_relays: Option<bool>,
+}
+
+/// Answer to `GET net/table`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeList {
+    /// Nodes, the closest to our own position first.
+    pub nodes: Vec<NodeRow>,
+}
+
+/// Answer to `GET net/doctor`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FindingList {
+    /// What was looked at.
+    pub findings: Vec<Finding>,
 }
 
 /// Body of `POST read`.

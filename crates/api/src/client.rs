@@ -18,12 +18,16 @@ use ureq::{
 
 use crate::{
     call::{
-        Answer, ApiError, ContactEdit, ContactList, ConversationList, Done, ErrorBody, IdentityList, MessageList, MessageQuery,
-        NewContact, NewIdentity, NewMessage, NewMining, NewRoom, ReadMark, RequestList, RoomList, UiLink, WaitQuery,
+        Answer, ApiError, ContactEdit, ContactList, ConversationList, Done, ErrorBody, FindingList, IdentityList, MessageList,
+        MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NewRoom, NodeEdit, NodeList, ReadMark, RequestList, RoomList,
+        UiLink, WaitQuery,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
-    shape::{Contact, ContactRequest, Conversation, Identity, Imported, Invite, LogCheck, LogStats, Message, Mining, Room, Status},
+    shape::{
+        Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, Mining, NetFound,
+        NodeRow, Room, Status,
+    },
 };
 
 /// The file in a node's home that says where its API is. It exists while the node runs; mode 0600.
@@ -263,6 +267,26 @@ impl Client {
     /// Takes in the log slice that `slice` holds.
     pub fn log_import(&self, slice: &mut dyn Read) -> Result<Imported> {
         self.json(Method::POST, "log/import", SendBody::from_reader(slice), None)
+    }
+
+    /// Changes what this node does for others, and what it uses of them.
+    pub fn edit_node(&self, body: &NodeEdit) -> Result<Status> {
+        self.json(Method::PATCH, "node", SendBody::from_json(body).map_err(broken)?, CLIENT_PATIENCE)
+    }
+
+    /// The nodes that the routing knows.
+    pub fn net_table(&self) -> Result<Vec<NodeRow>> {
+        self.get("net/table").map(|list: NodeList| list.nodes)
+    }
+
+    /// Looks for a node by its transport key.
+    pub fn net_lookup(&self, peer: &str) -> Result<NetFound> {
+        self.json(Method::GET, &format!("net/nodes/{}", percent(peer)), SendBody::none(), None)
+    }
+
+    /// What works from here, and what would improve it.
+    pub fn net_doctor(&self) -> Result<Vec<Finding>> {
+        self.get("net/doctor").map(|list: FindingList| list.findings)
     }
 
     /// The link to the web UI that a person can open as often as they like, for their eyes only.

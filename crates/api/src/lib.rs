@@ -18,7 +18,7 @@ pub use call::{Answer, ApiError, Destination, ErrorBody, ErrorKind, Request, Res
 pub use client::{CallError, Client, ConnectError, Endpoint, Events};
 pub use event::Event;
 pub use shape::{
-    Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Identity, Imported, Invite, KindCounts,
-    LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Reach, ReachVerdict, Room, Status,
-    StoreStatus, Vault, Versions,
+    Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Finding, FindingState, Identity, Imported,
+    Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow, Outbox, Peer, PeerPath,
+    Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Status, StoreStatus, Vault, Versions,
 };

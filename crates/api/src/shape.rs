@@ -249,6 +249,10 @@ pub struct Status {
     pub paths: BTreeMap<String, String>,
     /// Whether strangers can dial this node.
     pub reach: Reach,
+    /// What this node does for others, as far as its owner agreed.
+    pub roles: Vec<RoleStatus>,
+    /// The relays of others through which it is reached.
+    pub relays: RelaysStatus,
     /// What protects the secrets on disk.
     pub vault: Vault,
     /// Refused envelopes by reason.
@@ -280,6 +284,111 @@ pub enum ReachVerdict {
     Reachable,
     /// They did not.
     Unreachable,
+}
+
+/// What a node may do for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Carries the packets of those who cannot reach each other.
+    Relay,
+    /// Stands in DNS for those who know nobody.
+    Entry,
+    /// Keeps copies for readers who are offline.
+    Custodian,
+    /// Passes on what others send, so that nobody can tell who sent it.
+    Mix,
+}
+
+/// One role of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoleStatus {
+    /// Which.
+    pub role: Role,
+    /// Its owner agreed.
+    pub on: bool,
+    /// Others are told.
+    pub announced: bool,
+    /// One sentence on why it is as it is.
+    pub why: String,
+    /// What it means and costs.
+    pub means: String,
+    /// The TCP port that others must come through to, while it runs.
+    pub tcp_port: Option<u16>,
+    /// The UDP port.
+    pub udp_port: Option<u16>,
+    /// Peers that it serves now.
+    pub peers: u64,
+    /// Connections that it turned away since it began.
+    pub refused: u64,
+}
+
+/// The relays of others through which this node is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RelaysStatus {
+    /// They may be used.
+    pub allowed: bool,
+    /// Addresses of the one in use and of the next.
+    pub through: Vec<String>,
+    /// How many are known.
+    pub known: u64,
+    /// One sentence on why it is as it is.
+    pub why: String,
+}
+
+/// What a node says of itself to all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeRow {
+    /// Its transport key.
+    pub peer: String,
+    /// Where it can be dialled.
+    pub addrs: Vec<String>,
+    /// What it does for others.
+    pub roles: Vec<Role>,
+    /// Addresses of the relays through which it is reached.
+    pub via: Vec<String>,
+    /// Until when it says so, ms since 1970.
+    pub expires: u64,
+}
+
+/// What a search for a node found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NetFound {
+    /// The transport key looked for.
+    pub peer: String,
+    /// What it says of itself, if it was found.
+    pub node: Option<NodeRow>,
+    /// The nodes closest to its position that answered.
+    pub closest: Vec<NodeRow>,
+    /// How many nodes one after the other led there.
+    pub hops: u32,
+    /// How many nodes were asked.
+    pub asked: u64,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Finding {
+    /// What.
+    pub what: String,
+    /// How it is.
+    pub state: FindingState,
+    /// One sentence on it.
+    pub says: String,
+    /// What would improve it.
+    pub advice: Option<String>,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingState {
+    /// As it should be.
+    Good,
+    /// It works, and could work better.
+    Fair,
+    /// It does not work.
+    Bad,
 }
 
 /// A node that we are connected to.

@@ -91,7 +91,7 @@ impl Work<'_> {
             "DELETE FROM invite WHERE identity = ?1 AND invite NOT IN (SELECT invite FROM invite WHERE identity = ?1 ORDER BY invite DESC LIMIT ?2)",
             (identity, INVITES_MAX),
         )?;
-        Ok(InviteLink { name: self.identity_secret(identity)?.key().name(), secret: Some(secret) })
+        Ok(InviteLink { name: self.identity_secret(identity)?.key().name(), secret: Some(secret), places: Vec::new() })
     }
 
     pub(crate) fn add_contact(&mut self, who: &str, petname: Option<&str>) -> Result<i64, ChatError> {

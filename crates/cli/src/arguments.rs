@@ -12,7 +12,7 @@ use etcetera::base_strategy::{BaseStrategy, Xdg};
 use samizdat_api::{Client, ConnectError};
 
 use crate::{
-    command::{contact, id, invite, log, message, passphrase, read, room, shell, status, up},
+    command::{contact, id, invite, log, message, net, node, passphrase, read, room, shell, status, up},
     failure::Failure,
     output::Output,
 };
@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Read(read::Read),
     /// Lists public rooms.
     Rooms,
+    /// What my node does for others, and what it uses of them.
+    Node(node::Node),
+    /// How the network looks from here.
+    Net(net::Net),
     /// Looks into the log of envelopes, exports and imports it.
     Log(log::Log),
     /// Sets, changes or removes the passphrase of the vault, while no node runs.
@@ -95,6 +99,8 @@ impl Command {
             Self::Cancel(cancel) => cancel.run(context),
             Self::Read(read) => read.run(context),
             Self::Rooms => room::list(context),
+            Self::Node(node) => node.run(context),
+            Self::Net(net) => net.run(context),
             Self::Log(log) => log.run(context),
             Self::Passphrase(passphrase) => passphrase.run(context),
             Self::Completions(completions) => completions.run(),

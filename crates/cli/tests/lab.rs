@@ -35,11 +35,16 @@ impl<'a> Node<'a> {
     }
 
     fn row(&self, arguments: &[&str]) -> Option<Value> {
+        self.rows(arguments).into_iter().next()
+    }
+
+    fn rows(&self, arguments: &[&str]) -> Vec<Value> {
         let mut command = samizdat(&self.home);
         let child = self.station.namespace().spawn(command.args(arguments).stdout(Stdio::piped())).unwrap();
         let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", output.status);
-        String::from_utf8(output.stdout).unwrap().lines().next().map(|line| serde_json::from_str(line).unwrap())
+        // A search that finds nothing says so in its code.
+        assert!([Some(0), Some(3)].contains(&output.status.code()), "{arguments:?}: {}", output.status);
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Asks until the answer is as wished. Each question is a process of its own, which is pause enough.
@@ -63,6 +68,68 @@ fn samizdat(home: &TempDir) -> Command {
     command.arg("--home").arg(home.path().join("home")).arg("--json");
     command.env_remove("SAMIZDAT_HOME").env_remove("SAMIZDAT_PASSPHRASE");
     command
+}
+
+#[test]
+fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_through_the_relay_of_somebody_who_agreed() {
+    if !permitted("a relay by consent") {
+        return;
+    }
+    let lab = Plan::new().hosts(3).peer(Kind::Sym).peer(Kind::Sym).build().unwrap();
+    let [first, second, third] = [0, 1, 2].map(|n| lab.host(n).unwrap());
+    let carol = Node::start(first, &[]);
+    let dave = Node::start(second, &[&carol.join]);
+    let erin = Node::start(third, &[&carol.join, &dave.join]);
+    [&carol, &dave, &erin].iter().for_each(|node| node.reach("reachable"));
+
+    let role = carol.row(&["node", "role"]).unwrap();
+    assert_eq!(
+        (&role["role"], &role["on"], &role["announced"]),
+        (&"relay".into(), &false.into(), &false.into()),
+        "nobody is one unasked"
+    );
+    let role = carol.row(&["node", "role", "relay", "on"]).unwrap();
+    assert_eq!((&role["on"], &role["tcp_port"], &role["udp_port"]), (&true.into(), &4001.into(), &4002.into()), "{role}");
+    carol.until(&["node", "role"], |role| role["announced"] == true);
+    assert!(carol.row(&["status"]).unwrap()["reach"]["verdict"] == "reachable");
+
+    let bob = Node::start(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+    let relay = format!("{}:4001", first.address().unwrap());
+    let is_reached = |relays: &Value| relays["through"][0] == relay.as_str();
+    bob.until(&["node", "relays"], is_reached);
+
+    // Alice has nothing but Bob's link.
+    let link = bob.row(&["invite"]).unwrap()["link"].as_str().unwrap().to_owned();
+    assert!(link.len() < 120, "{link}");
+    let alice = Node::start(lab.peer(0).unwrap().station(), &[]);
+    alice.row(&["contact", "add", &link, "--as", "bob"]);
+    alice.row(&["send", "bob", "with nothing but your link", "--days", "1"]);
+    let request = bob.until(&["contact", "requests"], |request| request["text"] == "with nothing but your link");
+    assert_eq!(request["name"], alice.name.as_str());
+    alice.until(&["node", "relays"], is_reached);
+    let is_relayed = |status: &Value| status["peers"].as_array().unwrap().iter().any(|peer| peer["path"] == "relayed");
+    for node in [&alice, &bob] {
+        // Only each other is out of reach otherwise.
+        node.until(&["status"], is_relayed);
+    }
+    let status = alice.row(&["status"]).unwrap();
+    let key = status["peers"].as_array().unwrap().iter().find(|peer| peer["path"] == "relayed").unwrap()["peer"].clone();
+    let found = dave.until(&["net", "lookup", key.as_str().unwrap()], |found| found["node"]["via"][0] == relay.as_str());
+    assert!(found["node"]["addrs"].as_array().unwrap().is_empty(), "behind a router: {found}");
+    let table = alice.rows(&["net", "table"]);
+    assert!(table.iter().any(|node| node["roles"][0] == "relay") && table.len() == 3, "{table:?}");
+    let findings = alice.rows(&["net", "doctor"]);
+    assert!(findings.iter().all(|finding| finding["state"] != "bad"), "{findings:?}");
+
+    // Refused relays are left at once, and the one that is switched off is found out.
+    bob.row(&["node", "relays", "off"]);
+    bob.until(&["status"], |status| !is_relayed(status) && status["relays"]["through"].as_array().unwrap().is_empty());
+    carol.row(&["node", "role", "relay", "off"]);
+    alice.until(&["node", "relays"], |relays| relays["through"].as_array().unwrap().is_empty());
+    dave.until(&["net", "table"], |_| dave.rows(&["net", "table"]).iter().all(|node| node["roles"].as_array().unwrap().is_empty()));
+    for node in [&carol, &dave, &erin, &alice, &bob] {
+        lab.assert_only_lab(node.station).unwrap();
+    }
 }
 
 #[test]

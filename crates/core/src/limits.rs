@@ -46,6 +46,10 @@ pub const RECORD_MAX: usize = 512;
 pub const RECORD_LIFETIME_MAX_S: u16 = 7200;
 /// Addresses in a node record.
 pub const RECORD_ADDRS_MAX: usize = 4;
+/// Most places in an invite link.
+pub const LINK_PLACES_MAX: usize = 3;
+/// Their length, bytes, so that a link stays under 120 characters.
+pub const LINK_PLACES_BYTES: usize = 32;
 /// Relays in a node record through which its node is reached.
 pub const RECORD_VIA_MAX: usize = 3;
 

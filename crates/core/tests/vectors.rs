@@ -239,18 +239,26 @@ fn the_committed_names_hold() {
     let written = name.compact();
     let typed = [grouped(&written), grouped(&written).to_uppercase(), format!("  {} ", grouped(&written).replace('-', " "))];
     typed.iter().for_each(|typed| assert_eq!(typed.parse(), Ok(name)));
+    let link = |secret, places: &[&str]| {
+        let places = places.iter().map(|place| place.parse().unwrap()).collect();
+        InviteLink { name, secret: Some(secret), places }
+    };
+    let both = link([7; 10], &["203.0.113.1:4001", "[2001:db8::1]:443"]);
     let links: Vec<Value> = [
-        (format!("samizdat:{written}"), None),
-        (format!("samizdat:{written}/"), None),
-        (format!("SAMIZDAT:{}", grouped(&written)), None),
-        (InviteLink { name, secret: Some([7; 10]) }.to_string(), Some([7; 10])),
-        (format!("{}/a-part-of-tomorrow", InviteLink { name, secret: Some([0; 10]) }), Some([0; 10])),
-        (written.clone(), None),
+        (format!("samizdat:{written}"), None, vec![]),
+        (format!("samizdat:{written}/"), None, vec![]),
+        (format!("SAMIZDAT:{}", grouped(&written)), None, vec![]),
+        (link([7; 10], &[]).to_string(), Some([7; 10]), vec![]),
+        (both.to_string(), Some([7; 10]), both.places),
+        (link([7; 10], &["192.168.1.1:443"]).to_string(), Some([7; 10]), vec![]),
+        (format!("{}/a-part-of-tomorrow", link([0; 10], &[])), Some([0; 10]), vec![]),
+        (written.clone(), None, vec![]),
     ]
     .into_iter()
-    .map(|(link, secret)| {
-        assert_eq!(link.parse(), Ok(InviteLink { name, secret }));
-        json!({ "link": link, "name": written, "secret": secret.map(|secret| hex(&secret)) })
+    .map(|(link, secret, places)| {
+        let shown: Vec<String> = places.iter().map(ToString::to_string).collect();
+        assert_eq!(link.parse(), Ok(InviteLink { name, secret, places }));
+        json!({ "link": link, "name": written, "secret": secret.map(|secret| hex(&secret)), "places": shown })
     })
     .collect();
     hold(

@@ -12,6 +12,35 @@ pub(crate) const REACHABLE: &str = "Strangers can dial this node: two others in 
 pub(crate) const UNREACHABLE: &str = "Others cannot dial this node: a router or a firewall is in the way. It still reaches them; \
      forwarding its UDP port on the router would help.";
 
+/// The role of a relay.
+pub(crate) const RELAY_MEANS: &str = "Carries the packets of people who cannot reach each other directly, up to 256 kB/s for each of at most \
+     512. What they say stays encrypted; their internet addresses, and when and how much they talk, your node sees. Your own address \
+     becomes known as a relay's.";
+pub(crate) const RELAY_OFF: &str = "Off: this node relays for nobody.";
+pub(crate) const RELAY_ANNOUNCED: &str = "Others came through to it, so it is announced.";
+pub(crate) const RELAY_UNPROVEN: &str = "Not announced until two nodes in different networks came through to it from outside; on a home router \
+     its ports must be forwarded.";
+
+/// Relays of others.
+pub(crate) const RELAYS_REFUSED: &str = "Refused: whoever cannot be reached directly is not reached at all.";
+pub(crate) const RELAYS_USED: &str = "Whoever cannot reach this node directly does so through a relay. The relay sees both addresses, when and how \
+     much; not what, and not who.";
+pub(crate) const RELAYS_CONNECTING: &str = "Connecting to a relay.";
+pub(crate) const RELAYS_NEEDLESS: &str = "None is needed: strangers can dial this node.";
+pub(crate) const RELAYS_UNKNOWN: &str = "No node is known that relays for others.";
+
+/// What `samizdat net doctor` advises.
+pub(crate) const ADVICE_JOIN: &str = "Check that this machine is online, then name a node with `samizdat up --join ADDR`.";
+pub(crate) const ADVICE_UDP: &str =
+    "A firewall seems to block UDP; where it can be opened for this program, connections become faster.";
+pub(crate) const ADVICE_FORWARD: &str =
+    "Forward the node's UDP port on your router, if you may; otherwise relays do what is needed.";
+pub(crate) const ADVICE_WAIT: &str = "Nothing needs to be done: it is found out as soon as enough nodes are known.";
+pub(crate) const ADVICE_ALLOW_RELAYS: &str =
+    "Allow relays with `samizdat node relays on`, if their seeing your address is no danger to you.";
+pub(crate) const ADVICE_RELAYS: &str =
+    "Somebody you trust who has a public address can switch one on with `samizdat node role relay on`.";
+
 /// Below so many known nodes nobody is hidden among them.
 const CROWD: usize = 30;
 

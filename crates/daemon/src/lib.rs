@@ -9,9 +9,12 @@ mod labels;
 mod limits;
 mod mine;
 mod mint;
+mod net;
 mod node;
+mod places;
 mod presence;
 mod requests;
+mod roles;
 mod run;
 
 pub use run::{Options, Ready, StartError, change_passphrase, run};

@@ -8,6 +8,8 @@ pub(crate) const BATCH: usize = 1024;
 pub(crate) const RESULTS: usize = 64;
 /// Remembered peers that a vault is believed to hold.
 pub(crate) const PEERS_MAX: usize = 256;
+/// Places of relays that links told, which are kept.
+pub(crate) const PLACES_MAX: usize = 8;
 /// Jobs at a time; more are refused.
 pub(crate) const JOBS_MAX: usize = 4;
 /// Threads that mint or mine at most; the rest of the machine is for its owner.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::IpAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -23,8 +24,11 @@ use crate::{
     limits::{BATCH, PEERS_MAX, RESULTS},
     mine::Miner,
     mint::{Minted, Minter},
+    net::Searches,
+    places::Places,
     presence::Presence,
     requests::Ended,
+    roles::Roles,
 };
 
 /// Between two writings of the remembered peers.
@@ -113,12 +117,25 @@ pub(crate) struct Node {
     jobs: Jobs,
     pub(crate) stamps: BTreeMap<EnvelopeId, (u64, u64)>,
     pub(crate) presence: Presence,
+    pub(crate) roles: Roles,
+    pub(crate) searches: Searches,
+    pub(crate) places: Places,
+    /// The one address that this node was told to listen on, if it was.
+    pub(crate) listen_ip: Option<IpAddr>,
 }
 
 impl Node {
-    pub(crate) fn new(engine: Engine, net: Net, secret: PeerSecret, clock: Clock, events: broadcast::Sender<Event>) -> Self {
+    pub(crate) fn new(
+        engine: Engine,
+        net: Net,
+        secret: PeerSecret,
+        listen_ip: Option<IpAddr>,
+        clock: Clock,
+        events: broadcast::Sender<Event>,
+    ) -> Self {
         let (results, minted) = mpsc::channel(RESULTS);
         let minter = Minter::new(results.clone());
+        let (roles, places) = (Roles::load(engine.chat()), Places::load(engine.chat()));
         Self {
             engine,
             net,
@@ -132,6 +149,10 @@ impl Node {
             jobs: Jobs::default(),
             stamps: BTreeMap::new(),
             presence: Presence::new(secret),
+            roles,
+            searches: Searches::default(),
+            places,
+            listen_ip,
         }
     }
 
@@ -145,6 +166,7 @@ impl Node {
         let mut remember = tokio::time::interval(REMEMBER);
         let mut status = tokio::time::interval(STATUS);
         status.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.apply_consent().await;
         self.drain();
         loop {
             let timeout = self.clock.instant(self.engine.next_timeout());
@@ -152,8 +174,8 @@ impl Node {
                 biased;
                 _ = &mut stop => break,
                 Some((request, answer)) = calls.recv() => {
-                    if let Some((request, answer)) = self.jobs.begin(request, answer) {
-                        let (result, ended) = self.answer(request);
+                    if let Some((request, answer)) = self.jobs.begin(request, answer).and_then(|(request, answer)| self.search(request, answer)) {
+                        let (result, ended) = self.answer(request).await;
                         // Whoever asked may have gone.
                         let _ = answer.send(result);
                         if ended == Ended::Yes {
@@ -174,6 +196,9 @@ impl Node {
                 _ = status.tick() => {
                     self.tell_status();
                     self.keep_found();
+                    self.hear_of_relay();
+                    self.retry_relay().await;
+                    self.ask_places();
                     self.renew_record();
                     self.end_abandoned_mining();
                 }
@@ -192,6 +217,15 @@ impl Node {
         self.events.receiver_count() == 0
     }
 
+    pub(crate) fn status_is_due(&mut self) {
+        self.status_due = true;
+    }
+
+    /// Whether a relay is connected; the engine draws others when none is for long.
+    fn hear_of_relay(&mut self) {
+        self.engine.relay_connected(!self.net.reached_through().is_empty(), self.clock.now());
+    }
+
     pub(crate) fn tell(&self, event: Event) {
         // Nobody may be listening.
         let _ = self.events.send(event);
@@ -206,7 +240,9 @@ impl Node {
             }
             NetEvent::Moved { addr } => {
                 self.engine.set_addr(addr.as_bytes().to_vec());
+                self.hear_of_relay();
                 self.presence.hurry();
+                self.status_due = true;
                 return;
             }
             NetEvent::DialFailed { peer } => Input::DialFailed { peer },
@@ -218,6 +254,10 @@ impl Node {
             NetEvent::Answered { ticket, from, answer } => Input::Answered { ticket, from, answer },
             NetEvent::AskFailed { ticket } => Input::AskFailed { ticket },
             NetEvent::Checked { token, endpoint, relay } => Input::Checked { token, endpoint, relay },
+            NetEvent::Introduced { record, .. } => {
+                record.into_iter().for_each(|record| self.introduced(*record));
+                return;
+            }
             NetEvent::Frame { peer, bytes } => Input::Frame { peer, bytes },
         };
         self.engine.handle(input, now);
@@ -262,7 +302,8 @@ impl Node {
                 }
                 Output::Reply { token, answer } => self.net.reply(token, answer),
                 Output::Check { token, peer, at, relay } => self.net.check(token, peer, at, relay),
-                Output::Found(found) => debug!(asked = found.asked, hops = found.hops, "a search is over"),
+                Output::Found(found) => self.found(found),
+                Output::Relays(chosen) => self.use_relays(&chosen),
                 Output::Standing => self.presence.hurry(),
                 Output::Mint { id, tries } => self.minter.start(id, tries),
                 Output::CancelMint { .. } => self.minter.cancel(),

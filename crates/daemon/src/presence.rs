@@ -1,6 +1,6 @@
 //! What this node says of itself to strangers, as far as others have found it to be so; and the questions that find it out.
 
-use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, Roles};
+use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, Role, Roles};
 use samizdat_core::{NodeRecord, PeerSecret};
 use samizdat_engine::Whom;
 use samizdat_net::PeerAddr;
@@ -25,6 +25,11 @@ impl Presence {
         Self { secret, said: None, renew_ms: 0, changed: false }
     }
 
+    /// Whether the record says that a relay runs here.
+    pub(crate) fn announces_relay(&self) -> bool {
+        self.said.as_ref().is_some_and(|fields| fields.relay.is_some())
+    }
+
     /// Something that the record says may have changed.
     pub(crate) fn hurry(&mut self) {
         self.changed = true;
@@ -39,13 +44,15 @@ impl Node {
         if !std::mem::take(&mut self.presence.changed) && !due {
             return;
         }
-        let standing = self.engine.standing();
+        let (_, addrs, relay_is_reachable) = self.engine.standing();
+        // Only what others came through to is announced.
+        let relay = self.roles.service().filter(|_| *relay_is_reachable && !addrs.is_empty());
         let fields = NodeFields {
             issued: 0,
             lifetime_s: RECORD_LIFETIME_S,
-            roles: Roles::default(),
-            addrs: standing.1.clone(),
-            relay: None,
+            roles: relay.map_or(Roles::default(), |_| Roles::default().with(Role::Relay)),
+            addrs: addrs.clone(),
+            relay,
             via: self.net.reached_through(),
         };
         let says = Some(fields).filter(|fields| !fields.addrs.is_empty() || !fields.via.is_empty());
@@ -58,6 +65,9 @@ impl Node {
         }
         let sign = |fields| NodeRecord::sign(&self.presence.secret, NodeFields { issued: now.unix_ms / 1000, ..fields });
         let record = says.clone().and_then(|fields| sign(fields).inspect_err(|error| debug!(%error, "no record")).ok());
+        if let Some(relay) = self.roles.relay() {
+            relay.show_record(record.as_ref());
+        }
         self.presence.said = says;
         self.engine.set_record(record, now);
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE32_NOPAD;
 use samizdat_api::{self as api, ApiError, Request, Response};
 use samizdat_chat::{
     Answer, ChatError, ContactEdit, Filter,
@@ -13,7 +12,7 @@ use samizdat_engine::FileError;
 use samizdat_net::PathKind;
 use samizdat_store::{StoreError, vault::Protection};
 
-use crate::{convert, labels, node::Node};
+use crate::{convert, labels, net::show_peer, node::Node};
 
 /// Whether the node shall end after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +24,13 @@ pub(crate) enum Ended {
 pub(crate) type Answered = Result<Response, ApiError>;
 
 impl Node {
-    pub(crate) fn answer(&mut self, request: Request) -> (Answered, Ended) {
+    pub(crate) async fn answer(&mut self, request: Request) -> (Answered, Ended) {
         let ended = if matches!(request, Request::Shutdown) { Ended::Yes } else { Ended::No };
-        (self.respond(request), ended)
+        let answered = match request {
+            Request::EditNode(edit) => self.edit_node(edit).await.map(Response::Status),
+            request => self.respond(request),
+        };
+        (answered, ended)
     }
 
     fn respond(&mut self, request: Request) -> Answered {
@@ -49,6 +52,7 @@ impl Node {
             Request::CancelMine => self.cancel_mining().map(|()| Response::Done),
             Request::NewInvite => {
                 let link = self.command(samizdat_chat::Chat::invite)?;
+                let link = self.with_places(link);
                 Ok(Response::Invite(api::Invite { link: link.to_string(), name: link.name.compact() }))
             }
             Request::Contacts => {
@@ -57,6 +61,7 @@ impl Node {
             }
             Request::AddContact { who, petname } => {
                 let contact = self.command(|chat| chat.add_contact(&who, petname.as_deref()))?;
+                self.note_places(&who);
                 Ok(Response::Contact(convert::contact(&self.engine, contact)))
             }
             Request::EditContact { who, edit } => {
@@ -135,9 +140,13 @@ impl Node {
                     conflicts: stats.conflicts,
                 }))
             }
-            Request::LogVerify | Request::LogExport { .. } | Request::LogImport { .. } => {
-                Err(ApiError::internal("a job was not begun as one"))
-            }
+            Request::NetTable => Ok(Response::NetTable(self.table())),
+            Request::NetDoctor => self.doctor().map(Response::NetDoctor),
+            Request::LogVerify
+            | Request::LogExport { .. }
+            | Request::LogImport { .. }
+            | Request::NetLookup { .. }
+            | Request::EditNode(_) => Err(ApiError::internal("a job was not begun as one")),
             Request::Shutdown => Ok(Response::Done),
         }
     }
@@ -154,7 +163,7 @@ impl Node {
         let peers = engine.peers().map(|status| {
             let path = paths.iter().find(|path| path.peer == status.peer);
             api::Peer {
-                peer: BASE32_NOPAD.encode(&status.peer.0).to_ascii_lowercase(),
+                peer: show_peer(&status.peer),
                 path: match path.map(|path| path.kind) {
                     Some(PathKind::Lan | PathKind::Loopback) => api::PeerPath::Lan,
                     Some(PathKind::Relayed) => api::PeerPath::Relayed,
@@ -180,6 +189,8 @@ impl Node {
             outbox: api::Outbox { waiting: outbox.waiting, stamping: outbox.stamping, stamped: outbox.stamped },
             paths: BTreeMap::from([("cast".to_owned(), labels::CAST.to_owned())]),
             reach: convert::reach(engine, self.clock.now()),
+            roles: self.role_rows(),
+            relays: self.relays_row(),
             vault: match chat.protection() {
                 Protection::KeyFile => api::Vault::KeyFile,
                 Protection::Passphrase => api::Vault::Passphrase,

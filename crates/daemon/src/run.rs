@@ -145,14 +145,14 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let now = clock.now();
     let addr = net.local_addr().as_bytes().to_vec();
     let mut engine = Engine::new(log, chat, random()?, net.peer_id(), addr, now)?;
-    engine.serve(net.port(), None, now);
     let peers = Peers::load(&engine)?;
     peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
     joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
 
     let (handle, calls) = NodeHandle::new();
     let (stop, stopped) = oneshot::channel();
-    let node = Node::new(engine, net.clone(), PeerSecret(secret), clock, handle.events.clone());
+    let listen_ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified());
+    let node = Node::new(engine, net.clone(), PeerSecret(secret), listen_ip, clock, handle.events.clone());
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: the engine works synchronously with the disk.
     let (ended, end) = oneshot::channel();

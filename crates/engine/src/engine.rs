@@ -9,6 +9,7 @@ use samizdat_chat::{Chat, ChatError, Event};
 use samizdat_core::record::CERTIFICATE_HASH_LEN;
 use samizdat_core::{EnvelopeId, Now, PeerId};
 use samizdat_store::Log;
+use samizdat_sync::relays::Chosen;
 use samizdat_sync::{Config, Gossip, Input as GossipInput, Output as GossipOutput, PeerAddr, PeerStatus};
 
 use crate::routing::{Found, Routing, Whom};
@@ -155,6 +156,8 @@ pub enum Output {
     Found(Found),
     /// [`Engine::standing`] changed.
     Standing,
+    /// Be reached through these relays, the first that works; [`Engine::relay_connected`] hears whether one does.
+    Relays(Vec<Chosen>),
     /// Something for people.
     Chat(Event),
     /// The number of neighbours changed.

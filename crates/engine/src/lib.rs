@@ -24,3 +24,5 @@ pub use file::{Export, FileError, Import, Imported, Verification};
 pub use inbound::Admitted;
 pub use routing::{Found, Whom};
 pub use samizdat_sync::reach::Verdict;
+pub use samizdat_sync::relays::Chosen;
+pub use samizdat_sync::routing::LookupId;

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
+use rand_core::{Rng, SeedableRng};
 use samizdat_core::record::{Prefix, RelayService};
 use samizdat_core::{NodeRecord, Now, PeerId};
 use samizdat_sync::PeerAddr;
 use samizdat_sync::reach::{Ask as ReachAsk, Check, CheckIn, Checked, CheckedIn, Checker, Reach, Verdict};
+use samizdat_sync::relays::{Chosen, Relays};
 use samizdat_sync::routing::{
     Answer, Config, Input as RouterInput, Key, LookupId, Output as RouterOutput, Question, Router, Ticket, Token,
     codec::{AnswerIn, QuestionIn, Verified},
@@ -58,6 +59,12 @@ enum Purpose {
 pub(crate) struct Routing {
     router: Router,
     reach: Reach,
+    relays: Relays,
+    /// Whether the person agrees to relays.
+    relays_allowed: bool,
+    /// Searches for nodes that may be relays.
+    walks: BTreeSet<LookupId>,
+    rng: ChaCha20Rng,
     verified: Verified,
     asking: BTreeMap<u64, (Purpose, Option<Prefix>)>,
     ticket: u64,
@@ -78,6 +85,10 @@ impl Routing {
         Self {
             router: Router::new(Config::default(), seed(), own),
             reach: Reach::new(seed(), 0),
+            relays: Relays::new(seed(), own),
+            relays_allowed: true,
+            walks: BTreeSet::new(),
+            rng: ChaCha20Rng::from_seed(seed()),
             verified: Verified::default(),
             asking: BTreeMap::new(),
             ticket: 0,
@@ -89,7 +100,8 @@ impl Routing {
     }
 
     pub(crate) fn next_timeout(&self) -> u64 {
-        self.router.next_timeout().into_iter().chain(self.reach.next_timeout()).min().unwrap_or(u64::MAX)
+        let machines = [self.router.next_timeout(), self.reach.next_timeout(), self.relays.next_timeout()];
+        machines.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output> {
@@ -128,6 +140,7 @@ impl Routing {
         {
             // A record speaks for its own node only.
             let record = record.filter(|record| record.peer() == peer);
+            record.iter().for_each(|record| self.relays.offer(record));
             let from_prefix = from.map(Prefix::of);
             self.router.handle(RouterInput::Asked { token: Token(token), from: peer, from_prefix, record, question }, now);
         }
@@ -196,7 +209,23 @@ impl Routing {
 
     pub(crate) fn learn(&mut self, record: &Arc<NodeRecord>, now: Now) {
         self.reach.offer(record);
+        self.relays.offer(record);
         self.router.learn(record, now);
+    }
+
+    /// Relays may be used or not; only where strangers cannot dial us they are.
+    pub(crate) fn allow_relays(&mut self, allowed: bool, now: Now) {
+        self.relays_allowed = allowed;
+        self.settle(now);
+    }
+
+    pub(crate) fn relay_connected(&mut self, connected: bool, now: Now) {
+        self.relays.connected(connected, now);
+        self.settle(now);
+    }
+
+    pub(crate) fn relays(&self) -> &Relays {
+        &self.relays
     }
 
     pub(crate) fn lookup(&mut self, peer: &PeerId, now: Now) -> Option<LookupId> {
@@ -218,8 +247,9 @@ impl Routing {
     }
 
     fn offer(&mut self, answer: &Answer) {
-        if let Answer::Nodes { closer, .. } = answer {
+        if let Answer::Nodes { found, closer } = answer {
             closer.iter().for_each(|record| self.reach.offer(record));
+            found.iter().chain(closer).for_each(|record| self.relays.offer(record));
         }
     }
 
@@ -265,6 +295,7 @@ impl Routing {
                     self.out.push_back(Output::Reply { token: token.0, answer: AnswerIn::of(&answer).encode() });
                 }
                 RouterOutput::Refuse { .. } | RouterOutput::Published { .. } => {}
+                RouterOutput::Found { lookup, .. } if self.walks.remove(&lookup) => {}
                 RouterOutput::Found { lookup, record, closest, hops, asked } => {
                     self.out.push_back(Output::Found(Found { lookup, record, closest, hops, asked }));
                 }
@@ -282,10 +313,27 @@ impl Routing {
                 self.reach.answered(ticket, None, now);
             }
         }
+        self.choose_relays(now);
         let standing = (self.reach.verdict(), self.reach.addrs(), self.reach.relay_is_reachable());
         if standing != self.standing {
             self.standing = standing;
             self.out.push_back(Output::Standing);
+        }
+    }
+}
+
+impl Routing {
+    fn choose_relays(&mut self, now: Now) {
+        self.relays.want(self.relays_allowed && self.reach.verdict() != Verdict::Reachable, now);
+        if self.relays.step(!self.is_lost(), now) {
+            self.out.push_back(Output::Relays(self.relays.chosen().to_vec()));
+        }
+        if self.relays.poll_walk() {
+            let mut position = [0; 32];
+            self.rng.fill_bytes(&mut position);
+            self.walks.extend(self.router.lookup(Key::from_bytes(&position), now));
+            // What this asks goes out now, and the search is no more than these questions.
+            self.settle(now);
         }
     }
 }
@@ -318,6 +366,32 @@ impl Engine {
     /// Nodes in the routing table, the closest first.
     pub fn nodes(&self, now: Now) -> Vec<Arc<NodeRecord>> {
         self.routing.nodes(now)
+    }
+
+    /// Whether relays may be used at all.
+    pub fn allow_relays(&mut self, allowed: bool, now: Now) {
+        self.routing.allow_relays(allowed, now);
+    }
+
+    /// Whether one of the relays of [`Output::Relays`] is connected.
+    pub fn relay_connected(&mut self, connected: bool, now: Now) {
+        self.routing.relay_connected(connected, now);
+    }
+
+    /// The relays that are chosen, and how many are known.
+    pub fn relays(&self) -> (&[Chosen], usize) {
+        (self.routing.relays().chosen(), self.routing.relays().known())
+    }
+
+    /// A node that something else than the routing named: a link, for instance.
+    pub fn learn_node(&mut self, record: &Arc<NodeRecord>, now: Now) {
+        self.routing.learn(record, now);
+        self.routing.settle(now);
+    }
+
+    /// Where some relays of others serve HTTPS, drawn by chance.
+    pub fn some_relays(&mut self, count: usize) -> Vec<SocketAddr> {
+        self.routing.relays.some(count)
     }
 
     /// Records that are kept for others.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use samizdat_chat::Chat;
-use samizdat_core::record::{NodeFields, Roles};
+use samizdat_core::record::{NodeFields, RelayService, Role, Roles};
 use samizdat_core::{NodeRecord, Now, PeerId, PeerSecret};
-use samizdat_engine::{Engine, Found, Input, Output, Verdict, Whom};
+use samizdat_engine::{Chosen, Engine, Found, Input, Output, Verdict, Whom};
 use samizdat_store::{Log, Vault};
 use samizdat_sync::reach::{Check, CheckIn};
 
@@ -32,13 +32,15 @@ struct World {
     /// Nodes that nobody can dial.
     hidden: Vec<u8>,
     found: Vec<Found>,
+    /// Through which relays each is reached.
+    through: BTreeMap<u8, Vec<Chosen>>,
 }
 
 impl World {
     fn new(count: u8, hidden: &[u8]) -> Self {
         let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
         let nodes = (1..=count).map(|n| (n, engine(n, now))).collect();
-        Self { now, nodes, hidden: hidden.to_vec(), found: Vec::new() }
+        Self { now, nodes, hidden: hidden.to_vec(), found: Vec::new(), through: BTreeMap::new() }
     }
 
     /// `a` dialled `b`.
@@ -85,6 +87,7 @@ impl World {
             }
             Output::Found(found) => return self.found.push(found),
             Output::Standing => return self.say(n),
+            Output::Relays(chosen) => return drop(self.through.insert(n, chosen)),
             _ => return,
         };
         self.nodes.get_mut(&n).unwrap().handle(input, self.now);
@@ -99,10 +102,13 @@ impl World {
         for output in outputs {
             match output {
                 Output::Reply { token: 1, answer: bytes } => answer = Some(bytes),
-                Output::Check { token, peer: who, at, .. } => {
+                Output::Check { token, peer: who, at, relay } => {
                     assert_eq!((who, at), (peer(from), SocketAddr::new(ip(from), PORT)), "only whoever asks is dialled");
                     let endpoint = !hidden.contains(&from);
-                    self.nodes.get_mut(&whom).unwrap().handle(Input::Checked { token, endpoint, relay: false }, self.now);
+                    self.nodes
+                        .get_mut(&whom)
+                        .unwrap()
+                        .handle(Input::Checked { token, endpoint, relay: endpoint && relay.is_some() }, self.now);
                     let node = self.nodes.get_mut(&whom).unwrap();
                     answer = std::iter::from_fn(|| node.poll_output())
                         .find_map(|output| if let Output::Reply { answer, .. } = output { Some(answer) } else { None });
@@ -122,7 +128,9 @@ impl World {
         let node = self.nodes.get_mut(&n).unwrap();
         let addrs = node.standing().1.clone();
         let issued = self.now.unix_ms / 1000;
-        let fields = NodeFields { issued, lifetime_s: 3600, roles: Roles::default(), addrs, relay: None, via: Vec::new() };
+        let relay = node.standing().2.then(|| relay(n));
+        let roles = relay.map_or(Roles::default(), |_| Roles::default().with(Role::Relay));
+        let fields = NodeFields { issued, lifetime_s: 3600, roles, addrs, relay, via: Vec::new() };
         let record = (!fields.addrs.is_empty()).then(|| NodeRecord::sign(&secret(n), fields).unwrap());
         node.set_record(record, self.now);
     }
@@ -140,6 +148,10 @@ impl World {
             self.settle();
         }
     }
+}
+
+fn relay(n: u8) -> RelayService {
+    RelayService { port: 443, discovery_port: 7842, certificate: [n; 32] }
 }
 
 fn engine(n: u8, now: Now) -> Engine {
@@ -169,6 +181,36 @@ fn nodes_find_out_that_they_are_reachable_and_are_found() {
     world.pass(10_000);
     let found = world.found.iter().find(|found| found.lookup == lookup).unwrap();
     assert_eq!(found.record.as_ref().unwrap().fields().addrs, [SocketAddr::new(ip(2), PORT)]);
+}
+
+#[test]
+fn whoever_is_behind_a_router_finds_relays_and_whoever_is_not_uses_none() {
+    let mut world = World::new(6, &[5, 6]);
+    let now = world.now;
+    for n in [2, 3, 5] {
+        world.nodes.get_mut(&n).unwrap().serve(PORT, Some(relay(n)), now);
+    }
+    world.nodes.get_mut(&6).unwrap().allow_relays(false, now);
+    for (a, b) in [(1, 2), (2, 3), (3, 4), (4, 1), (5, 1), (5, 4), (6, 1), (6, 4)] {
+        world.connect(a, b);
+    }
+    world.pass(300_000);
+    let through =
+        |world: &World, n: u8| -> Vec<PeerId> { world.through.get(&n).into_iter().flatten().map(|relay| relay.peer).collect() };
+    let mut relays = through(&world, 5);
+    relays.sort();
+    let mut expected = [peer(2), peer(3)];
+    expected.sort();
+    assert_eq!(relays, expected, "found through others, and not the one that nobody reaches: itself");
+    assert!([1, 2, 3, 4].iter().all(|n| through(&world, *n).is_empty()), "who can be dialled needs none");
+    assert!(through(&world, 6).is_empty(), "refused");
+
+    // One of them withdraws.
+    let now = world.now;
+    world.nodes.get_mut(&2).unwrap().serve(PORT, None, now);
+    world.settle();
+    world.pass(30_000);
+    assert!(!world.nodes[&2].standing().2 && world.nodes[&2].standing().0 == Verdict::Reachable);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::NetEvent;
 use crate::limits::CHECK_PATIENCE;
 use crate::peers::Peers;
 use crate::question::ALPN;
-use crate::relay::{Pins, resolver};
+use crate::relay::{self, Pins, resolver};
 
 impl Peers {
     pub(crate) fn check(
@@ -37,6 +37,16 @@ impl Peers {
             let (endpoint, relay) = tokio::join!(timeout(CHECK_PATIENCE, endpoint_is_there(peer, at)), relay_answers);
             let checked = NetEvent::Checked { token, endpoint: endpoint.ok().flatten().is_some(), relay: relay.is_some() };
             let _ = events.send(checked).await;
+        });
+    }
+}
+
+impl Peers {
+    pub(crate) fn introduce(self: &Arc<Self>, at: SocketAddr, unix_s: u64) {
+        let Some(events) = self.events() else { return };
+        self.runtime.spawn(async move {
+            let record = timeout(CHECK_PATIENCE, relay::fetch(at, unix_s)).await.ok().flatten().map(Box::new);
+            let _ = events.send(NetEvent::Introduced { at, record }).await;
         });
     }
 }

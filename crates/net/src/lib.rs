@@ -27,8 +27,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use iroh::{Endpoint, Watcher};
-use samizdat_core::PeerId;
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
+use samizdat_core::{NodeRecord, PeerId};
 use tokio::sync::{mpsc, watch};
 
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
@@ -110,6 +110,13 @@ pub enum NetEvent {
         endpoint: bool,
         /// The relay answered, with the right certificate.
         relay: bool,
+    },
+    /// What [`Net::introduce`] brought.
+    Introduced {
+        /// Where it was asked.
+        at: SocketAddr,
+        /// Who is there, if it is a relay.
+        record: Option<Box<NodeRecord>>,
     },
     /// There will be no answer to [`Net::ask`].
     AskFailed {
@@ -272,6 +279,15 @@ impl Net {
         self.relays.send_replace(relays.iter().take(limits::RELAYS_MAX).copied().collect());
     }
 
+    /// Whether relays may be used from now on: ours, and those through which others are dialled. Connections that stand are not
+    /// ended. Nothing changes where [`Config::relays`] is false.
+    pub fn allow_relays(&self, allowed: bool) {
+        self.peers.allow_relays(allowed);
+        if !allowed {
+            self.use_relays(&[]);
+        }
+    }
+
     /// The relays through which this node is reached: the one in use, if it is connected, and the one that would be next.
     pub fn reached_through(&self) -> Vec<Via> {
         self.in_use.borrow().clone()
@@ -302,6 +318,11 @@ impl Net {
     /// it at once. `Checked` follows.
     pub fn check(&self, token: u64, peer: PeerId, at: SocketAddr, relay: Option<(SocketAddr, [u8; CERTIFICATE_HASH_LEN])>) {
         self.peers.check(token, peer, at, relay);
+    }
+
+    /// Asks whoever serves HTTPS at `at` for the record of its node. `Introduced` follows. `unix_s` is now, seconds since 1970.
+    pub fn introduce(&self, at: SocketAddr, unix_s: u64) {
+        self.peers.introduce(at, unix_s);
     }
 
     /// Answers what was [`NetEvent::Asked`]. Too late, or too long, is as no answer.

@@ -8,7 +8,7 @@
 //! connection to that peer, and as acceptor draws it only when it holds the one it accepts.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iroh::endpoint::{Connection, ConnectionError, Incoming, IncomingAddr};
@@ -39,6 +39,8 @@ pub(crate) struct Peers {
     life: u64,
     /// Certificates of relays; none where relays are refused.
     pins: Option<Pins>,
+    /// Whether relays may be used now.
+    relays_allowed: AtomicBool,
     turns: AtomicU64,
     table: Mutex<Table>,
     /// A link was opened or given up.
@@ -107,6 +109,7 @@ impl Peers {
             gate: Gate::default(),
             life,
             pins,
+            relays_allowed: AtomicBool::new(true),
             turns: AtomicU64::new(0),
             table: Mutex::new(Table { links: BTreeMap::new(), dialing: BTreeMap::new(), events: Some(events) }),
             changed: Notify::new(),
@@ -159,13 +162,19 @@ impl Peers {
     /// What of an address leads to another node. Relays only where they may be used.
     pub(crate) fn ways(&self, addr: &PeerAddr) -> Vec<TransportAddr> {
         let sockets = addr.sockets().filter(|socket| !is_own(&self.endpoint, *socket)).map(TransportAddr::Ip);
-        let relays = self.pins.iter().flat_map(|pins| {
+        let pins = self.pins.iter().filter(|_| self.relays_allowed.load(Ordering::Relaxed));
+        let relays = pins.flat_map(|pins| {
             addr.relays().filter_map(|via| {
                 pins.add(via.addr.ip(), via.certificate);
                 relay::url(via.addr).map(TransportAddr::Relay)
             })
         });
         sockets.chain(relays).collect()
+    }
+
+    /// Relays may be used from now on, or no longer, for dials to come.
+    pub(crate) fn allow_relays(&self, allowed: bool) {
+        self.relays_allowed.store(allowed, Ordering::Relaxed);
     }
 
     /// Takes in strangers until the endpoint is closed.

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod client;
+mod introduce;
 mod names;
 mod pins;
 mod places;
@@ -16,8 +17,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use iroh_relay::server::{QuicConfig, Server, ServerConfig};
+use samizdat_core::NodeRecord;
 use samizdat_core::record::RelayService;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use certificate::{Certificate, CertificateError};
@@ -25,6 +28,7 @@ pub use places::RelayUse;
 
 pub use client::RelayAt;
 pub(crate) use client::{Ours, keep};
+pub(crate) use introduce::fetch;
 pub(crate) use names::{resolver, url};
 pub(crate) use pins::Pins;
 
@@ -63,6 +67,7 @@ pub struct Relay {
     service: RelayService,
     places: Arc<Places>,
     accepting: AbortHandle,
+    record: watch::Sender<Vec<u8>>,
     _discovery: Server,
 }
 
@@ -83,14 +88,20 @@ impl Relay {
         let server = Server::spawn(server).await.map_err(|_| RelayError::Udp(discovery))?;
         let discovery_port = server.quic_addr().ok_or(RelayError::Udp(discovery))?.port();
         let places = Arc::new(Places::new(limits));
-        let accepting = tokio::spawn(serve::run(listener, Arc::new(tls), places.clone())).abort_handle();
+        let (record, shown) = watch::channel(Vec::new());
+        let accepting = tokio::spawn(serve::run(listener, Arc::new(tls), places.clone(), shown)).abort_handle();
         let service = RelayService { port, discovery_port, certificate: certificate.hash() };
-        Ok(Self { service, places, accepting, _discovery: server })
+        Ok(Self { service, places, accepting, record, _discovery: server })
     }
 
     /// What the node record says of it.
     pub fn service(&self) -> RelayService {
         self.service
+    }
+
+    /// What newcomers are told who know nothing but this address: the record of this node, while it has one.
+    pub fn show_record(&self, record: Option<&NodeRecord>) {
+        self.record.send_replace(record.map(|record| record.bytes().to_vec()).unwrap_or_default());
     }
 
     /// How much it is used now.

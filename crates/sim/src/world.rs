@@ -440,6 +440,7 @@ impl World {
             | Output::Reply { .. }
             | Output::Check { .. }
             | Output::Found(_)
+            | Output::Relays(_)
             | Output::Standing => {}
         }
     }

@@ -285,8 +285,8 @@ fn names() -> Seeds {
 
 fn links() -> Seeds {
     let name = Name([3; 20]);
-    let plain = InviteLink { name, secret: None }.to_string();
-    let invite = InviteLink { name, secret: Some([8; 10]) }.to_string();
+    let plain = InviteLink { name, secret: None, places: vec![] }.to_string();
+    let invite = InviteLink { name, secret: Some([8; 10]), places: vec![] }.to_string();
     Seeds::from([
         ("ok-bare-name".into(), name.compact().into()),
         ("ok-shouted".into(), invite.to_uppercase().into()),

@@ -7,7 +7,7 @@
 //! * [`broadcast`]: what is new is announced to all, asked for at once, pushed ahead to a few.
 //! * [`reconcile`]: what two sets lack of each other, by [`ranges`] over an ordered [`tree`] and coded symbols ([`riblt`]).
 //! * [`sessions`] and [`transfer`]: when to reconcile, and sending what was found missing at the pace of the receiver.
-//! * [`reach`]: whether strangers can dial us.
+//! * [`reach`]: whether strangers can dial us; [`relays`]: through which relays they reach us where they cannot.
 //! * [`score`]: what misbehaviour costs.
 //!
 //! The frames are specified in docs/protocol/sync.md.
@@ -24,6 +24,7 @@ pub mod limits;
 pub mod ranges;
 pub mod reach;
 pub mod reconcile;
+pub mod relays;
 pub mod riblt;
 pub mod routing;
 pub mod score;

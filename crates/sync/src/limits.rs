@@ -88,6 +88,12 @@ pub const CHECKERS_MAX: usize = 32;
 pub const EVIDENCE_MAX: usize = 8;
 /// Networks from which somebody must have come through to us before we say that strangers can.
 pub const WITNESSES: usize = 2;
+/// Relays that are known.
+pub const RELAYS_KNOWN_MAX: usize = 64;
+/// Of those, in one network prefix.
+pub const RELAYS_PER_PREFIX: usize = 2;
+/// Relays that a node chooses for itself.
+pub const RELAYS_CHOSEN: usize = 4;
 /// Nodes in one answer of the routing (*wire*).
 pub const CLOSER_MAX: usize = 20;
 /// Longest question of the routing, bytes (*wire*): two records and what goes around them.

@@ -83,6 +83,8 @@ pub enum Verdict {
 struct Evidence {
     from: Prefix,
     checked: Checked,
+    /// What runs here now was looked at, and not only an endpoint without its relay.
+    relay_too: bool,
     at_ms: u64,
 }
 
@@ -114,16 +116,17 @@ impl Reach {
         }
     }
 
-    /// Another port, or a relay that runs now or no longer: what was known counts no more.
+    /// Another port, or a relay that runs now or no longer: what was known of it counts no more.
     pub fn serve(&mut self, check: Check) {
-        if self.check != check {
-            self.check = check;
-            self.forget();
+        if self.check == check {
+            return;
         }
-    }
-
-    fn forget(&mut self) {
-        self.evidence.clear();
+        if self.check.port == check.port {
+            self.evidence.iter_mut().for_each(|evidence| evidence.relay_too = false);
+        } else {
+            self.evidence.clear();
+        }
+        self.check = check;
         self.asked.clear();
         self.next_ms = 0;
     }
@@ -157,7 +160,7 @@ impl Reach {
             return;
         };
         self.evidence.retain(|evidence| evidence.from != from);
-        self.evidence.push_back(Evidence { from, checked, at_ms: now.mono_ms });
+        self.evidence.push_back(Evidence { from, checked, relay_too: true, at_ms: now.mono_ms });
         while self.evidence.len() > EVIDENCE_MAX {
             self.evidence.pop_front();
         }
@@ -173,7 +176,7 @@ impl Reach {
         if now_ms < self.next_ms || self.checkers.len() < WITNESSES {
             return;
         }
-        let decided = matches!(self.verdict(), Verdict::Reachable | Verdict::Unreachable);
+        let decided = matches!(self.verdict(), Verdict::Reachable | Verdict::Unreachable) && self.relay_is_decided();
         let wanted = if decided { 1 } else { WITNESSES.saturating_sub(self.asked.len()) };
         let busy: BTreeSet<Prefix> = self.asked.values().map(|(prefix, _)| *prefix).collect();
         // Those that have not spoken come first, so that no two decide alone for ever.
@@ -204,7 +207,7 @@ impl Reach {
 
     /// Whether strangers can dial this node.
     pub fn verdict(&self) -> Verdict {
-        let (good, bad) = self.votes(|checked| checked.endpoint);
+        let (good, bad) = self.votes();
         if good >= WITNESSES {
             Verdict::Reachable
         } else if bad >= WITNESSES {
@@ -228,14 +231,29 @@ impl Reach {
 
     /// Whether strangers came through to the relay that runs here.
     pub fn relay_is_reachable(&self) -> bool {
-        self.check.relay.is_some() && self.votes(|checked| checked.relay).0 >= WITNESSES
+        self.check.relay.is_some() && self.relay_votes().0 >= WITNESSES
+    }
+
+    fn relay_is_decided(&self) -> bool {
+        let (good, bad) = self.relay_votes();
+        self.check.relay.is_none() || good >= WITNESSES || bad >= WITNESSES
     }
 
     /// Networks that say yes, and no. One network has one voice: its last.
-    fn votes(&self, of: impl Fn(&Checked) -> bool) -> (usize, usize) {
-        let good = self.evidence.iter().filter(|evidence| of(&evidence.checked)).count();
-        (good, self.evidence.len().saturating_sub(good))
+    fn votes(&self) -> (usize, usize) {
+        count(self.evidence.iter().map(|evidence| evidence.checked.endpoint))
     }
+
+    fn relay_votes(&self) -> (usize, usize) {
+        count(self.evidence.iter().filter(|evidence| evidence.relay_too).map(|evidence| evidence.checked.relay))
+    }
+}
+
+fn count(votes: impl Iterator<Item = bool>) -> (usize, usize) {
+    votes.fold((0, 0), |(good, bad): (usize, usize), vote| match vote {
+        true => (good.saturating_add(1), bad),
+        false => (good, bad.saturating_add(1)),
+    })
 }
 
 #[cfg(test)]
@@ -342,7 +360,27 @@ mod tests {
         assert!(alice.relay_is_reachable());
         alice.serve(Check { port: 4001, relay: None });
         assert!(!alice.relay_is_reachable());
+        assert_eq!(alice.verdict(), Verdict::Reachable, "the endpoint is where it was");
+        alice.serve(Check { port: 4002, relay: None });
         assert_eq!(alice.verdict(), Verdict::Asking);
+    }
+
+    #[test]
+    fn a_relay_switched_on_later_is_looked_at_soon_and_by_two() {
+        let mut alice = reach(2);
+        for ask in step(&mut alice, 0) {
+            alice.answered(ask.ticket, says(true, false), at(1));
+        }
+        let relay = Some(RelayService { port: 443, discovery_port: 7842, certificate: [1; 32] });
+        alice.serve(Check { port: 4001, relay });
+        assert!(!alice.relay_is_reachable(), "nobody has looked at it");
+        let asked = step(&mut alice, 2);
+        assert_eq!(asked.len(), 2);
+        for ask in asked {
+            alice.answered(ask.ticket, says(true, true), at(3));
+        }
+        assert!(alice.relay_is_reachable());
+        assert!(alice.next_timeout().unwrap() > UNDECIDED_MS - 10);
     }
 
     #[test]

@@ -89,6 +89,8 @@ pub struct View {
     shuffle_ms: u64,
     explore_ms: u64,
     wake_ms: u64,
+    /// Not all neighbours were told of our address.
+    moved: bool,
     acts: Vec<Act>,
 }
 
@@ -104,13 +106,18 @@ impl View {
             shuffle_ms: 0,
             explore_ms: 0,
             wake_ms: u64::MAX,
+            moved: false,
             acts: Vec::new(),
         }
     }
 
-    /// The address to tell.
+    /// The address to tell. All neighbours hear of a new one soon: by the old one nobody new may find us.
     pub fn set_own_addr(&mut self, addr: PeerAddr) {
-        self.own_addr = addr;
+        if self.own_addr != addr {
+            self.own_addr = addr;
+            self.moved = true;
+            self.wake_ms = 0;
+        }
     }
 
     /// What is to be done since the last call.
@@ -291,6 +298,10 @@ impl View {
             self.failed(&peer, now, draw);
             self.acts.push(Act::Hangup(peer, HangupReason::Silent));
         }
+        if std::mem::take(&mut self.moved) {
+            let all: Vec<PeerId> = self.active().map(|(p, _)| *p).collect();
+            all.into_iter().for_each(|peer| self.shuffle(peer, draw));
+        }
         if self.shuffle_ms <= now {
             self.shuffle_ms = now.saturating_add(draw.around(SHUFFLE_MS));
             let neighbour = draw.pick(self.active().map(|(p, _)| *p));
@@ -414,7 +425,9 @@ impl View {
     }
 
     fn shuffle(&mut self, peer: PeerId, draw: &mut Draw) {
-        let peers = self.sample(&peer, draw);
+        let mut peers = self.sample(&peer, draw);
+        peers.truncate(SAMPLE_SIZE.saturating_sub(1));
+        peers.push((self.own, self.own_addr.clone()));
         if let Some(link) = self.links.get_mut(&peer) {
             link.asked = true;
             self.acts.push(Act::Send(peer, Frame::Shuffle { peers }));
@@ -593,6 +606,34 @@ mod tests {
         view.disconnected(first, now, &mut draw);
         settle(&mut view, &mut draw);
         assert_eq!(view.active().count(), ACTIVE_TARGET);
+    }
+
+    #[test]
+    fn whoever_moves_tells_all_neighbours_and_they_tell_others() {
+        let (mut alice, mut bob, mut draw) = (View::new(id(0), addr(0)), View::new(id(1), addr(1)), Draw::new([1; 32]));
+        (1..=5).for_each(|n| {
+            alice.connected(id(n), addr(n), true, 1, &mut draw);
+            alice.handle(id(n), Frame::Welcome, 1, &mut draw);
+        });
+        bob.connected(id(0), addr(0), false, 1, &mut draw);
+        bob.handle(id(0), Frame::Join { addr: addr(0) }, 1, &mut draw);
+        alice.poll(40_000, &mut draw);
+        alice.take_acts();
+        alice.set_own_addr(addr(9));
+        assert!(alice.next_timeout().is_some_and(|at| at <= 40_001));
+        alice.poll(40_001, &mut draw);
+        let told = alice.take_acts();
+        let shuffles = told.into_iter().filter_map(|act| match act {
+            Act::Send(_, frame @ Frame::Shuffle { .. }) => Some(frame),
+            _ => None,
+        });
+        let shuffles: Vec<Frame> = shuffles.collect();
+        assert_eq!(shuffles.len(), 5);
+        shuffles.into_iter().take(1).for_each(|frame| assert!(bob.handle(id(0), frame, 40_002, &mut draw)));
+        assert!(bob.remembered().contains(&(id(0), addr(9))));
+        alice.set_own_addr(addr(9));
+        alice.poll(40_003, &mut draw);
+        assert!(alice.take_acts().is_empty(), "nothing changed");
     }
 
     #[test]

@@ -120,6 +120,28 @@ describe('the status panel', () => {
     await expectAccessible(container);
   });
 
+  it('switches the role of a relay on, with what it means beside the switch', async () => {
+    const before = status();
+    const roles = before.roles.map((role) => ({ ...role, on: true, why: 'Announced.', tcp_port: 4001, udp_port: 4002 }));
+    const editNode = vi.fn(async () => status({ roles }));
+    const { container } = await show(StatusPanel, { editNode }, {});
+    const box = screen.getByRole('checkbox', { name: 'Be a relay', description: /Carries the packets.* Off:/ });
+    await userEvent.click(box);
+    expect(editNode).toHaveBeenCalledWith({ relay: true });
+    await waitFor(() => expect(container.textContent).toContain('TCP port 4001, UDP port 4002'));
+    expect((box as HTMLInputElement).checked).toBe(true);
+    await expectAccessible(container);
+  });
+
+  it('takes a switch back that the node refused, and says why', async () => {
+    const editNode = () => Promise.reject(new ApiError('refused', 'The disk is full.'));
+    await show(StatusPanel, { editNode }, {});
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: /Use relays/ });
+    await userEvent.click(box);
+    expect((await screen.findByRole('alert')).textContent).toBe('The disk is full.');
+    expect(box.checked).toBe(true);
+  });
+
   it('says what to do without peers', async () => {
     const { container } = await show(StatusPanel, { status: async () => status({ peers: [] }) }, {});
     expect(container.textContent).toContain('samizdat up --join');

@@ -6,6 +6,7 @@ import type {
   ErrorKind,
   Invite,
   Message,
+  NodeEdit,
   Room,
   Status,
 } from './shapes';
@@ -35,6 +36,7 @@ export class Api {
   ) {}
 
   status = (): Promise<Status> => this.get('status');
+  editNode = (edit: NodeEdit): Promise<Status> => this.json('PATCH', 'node', edit);
   invite = (): Promise<Invite> => this.post('invites', {});
 
   contacts = async (): Promise<Contact[]> => (await this.get<{ contacts: Contact[] }>('contacts')).contacts;

@@ -185,7 +185,8 @@ export class Mirror {
     ]);
   }
 
-  private take(status: Status): void {
+  /** What the node says of itself, by event or in an answer. */
+  take(status: Status): void {
     this.status = status;
     this.peers = status.peers.length;
   }

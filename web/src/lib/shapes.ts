@@ -75,6 +75,22 @@ export interface Peer {
   dialed: boolean;
 }
 
+/** What this node does for others. */
+export interface RoleStatus {
+  role: 'relay' | 'entry' | 'custodian' | 'mix';
+  on: boolean;
+  announced: boolean;
+  why: string;
+  means: string;
+  tcp_port: number | null;
+  udp_port: number | null;
+  peers: number;
+  refused: number;
+}
+
+/** What is absent stays. */
+export type NodeEdit = { relay?: boolean; use_relays?: boolean };
+
 export interface Status {
   version: string;
   versions: { protocol: number; log_layout: number; vault_layout: number };
@@ -85,6 +101,8 @@ export interface Status {
   outbox: { waiting: number; stamping: number; stamped: number };
   paths: Record<string, string>;
   reach: { verdict: 'alone' | 'asking' | 'reachable' | 'unreachable'; why: string; nodes: number };
+  roles: RoleStatus[];
+  relays: { allowed: boolean; through: string[]; known: number; why: string };
   vault: 'key file' | 'passphrase';
   drops: Record<string, number>;
   join: string;

@@ -5,6 +5,8 @@ pub(crate) mod id;
 pub(crate) mod invite;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod net;
+pub(crate) mod node;
 pub(crate) mod passphrase;
 pub(crate) mod read;
 pub(crate) mod room;

@@ -51,6 +51,7 @@ fn page(context: &Context, status: &Status) -> String {
         ("You are", grouped(&status.name)),
         ("Peers", peers),
         ("Reached", printable(&status.reach.why)),
+        ("Relays", printable(&status.relays.why)),
         ("Store", format!("{}, {} of {}", count(store.envelopes, "envelope"), size(store.bytes), size(store.budget_bytes))),
         (
             "Outbox",
@@ -74,6 +75,9 @@ fn page(context: &Context, status: &Status) -> String {
     ];
     if store.conflicts > 0 {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
+    }
+    for role in status.roles.iter().filter(|role| role.on) {
+        rows.push(("Relays", format!("for others, {} now. {}", count(role.peers, "peer"), printable(&role.why))));
     }
     rows.extend(status.paths.iter().map(|(path, sentence)| (path.as_str(), printable(sentence))));
     let drops: Vec<String> =

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const NOWHERE: &str = "/nonexistent/home";
 
-const NEED_A_NODE: [&[&str]; 16] = [
+const NEED_A_NODE: [&[&str]; 19] = [
     &["stop"],
     &["status"],
     &["id"],
@@ -25,6 +25,9 @@ const NEED_A_NODE: [&[&str]; 16] = [
     &["rooms"],
     &["log", "stats"],
     &["log", "export", "/nonexistent/file"],
+    &["node", "role"],
+    &["node", "relays", "off"],
+    &["net", "doctor"],
 ];
 
 fn error(stderr: &[u8]) -> Value {

@@ -9,9 +9,10 @@ use std::{
 
 use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
-    Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Identity, Imported, Invite,
-    KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, Outbox, Peer, PeerPath, Reach, ReachVerdict,
-    Request, Response, Room, Status, StoreStatus, Vault, Versions,
+    Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Finding, FindingState,
+    Identity, Imported, Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow,
+    Outbox, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Request, Response, Role, RoleStatus, Room, Status, StoreStatus,
+    Vault, Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -181,6 +182,30 @@ pub(crate) fn alice(request: &Request) -> Reply {
         Request::LogImport { path } => {
             Response::Imported(Imported { new: fs::metadata(path).unwrap().len(), duplicate: 2, refused: 0 })
         }
+        Request::EditNode(edit) => {
+            let mut status = status();
+            status.relays.allowed = edit.use_relays.unwrap_or(true);
+            let on = edit.relay.unwrap_or_default();
+            status.roles = vec![relay_role(on)];
+            Response::Status(status)
+        }
+        Request::NetTable => Response::NetTable(vec![relay_node(), node_behind_it()]),
+        Request::NetLookup { peer } => Response::NetFound(NetFound {
+            peer: peer.clone(),
+            node: (peer == "bobs").then(node_behind_it),
+            closest: vec![relay_node()],
+            hops: 2,
+            asked: 5,
+        }),
+        Request::NetDoctor => Response::NetDoctor(vec![
+            Finding { what: "peers".into(), state: FindingState::Good, says: "3 nodes are connected.".into(), advice: None },
+            Finding {
+                what: "reached".into(),
+                state: FindingState::Fair,
+                says: "Others tried.".into(),
+                advice: Some("Forward a port.".into()),
+            },
+        ]),
         Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
     })
 }
@@ -232,6 +257,28 @@ fn room(name: &str) -> Room {
     Room { room: name.into(), joined: true, unread: 2, rewritten: vec![CAROL.into()] }
 }
 
+fn relay_role(on: bool) -> RoleStatus {
+    RoleStatus {
+        role: Role::Relay,
+        on,
+        announced: false,
+        why: "Because.".into(),
+        means: "Carries packets.".into(),
+        tcp_port: on.then_some(4433),
+        udp_port: on.then_some(4434),
+        peers: 1,
+        refused: 2,
+    }
+}
+
+fn relay_node() -> NodeRow {
+    NodeRow { peer: "carols".into(), addrs: vec!["192.0.2.1:4433".into()], roles: vec![Role::Relay], via: vec![], expires: NOON }
+}
+
+fn node_behind_it() -> NodeRow {
+    NodeRow { peer: "bobs".into(), addrs: vec![], roles: vec![], via: vec!["192.0.2.1:4433".into()], expires: NOON }
+}
+
 fn status() -> Status {
     Status {
         version: "0.1.0".into(),
@@ -243,6 +290,8 @@ fn status() -> Status {
         outbox: Outbox { waiting: 1, stamping: 0, stamped: 2 },
         paths: [("cast".to_owned(), "hidden among ~40 people".to_owned())].into(),
         reach: Reach { verdict: ReachVerdict::Unreachable, why: "Others tried.".into(), nodes: 3 },
+        roles: vec![relay_role(false)],
+        relays: RelaysStatus { allowed: true, through: vec!["192.0.2.1:4433".into()], known: 2, why: "A relay is used.".into() },
         vault: Vault::KeyFile,
         drops: [("expired".to_owned(), 0), ("stamp".to_owned(), 3)].into(),
         join: "p0@192.0.2.1:4433".into(),

@@ -51,6 +51,22 @@ fn an_invitation_as_qr_code() {
 }
 
 #[test]
+fn roles_and_relays_for_people() {
+    let node = Node::alice();
+    let pages = [&["node", "role"][..], &["node", "role", "relay", "on"], &["node", "relays"], &["node", "relays", "off"]];
+    assert_snapshot!("node", pages.map(|arguments| node.prints(arguments)).join("\n"));
+}
+
+#[test]
+fn the_network_for_people() {
+    let node = Node::alice();
+    let pages = [&["net", "doctor"][..], &["net", "table"], &["net", "lookup", "bobs"]];
+    assert_snapshot!("net", pages.map(|arguments| node.prints(arguments)).join("\n"));
+    let out = node.samizdat(&["net", "lookup", "nobody"]).assert().code(3).get_output().clone();
+    assert_eq!(String::from_utf8(out.stdout).unwrap(), "not found; 5 nodes asked, 2 hops\n");
+}
+
+#[test]
 fn every_row_for_programs_is_one_object() {
     let node = Node::alice();
     for arguments in [
@@ -72,6 +88,12 @@ fn every_row_for_programs_is_one_object() {
         &["cancel", "m9"],
         &["read"],
         &["rooms"],
+        &["node", "role"],
+        &["node", "role", "relay", "on"],
+        &["node", "relays"],
+        &["net", "doctor"],
+        &["net", "table"],
+        &["net", "lookup", "bobs"],
         &["log", "stats"],
         &["log", "verify"],
     ] {

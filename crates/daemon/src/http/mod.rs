@@ -10,6 +10,7 @@ mod events;
 pub mod limits;
 mod log;
 mod messages;
+mod net;
 mod node;
 mod people;
 mod qr;

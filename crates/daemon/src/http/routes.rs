@@ -22,7 +22,7 @@ use utoipa::{
 
 use super::{
     answer::{Failure, Failures, Reply, Segment, ask},
-    auth, events, log, messages, people, qr,
+    auth, events, log, messages, net, people, qr,
     serve::App,
     ui,
 };
@@ -80,6 +80,10 @@ calls! {
         post "/read" => messages::mark_read,
         get "/rooms" => messages::rooms,
         post "/rooms" => messages::join_room,
+        patch "/node" => net::edit,
+        get "/net/table" => net::table,
+        get "/net/nodes/{peer}" => net::lookup,
+        get "/net/doctor" => net::doctor,
         get "/log/stats" => log::stats,
         post "/log/verify" => log::verify,
         get "/log/export" => log::export,

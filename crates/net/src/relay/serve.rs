@@ -16,16 +16,22 @@ use iroh_relay::server::http_server::{BytesBody, Handlers, RelayServiceWithNotif
 use iroh_relay::server::streams::MaybeTlsStream;
 use iroh_relay::server::{ClientRateLimit, Metrics, RelayService};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::introduce::RECORD_PATH;
 use super::places::{Door, PLACE_HEADER, Places};
 use crate::limits::{ACCEPT_PAUSE, RELAY_KEYS_MAX};
 
 /// Serves until it is aborted; what it began ends with [`Places::close`].
-pub(crate) async fn run(listener: TcpListener, tls: Arc<rustls::ServerConfig>, places: Arc<Places>) {
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: Arc<rustls::ServerConfig>,
+    places: Arc<Places>,
+    record: watch::Receiver<Vec<u8>>,
+) {
     let mut rate = ClientRateLimit::new(places.limits().bytes_per_second);
     rate.max_burst_bytes = Some(places.limits().burst_bytes);
     let relay = RelayService::new(
@@ -45,7 +51,8 @@ pub(crate) async fn run(listener: TcpListener, tls: Arc<rustls::ServerConfig>, p
             continue;
         };
         if let Some(number) = places.enter(from) {
-            tokio::spawn(connection(stream, from, tls.clone(), relay.clone(), places.clone(), number));
+            let served = Served { tls: tls.clone(), relay: relay.clone(), record: record.clone() };
+            tokio::spawn(connection(stream, from, served, places.clone(), number));
         }
     }
 }
@@ -58,7 +65,15 @@ async fn end_with(relay: RelayService, places: Arc<Places>) {
     relay.shutdown().await;
 }
 
-async fn connection(stream: TcpStream, from: SocketAddr, tls: TlsAcceptor, relay: RelayService, places: Arc<Places>, number: u64) {
+/// What a connection may ask for.
+struct Served {
+    tls: TlsAcceptor,
+    relay: RelayService,
+    /// The node's own record; empty while it has none.
+    record: watch::Receiver<Vec<u8>>,
+}
+
+async fn connection(stream: TcpStream, from: SocketAddr, given: Served, places: Arc<Places>, number: u64) {
     let mut closed = places.closed();
     let within = places.limits().handshake;
     let established = Arc::new(Notify::new());
@@ -68,10 +83,10 @@ async fn connection(stream: TcpStream, from: SocketAddr, tls: TlsAcceptor, relay
         established_now.as_mut().enable();
         // Small packets of a conversation must not wait for each other.
         let _ = stream.set_nodelay(true);
-        let stream = tls.accept(stream).await.ok()?;
+        let stream = given.tls.accept(stream).await.ok()?;
         let answer = service_fn(|request| {
             asked.fetch_or(request.uri().path() == RELAY_PATH, Ordering::Relaxed);
-            std::future::ready(Ok::<_, Infallible>(answer(&relay, request, number, &established)))
+            std::future::ready(Ok::<_, Infallible>(answer(&given, request, number, &established)))
         });
         let io = TokioIo::new(MaybeTlsStream::Tls(stream));
         hyper::server::conn::http1::Builder::new().serve_connection(io, answer).with_upgrades().await.ok()?;
@@ -88,21 +103,29 @@ async fn connection(stream: TcpStream, from: SocketAddr, tls: TlsAcceptor, relay
     places.leave(number);
 }
 
-fn answer(relay: &RelayService, mut request: Request<Incoming>, number: u64, established: &Arc<Notify>) -> Response<BytesBody> {
+fn answer(given: &Served, mut request: Request<Incoming>, number: u64, established: &Arc<Notify>) -> Response<BytesBody> {
     match request.uri().path() {
         RELAY_PATH => {
             request.headers_mut().insert(PLACE_HEADER, HeaderValue::from(number));
-            let service = RelayServiceWithNotify::new(relay.clone(), established.clone());
+            let service = RelayServiceWithNotify::new(given.relay.clone(), established.clone());
             // The answer is ready at once: the upgrade goes on in a task of its own.
             service.call(request).into_inner().unwrap_or_else(|_| plain(StatusCode::BAD_REQUEST))
         }
         RELAY_PROBE_PATH => plain(StatusCode::OK),
+        RECORD_PATH => match given.record.borrow().as_slice() {
+            [] => plain(StatusCode::NOT_FOUND),
+            record => with(StatusCode::OK, Bytes::copy_from_slice(record)),
+        },
         _ => plain(StatusCode::NOT_FOUND),
     }
 }
 
 fn plain(status: StatusCode) -> Response<BytesBody> {
-    let body: BytesBody = Box::new(Full::new(Bytes::new()));
+    with(status, Bytes::new())
+}
+
+fn with(status: StatusCode, bytes: Bytes) -> Response<BytesBody> {
+    let body: BytesBody = Box::new(Full::new(bytes));
     let mut response = Response::new(body);
     *response.status_mut() = status;
     response

@@ -4,8 +4,9 @@ use std::thread;
 
 use samizdat_api::{
     Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, Identity, Imported,
-    Invite, KindCounts, LogCheck, LogStats, Mining, Outbox, Reach, ReachVerdict, Room, Status, StoreStatus, Vault, Versions,
-    call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, WaitQuery},
+    Invite, KindCounts, LogCheck, LogStats, Mining, NetFound, Outbox, Reach, ReachVerdict, RelaysStatus, Room, Status, StoreStatus,
+    Vault, Versions,
+    call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NodeEdit, WaitQuery},
 };
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -73,6 +74,8 @@ fn status() -> Status {
         outbox: Outbox { waiting: 0, stamping: 0, stamped: 0 },
         paths: [("cast".to_owned(), "hidden".to_owned())].into(),
         reach: Reach { verdict: ReachVerdict::Unreachable, why: "Others tried.".into(), nodes: 3 },
+        roles: vec![],
+        relays: RelaysStatus { allowed: true, through: vec![], known: 2, why: "None is needed.".into() },
         vault: Vault::KeyFile,
         drops: [].into(),
         join: "j".into(),
@@ -111,6 +114,13 @@ fn answer(asked: Request) -> Result<Response, ApiError> {
             let new = std::fs::metadata(path).unwrap().len();
             Response::Imported(Imported { new, duplicate: 0, refused: 0 })
         }
+        Request::EditNode(edit) => {
+            assert_eq!(edit, NodeEdit { relay: Some(true), use_relays: None });
+            Response::Status(status())
+        }
+        Request::NetTable => Response::NetTable(vec![]),
+        Request::NetLookup { peer } => Response::NetFound(NetFound { peer, node: None, closest: vec![], hops: 1, asked: 2 }),
+        Request::NetDoctor => Response::NetDoctor(vec![]),
         Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
     })
 }
@@ -143,6 +153,10 @@ async fn every_call_of_the_client_is_understood() {
         client.mark_read("c1", Some("m1")).unwrap();
         assert_eq!(client.rooms().unwrap(), [room()]);
         assert_eq!(client.join_room("lobby").unwrap(), room());
+        assert_eq!(client.edit_node(&NodeEdit { relay: Some(true), use_relays: None }).unwrap(), status());
+        assert_eq!(client.net_table().unwrap(), []);
+        assert_eq!(client.net_lookup("a key").unwrap().peer, "a key");
+        assert_eq!(client.net_doctor().unwrap(), []);
         assert_eq!(client.log_stats().unwrap(), stats());
         assert_eq!(client.log_verify().unwrap().checked, 1);
         let mut slice = Vec::new();

@@ -1,0 +1,91 @@
+//! `node`: what my node does for others, and what it uses of them.
+
+use clap::{Args, Subcommand, ValueEnum};
+use samizdat_api::{RoleStatus, Status, call::NodeEdit};
+
+use crate::{arguments::Context, failure::Failure, output::count, printable::printable};
+
+#[derive(Args)]
+pub(crate) struct Node {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What my node does for others; nothing unless I say so.
+    Role {
+        /// What.
+        #[arg(requires = "switch")]
+        role: Option<Role>,
+        /// Whether it does.
+        switch: Option<Switch>,
+    },
+    /// Whether my node may use the relays of others, and which it uses.
+    Relays {
+        /// Whether it may.
+        switch: Option<Switch>,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Role {
+    /// Carries the packets of people who cannot reach each other.
+    Relay,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+impl Node {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self.command {
+            Command::Role { role, switch } => {
+                let status = match role.zip(switch) {
+                    Some((Role::Relay, switch)) => {
+                        client.edit_node(&NodeEdit { relay: Some(switch == Switch::On), ..NodeEdit::default() })?
+                    }
+                    None => client.status()?,
+                };
+                status.roles.iter().try_for_each(|role| context.output.row(role, || role_page(role)))
+            }
+            Command::Relays { switch } => {
+                let use_relays = switch.map(|switch| switch == Switch::On);
+                let status = match use_relays {
+                    Some(_) => client.edit_node(&NodeEdit { use_relays, ..NodeEdit::default() })?,
+                    None => client.status()?,
+                };
+                context.output.row(&status.relays, || relays_line(&status))
+            }
+        }
+    }
+}
+
+fn role_page(role: &RoleStatus) -> String {
+    let (switch, other) = if role.on { ("on", "off") } else { ("off", "on") };
+    let mut lines = vec![format!("relay  {switch}"), format!("  {}", printable(&role.why))];
+    if let Some((tcp, udp)) = role.tcp_port.zip(role.udp_port) {
+        lines.push(format!(
+            "  TCP port {tcp} and UDP port {udp}; {} served, {} turned away",
+            count(role.peers, "peer"),
+            role.refused
+        ));
+    }
+    lines.push(format!("  What it does: {}", printable(&role.means)));
+    lines.push(format!("  Switch it {other} with `samizdat node role relay {other}`."));
+    lines.join("\n")
+}
+
+fn relays_line(status: &Status) -> String {
+    let relays = &status.relays;
+    let switch = if relays.allowed { "on" } else { "off" };
+    let through = match relays.through.as_slice() {
+        [] => String::new(),
+        all => format!("; reached through {}", printable(&all.join(", "))),
+    };
+    format!("relays  {switch}; {} known{through}\n  {}", relays.known, printable(&relays.why))
+}
