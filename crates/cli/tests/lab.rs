@@ -6,6 +6,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use samizdat_netlab::watch::{Destination, Protocol, excepted};
 use samizdat_netlab::{Kind, Plan, Process, Station, permitted};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -158,5 +159,31 @@ fn who_can_be_dialled_is_found_out_a_message_gets_through_and_nobody_else_is_con
     assert_eq!(answer["state"], "received");
     for node in [&carol, &dave, &erin, &alice, &bob] {
         lab.assert_only_lab(node.station).unwrap();
+    }
+}
+
+/// Nothing listens at the proxy's port: whoever thinks of another way now is seen.
+#[test]
+fn behind_a_proxy_no_packet_leaves_but_to_the_proxy() {
+    if !permitted("a node behind a proxy talks to nobody else") {
+        return;
+    }
+    let lab = Plan::new().hosts(2).peer(Kind::Port).build().unwrap();
+    let [host, proxy] = [0, 1].map(|n| lab.host(n).unwrap());
+    let carol = Node::start(host, &[]);
+    // Alice knows where Carol is, and a relay of hers.
+    let join = format!("{},{}:443/{}", carol.join, host.v4().unwrap(), "a".repeat(52));
+    let (home, alice) = (tempfile::tempdir().unwrap(), lab.peer(0).unwrap().station());
+    let url = format!("socks5://{}:1080", proxy.v4().unwrap());
+    let process = alice.start(samizdat(&home).args(["up", "--no-ui", "--join", &join, "--proxy", &url])).unwrap();
+    let ready: Value = process.json(PATIENCE).unwrap();
+    assert_eq!(ready["join"], "");
+
+    let to_proxy = |to: &Destination| to.protocol == Protocol::Tcp && to.address == proxy.address().unwrap() && to.port == 1080;
+    for _ in 0..3 {
+        lab.await_destination(alice, to_proxy).unwrap();
+        let others: Vec<_> = lab.destinations(alice).into_iter().filter(|to| !to_proxy(to) && excepted(to).is_none()).collect();
+        assert_eq!(others, []);
+        lab.forget_destinations(alice);
     }
 }

@@ -3,6 +3,8 @@
 
 mod people;
 
+use std::collections::BTreeSet;
+
 use people::{Person, contains, eventually};
 
 /// Short-lived, so that stamps take a fraction of a second.
@@ -109,6 +111,93 @@ fn they_talk_and_learn_what_has_arrived() {
     eventually("the post", || alice.rows(&["read", "--room", "lobby"]).into_iter().find(|row| row["text"] == "good morning"));
     let status = carol.json(&["status"]);
     assert_eq!(status["peers"].as_array().unwrap().len(), 2);
+}
+
+/// The part of a join line that is the transport key.
+fn key(join: &str) -> &str {
+    join.split('@').next().unwrap()
+}
+
+#[test]
+fn they_change_their_transport_keys_all_the_time_and_lose_nothing() {
+    let carol = Person::new("carol").start(&[]);
+    let [mut alice, mut bob] = ["alice", "bob"].map(Person::new);
+    (alice.told, bob.told) = (&["--rotate-every", "5"], &["--rotate-every", "7"]);
+    let (alice, bob) = (alice.start(&[&carol.join]), bob.start(&[&carol.join]));
+    bob.wait_announced();
+    let link = bob.json(&["invite"])["link"].as_str().unwrap().to_owned();
+    alice.run(&["contact", "add", &link, "--as", "bob"]);
+    alice.run(&["send", "bob", "first", "--days", "1"]);
+    eventually("the request", || bob.rows(&["contact", "requests"]).into_iter().next());
+    bob.run(&["contact", "accept", &alice.name]);
+
+    let mut keys = [&alice, &bob].map(|person| BTreeSet::from([key(&person.join).to_owned()]));
+    let mut written = vec!["first".to_owned()];
+    while keys.iter().any(|keys| keys.len() < 4) {
+        let text = format!("message {}", written.len());
+        alice.run(&["send", "bob", &text, "--days", "1"]);
+        bob.run(&["send", &alice.name, &text, "--days", "1"]);
+        written.push(text);
+        for (keys, person) in keys.iter_mut().zip([&alice, &bob]) {
+            let join = person.json(&["status"])["join"].as_str().unwrap().to_owned();
+            if join.is_empty() {
+                // Just now it has no key at all.
+                continue;
+            }
+            assert_eq!(join.split('@').next_back(), person.join.split('@').next_back(), "who asked for an address keeps it");
+            keys.insert(key(&join).to_owned());
+        }
+    }
+    // Everything comes, once, in the order in which it was written.
+    for (reader, from, lacks) in [(&bob, alice.name.as_str(), None), (&alice, "bob", Some("first"))] {
+        let expected: Vec<&str> = written.iter().map(String::as_str).filter(|text| Some(*text) != lacks).collect();
+        eventually("all messages", || {
+            let rows = reader.rows(&["read", from]);
+            let theirs = rows.iter().filter(|row| row["mine"] == false).map(|row| row["text"].as_str().unwrap());
+            (theirs.collect::<Vec<_>>() == expected).then_some(())
+        });
+    }
+    let known = carol.json(&["status"]);
+    let known: Vec<&str> = known["peers"].as_array().unwrap().iter().map(|peer| peer["peer"].as_str().unwrap()).collect();
+    assert!(known.len() <= 2, "the old keys have said goodbye: {known:?}");
+}
+
+#[test]
+fn at_home_every_start_has_another_key_and_at_an_address_the_same() {
+    let mut alice = Person::new("alice").start(&[]);
+    let (key_before, name) = (key(&alice.join).to_owned(), alice.name.clone());
+    alice.stop();
+    alice.restart(&[]);
+    assert_eq!(key(&alice.join), key_before);
+    alice.stop();
+    let joins = [(); 2].map(|()| {
+        let join = alice.start_at_home();
+        assert_eq!(alice.name, name);
+        alice.stop();
+        join
+    });
+    assert!(key(&joins[0]) != key_before && key(&joins[0]) != key(&joins[1]));
+}
+
+#[test]
+fn a_proxy_is_kept_until_it_is_off_and_never_leaves_a_port_open() {
+    let mut alice = Person::new("alice");
+    let (code, error) = alice.up_fails(&["--proxy", "http://127.0.0.1:8080"]);
+    assert!(code == 2 && error.contains("socks5://"), "{error}");
+    let (code, error) = alice.up_fails(&["--proxy", "socks5://127.0.0.1:9", "--listen", "127.0.0.1:0"]);
+    assert!(code == 2 && error.contains("--listen"), "{error}");
+
+    alice.told = &["--proxy", "socks5://me:secret@127.0.0.1:9"];
+    assert_eq!(alice.start_at_home(), "", "there is no way to join her");
+    let reach = alice.json(&["status"])["reach"]["why"].as_str().unwrap().to_owned();
+    assert!(reach.contains("proxy") && !reach.contains("secret"), "{reach}");
+    alice.stop();
+    alice.told = &[];
+    assert_eq!(alice.start_at_home(), "", "still behind it");
+    alice.stop();
+    alice.told = &["--proxy", "off"];
+    assert_ne!(alice.start_at_home(), "");
+    alice.stop();
 }
 
 #[test]

@@ -11,11 +11,15 @@ pub(crate) const ASKING: &str = "Not known yet: others are being asked to dial t
 pub(crate) const REACHABLE: &str = "Strangers can dial this node: two others in different networks did.";
 pub(crate) const UNREACHABLE: &str = "Others cannot dial this node: a router or a firewall is in the way. It still reaches them; \
      forwarding its UDP port on the router would help.";
+pub(crate) const PROXIED: &str = "Others cannot dial this node: everything goes through your proxy, and nothing else leaves this computer. \
+     It meets others through their relays, which see the address of the proxy and not yours.";
 
 /// The role of a relay.
 pub(crate) const RELAY_MEANS: &str = "Carries the packets of people who cannot reach each other directly, up to 256 kB/s for each of at most \
      512. What they say stays encrypted; their internet addresses, and when and how much they talk, your node sees. Your own address \
      becomes known as a relay's.";
+pub(crate) const RELAY_PROXIED: &str =
+    "nobody can reach a relay behind a proxy: leave the proxy with `samizdat up --proxy off` first";
 pub(crate) const RELAY_OFF: &str = "Off: this node relays for nobody.";
 pub(crate) const RELAY_ANNOUNCED: &str = "Others came through to it, so it is announced.";
 pub(crate) const RELAY_UNPROVEN: &str = "Not announced until two nodes in different networks came through to it from outside; on a home router \

@@ -15,6 +15,7 @@ mod places;
 mod presence;
 mod requests;
 mod roles;
+mod rotation;
 mod run;
 
 pub use run::{Options, Ready, StartError, change_passphrase, run};

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,6 +28,7 @@ use crate::{
     presence::Presence,
     requests::Ended,
     roles::Roles,
+    rotation::Rotation,
 };
 
 /// Between two writings of the remembered peers.
@@ -120,8 +120,7 @@ pub(crate) struct Node {
     pub(crate) roles: Roles,
     pub(crate) searches: Searches,
     pub(crate) places: Places,
-    /// The one address that this node was told to listen on, if it was.
-    pub(crate) listen_ip: Option<IpAddr>,
+    pub(crate) rotation: Rotation,
 }
 
 impl Node {
@@ -129,7 +128,7 @@ impl Node {
         engine: Engine,
         net: Net,
         secret: PeerSecret,
-        listen_ip: Option<IpAddr>,
+        rotation: Rotation,
         clock: Clock,
         events: broadcast::Sender<Event>,
     ) -> Self {
@@ -152,7 +151,7 @@ impl Node {
             roles,
             searches: Searches::default(),
             places,
-            listen_ip,
+            rotation,
         }
     }
 
@@ -201,6 +200,7 @@ impl Node {
                     self.ask_places();
                     self.renew_record();
                     self.end_abandoned_mining();
+                    self.rotate_when_due(&mut net).await;
                 }
                 () = std::future::ready(()), if self.jobs.any() => {}
             }
@@ -213,12 +213,13 @@ impl Node {
         self.remember();
     }
 
-    pub(crate) fn nobody_listens(&self) -> bool {
-        self.events.receiver_count() == 0
+    /// What the status says is no longer so.
+    pub(crate) fn status_changed(&mut self) {
+        self.status_due = true;
     }
 
-    pub(crate) fn status_is_due(&mut self) {
-        self.status_due = true;
+    pub(crate) fn nobody_listens(&self) -> bool {
+        self.events.receiver_count() == 0
     }
 
     /// Whether a relay is connected; the engine draws others when none is for long.

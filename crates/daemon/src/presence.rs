@@ -5,6 +5,7 @@ use samizdat_core::{NodeRecord, PeerSecret};
 use samizdat_engine::Whom;
 use samizdat_net::PeerAddr;
 use tracing::debug;
+use zeroize::Zeroizing;
 
 use crate::node::Node;
 
@@ -28,6 +29,11 @@ impl Presence {
     /// Whether the record says that a relay runs here.
     pub(crate) fn announces_relay(&self) -> bool {
         self.said.as_ref().is_some_and(|fields| fields.relay.is_some())
+    }
+
+    /// The transport key.
+    pub(crate) fn secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.secret.0)
     }
 
     /// Something that the record says may have changed.

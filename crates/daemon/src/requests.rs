@@ -160,6 +160,7 @@ impl Node {
         let outbox = chat.outbox().map_err(convert::error)?;
         let drops = engine.drops();
         let paths = self.net.paths();
+        let now = self.clock.now();
         let peers = engine.peers().map(|status| {
             let path = paths.iter().find(|path| path.peer == status.peer);
             api::Peer {
@@ -188,7 +189,15 @@ impl Node {
             },
             outbox: api::Outbox { waiting: outbox.waiting, stamping: outbox.stamping, stamped: outbox.stamped },
             paths: BTreeMap::from([("cast".to_owned(), labels::CAST.to_owned())]),
-            reach: convert::reach(engine, self.clock.now()),
+            reach: if self.net.is_proxied() {
+                api::Reach {
+                    verdict: api::ReachVerdict::Unreachable,
+                    why: labels::PROXIED.to_owned(),
+                    ..convert::reach(engine, now)
+                }
+            } else {
+                convert::reach(engine, now)
+            },
             roles: self.role_rows(),
             relays: self.relays_row(),
             vault: match chat.protection() {

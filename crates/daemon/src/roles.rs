@@ -46,6 +46,11 @@ impl Consent {
     }
 }
 
+/// Whether its owner agreed that this node does something for others at its address.
+pub(crate) fn has_role(chat: &Chat) -> bool {
+    Roles::load(chat).consent.relay
+}
+
 impl Roles {
     /// What was agreed to in an earlier run.
     pub(crate) fn load(chat: &Chat) -> Self {
@@ -67,6 +72,9 @@ impl Roles {
 impl Node {
     /// Changes what is given, at once and for every later start.
     pub(crate) async fn edit_node(&mut self, edit: api::call::NodeEdit) -> Result<api::Status, ApiError> {
+        if edit.relay == Some(true) && self.net.is_proxied() {
+            return Err(ApiError::refused(labels::RELAY_PROXIED));
+        }
         let before = self.roles.consent;
         let consent =
             Consent { relay: edit.relay.unwrap_or(before.relay), use_relays: edit.use_relays.unwrap_or(before.use_relays) };
@@ -76,7 +84,7 @@ impl Node {
             self.roles.consent = consent;
             self.roles.failed = None;
             self.apply_consent().await;
-            self.status_is_due();
+            self.status_changed();
         }
         self.status()
     }
@@ -91,7 +99,10 @@ impl Node {
             let relayed = self.net.paths().into_iter().filter(|path| path.kind == PathKind::Relayed);
             relayed.for_each(|path| self.net.hangup(path.peer));
         }
-        if relay && self.roles.relay.is_none() {
+        self.settle(relay);
+        if relay && self.net.is_proxied() {
+            self.roles.failed = Some((labels::RELAY_PROXIED.to_owned(), u64::MAX));
+        } else if relay && self.roles.relay.is_none() {
             match self.start_relay().await {
                 Ok(relay) => self.roles.relay = Some(relay),
                 Err(error) => {
@@ -99,8 +110,10 @@ impl Node {
                     self.roles.failed = Some((error, now.mono_ms.saturating_add(AGAIN_MS)));
                 }
             }
-        } else if !relay {
-            self.roles.relay = None;
+        } else if !relay && self.roles.relay.take().is_some() {
+            // Should it be one again some day, elsewhere, nothing links the two.
+            let forgotten = self.engine.command(now, |chat, _| chat.keep(CERTIFICATE, &[]));
+            forgotten.unwrap_or_else(|error| debug!(%error, "the certificate was kept"));
         }
         self.engine.serve(self.net.port(), self.roles.service(), now);
         self.presence.hurry();
@@ -126,7 +139,8 @@ impl Node {
         let mut error = String::new();
         // A socket for both IPv6 and IPv4, where there is IPv6.
         for ip in [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)] {
-            let ip = self.listen_ip.unwrap_or(ip);
+            let asked = Some(self.rotation.listen.ip()).filter(|ip| !ip.is_unspecified());
+            let ip = asked.unwrap_or(ip);
             let [listen, discovery] = [port, next].map(|port| SocketAddr::new(ip, port));
             let config = RelayConfig { listen, discovery, certificate: certificate.clone(), limits: RelayLimits::default() };
             match Relay::start(config).await {
@@ -154,7 +168,7 @@ impl Node {
         let at =
             |relay: &Chosen| RelayAt { addr: relay.addr, discovery_port: relay.discovery_port, certificate: relay.certificate };
         self.net.use_relays(&chosen.iter().map(at).collect::<Vec<_>>());
-        self.status_is_due();
+        self.status_changed();
     }
 
     /// For `status`.
@@ -164,6 +178,7 @@ impl Node {
         let announced = self.presence.announces_relay();
         let why = match (&self.roles.failed, self.roles.consent.relay) {
             (_, false) => labels::RELAY_OFF.to_owned(),
+            (Some((error, u64::MAX)), true) => format!("Not running: {error}."),
             (Some((error, _)), true) => format!("Not running: {error}. It is tried again every minute."),
             (None, true) if announced => labels::RELAY_ANNOUNCED.to_owned(),
             (None, true) => labels::RELAY_UNPROVEN.to_owned(),

@@ -6,6 +6,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use rand_chacha::ChaCha20Rng;
@@ -14,26 +15,29 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_core::PeerSecret;
 use samizdat_engine::Engine;
-use samizdat_net::{BindError, JoinError, Limits, Net, parse_join};
+use samizdat_net::{BindError, JoinError, Net, Proxy, ProxyError, parse_join};
 use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
+use zeroize::Zeroizing;
 
 use crate::{
     home,
     http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
     limits::DISK_BUDGET,
     node::{Clock, Node, Peers},
+    roles::has_role,
+    rotation::{self, Rotation, Term},
 };
 
-const TRANSPORT_KEY: &str = "transport key";
 const PORTS: &str = "ports";
+const PROXY: &str = "proxy";
 
 /// What a node is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Its folder.
     pub home: PathBuf,
-    /// Where other nodes reach it; otherwise the port of the last time, or any.
+    /// Where other nodes reach it; otherwise any port, another at each start.
     pub listen: Option<SocketAddr>,
     /// Where the API listens, on the loopback interface; otherwise the port of the last time, or any.
     pub api: Option<SocketAddr>,
@@ -43,6 +47,10 @@ pub struct Options {
     pub ui: bool,
     /// Opens the vault, or seals a new one.
     pub passphrase: Option<String>,
+    /// The URL of a SOCKS5 proxy through which everything goes from now on, or `off`; otherwise as it was said last.
+    pub proxy: Option<String>,
+    /// Changes the transport key more often than usual.
+    pub rotate_every: Option<Duration>,
 }
 
 /// A node that is up.
@@ -81,6 +89,12 @@ pub enum StartError {
         /// What is wrong with it.
         error: JoinError,
     },
+    /// What `--proxy` was given; not repeated, it may hold a password.
+    #[error("--proxy: {0}")]
+    Proxy(#[from] ProxyError),
+    /// Nothing can be listened to behind a proxy.
+    #[error("--listen is of no use with a proxy, where nothing listens: leave it away, or give --proxy off")]
+    ListenBehindProxy,
     /// The port for the API.
     #[error("cannot listen on {0} for the API: {1}: choose another --api")]
     Api(SocketAddr, io::Error),
@@ -99,7 +113,7 @@ impl StartError {
     /// What kind of failure it is, for exit codes.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Join { .. } | Self::ApiNotLocal => ErrorKind::Usage,
+            Self::Join { .. } | Self::Proxy(_) | Self::ListenBehindProxy | Self::ApiNotLocal => ErrorKind::Usage,
             Self::NotAHome(_) | Self::Open(_) | Self::Bind(_) | Self::Api(..) => ErrorKind::Refused,
             // A full disk is the person's to mend, and so is a program that holds the files.
             Self::Chat(ChatError::Store(StoreError::Full | StoreError::Held(_))) => ErrorKind::Refused,
@@ -130,18 +144,27 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let mut chat = Chat::open(vault, random()?)?;
     let log = Log::open(&home.file("log.sqlite"), DISK_BUDGET)?;
 
-    let secret = transport_key(&mut chat)?;
+    let clock = Clock::new();
+    // Whoever asked for an address is meant to be found there.
+    let asked = options.listen.is_some();
+    let settled = asked || has_role(&chat);
+    let proxy = proxy(options.proxy.as_deref(), &chat)?;
+    if asked && proxy.is_some() {
+        return Err(StartError::ListenBehindProxy);
+    }
+    chat.keep(PROXY, proxy.as_ref().map(Proxy::to_url).unwrap_or_default().as_bytes())?;
+    let term = Term::begin(&mut chat, settled, options.rotate_every, clock.now().unix_ms)?;
     let (last_port, last_api) = last_ports(&chat)?;
-    let listen = options.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), last_port));
-    let config =
-        samizdat_net::Config { secret, listen, any_port: options.listen.is_none(), relays: true, limits: Limits::default() };
-    let (net, net_events) = Net::bind(config).await?;
+    let port = if settled { last_port } else { 0 };
+    let listen = options.listen.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port));
+    let (net, net_events) = Net::bind(rotation::config(&term.secret, listen, options.listen.is_none(), proxy.clone())).await?;
+    let again = SocketAddr::new(listen.ip(), if settled { net.port() } else { 0 });
+    let (rotation, current) = Rotation::new(&term, (settled, asked), options.rotate_every, again, proxy, net.clone());
     let listener = api_listener(options.api, last_api).await?;
     let api = listener.local_addr()?;
     chat.keep(PORTS, &ports(net.port(), api.port()))?;
     let name = chat.identities()?.first().map(|identity| identity.name.clone()).unwrap_or_default();
 
-    let clock = Clock::new();
     let now = clock.now();
     let addr = net.local_addr().as_bytes().to_vec();
     let mut engine = Engine::new(log, chat, random()?, net.peer_id(), addr, now)?;
@@ -149,10 +172,10 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
     joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
 
+    let join = net.join_string();
     let (handle, calls) = NodeHandle::new();
     let (stop, stopped) = oneshot::channel();
-    let listen_ip = Some(listen.ip()).filter(|ip| !ip.is_unspecified());
-    let node = Node::new(engine, net.clone(), PeerSecret(secret), listen_ip, clock, handle.events.clone());
+    let node = Node::new(engine, net, PeerSecret(*term.secret), rotation, clock, handle.events.clone());
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: the engine works synchronously with the disk.
     let (ended, end) = oneshot::channel();
@@ -164,7 +187,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let token = Token::generate()?;
     let _published = EndpointFile::publish(home.dir(), api, &token)?;
     let ui = options.ui.then(|| ui_link(api, &token));
-    on_ready(Ready { name, join: net.join_string(), api: format!("http://{api}"), ui });
+    on_ready(Ready { name, join, api: format!("http://{api}"), ui });
 
     let (asked_to_end, mut unexpected) = (
         async {
@@ -175,6 +198,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let config = Config { token, home: home.dir().into(), ui: options.ui };
     let served = serve(listener, handle, config, async { unexpected = !asked_to_end.await }).await;
     let _ = stop.send(());
+    let net = current.borrow().clone();
     net.close().await;
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;
     served?;
@@ -197,14 +221,16 @@ fn random() -> Result<[u8; 32], StartError> {
     Ok(seed)
 }
 
-/// Kept until transport keys rotate (a later capability): remembered addresses name it.
-fn transport_key(chat: &mut Chat) -> Result<[u8; 32], StartError> {
-    if let Some(key) = chat.kept(TRANSPORT_KEY)?.and_then(|key| <[u8; 32]>::try_from(key.as_slice()).ok()) {
-        return Ok(key);
+/// The proxy of this run: the one said now, or else the one said last.
+fn proxy(said: Option<&str>, chat: &Chat) -> Result<Option<Proxy>, StartError> {
+    let kept = chat.kept(PROXY)?.map(Zeroizing::new).unwrap_or_default();
+    match said {
+        Some("off") => Ok(None),
+        Some(url) => Ok(Some(url.parse()?)),
+        None if kept.is_empty() => Ok(None),
+        // Never guessed at: a proxy that was forgotten would show where its owner is.
+        None => Ok(Some(std::str::from_utf8(&kept).map_err(|_| ProxyError::Form)?.parse()?)),
     }
-    let key = random()?;
-    chat.keep(TRANSPORT_KEY, &key)?;
-    Ok(key)
 }
 
 fn ports(net: u16, api: u16) -> [u8; 4] {

@@ -278,6 +278,14 @@ impl Engine {
         self.drain_gossip(now);
     }
 
+    /// From now on this node has another transport key, on another endpoint: neighbours are dialled anew, and what was asked
+    /// on the old one, or promised to somebody there, is gone. Say then what runs here by [`Engine::serve`].
+    pub fn renew(&mut self, own: PeerId, addr: Vec<u8>, now: Now) {
+        self.gossip.renew(own, peer_addr(addr), now);
+        self.drain_gossip(now);
+        self.routing.renew(&mut self.rng, own, now);
+    }
+
     /// Our own address changed.
     pub fn set_addr(&mut self, addr: Vec<u8>) {
         self.gossip.set_own_addr(peer_addr(addr));

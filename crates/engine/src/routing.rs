@@ -99,6 +99,19 @@ impl Routing {
         }
     }
 
+    /// Another node from now on, at another position. Of the old one it keeps whom it knew, and nothing else.
+    pub(crate) fn renew(&mut self, rng: &mut ChaCha20Rng, own: PeerId, now: Now) {
+        let known = self.router.nodes(now);
+        *self = Self {
+            ticket: self.ticket,
+            standing: self.standing.clone(),
+            relays_allowed: self.relays_allowed,
+            ..Self::new(rng, own)
+        };
+        known.iter().for_each(|record| self.learn(record, now));
+        self.settle(now);
+    }
+
     pub(crate) fn next_timeout(&self) -> u64 {
         let machines = [self.router.next_timeout(), self.reach.next_timeout(), self.relays.next_timeout()];
         machines.into_iter().flatten().min().unwrap_or(u64::MAX)

@@ -4,7 +4,8 @@
 //! address and port (16 + 2 bytes), both big-endian. Kinds 20 and 22 are relays through which the peer is reached: the
 //! address and port of its HTTPS as before, then the SHA-256 of its certificate. Other kinds are skipped.
 //!
-//! Text: `<52 characters of base32>@ip:port[,ip:port]`, IPv6 in brackets.
+//! Text: `<52 characters of base32>@ip:port[,ip:port]`, IPv6 in brackets. A relay through which the peer is reached is
+//! `ip:port/<52 characters>`, the hash of its certificate.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -107,7 +108,7 @@ impl fmt::Debug for PeerAddr {
     }
 }
 
-/// Reads `<peer>@ip:port[,ip:port]`; case and surrounding white space do not matter.
+/// Reads `<peer>@ip:port[,ip:port][,ip:port/certificate]`; case and surrounding white space do not matter.
 ///
 /// # Errors
 /// One clear sentence for each thing that can be wrong.
@@ -120,24 +121,35 @@ pub fn parse_join(text: &str) -> Result<(PeerId, PeerAddr), JoinError> {
     let key: [u8; 32] = key.try_into().map_err(|_| JoinError::Peer)?;
     iroh::EndpointId::from_bytes(&key).map_err(|_| JoinError::Peer)?;
 
-    let mut sockets = Vec::new();
+    let (mut sockets, mut relays) = (Vec::new(), Vec::new());
     for part in list.split(',') {
-        let socket = canonical(part.trim().parse().map_err(|_| JoinError::Address)?);
-        if !is_dialable(&socket) {
+        let (place, certificate) = match part.trim().split_once('/') {
+            Some((place, certificate)) => (place, Some(certificate)),
+            None => (part.trim(), None),
+        };
+        let addr = canonical(place.parse().map_err(|_| JoinError::Address)?);
+        if !is_dialable(&addr) {
             return Err(JoinError::NotDialable);
         }
-        if sockets.len() == ADDRS_MAX {
+        match certificate {
+            Some(certificate) => {
+                let certificate = BASE32_NOPAD.decode(certificate.to_ascii_uppercase().as_bytes()).map_err(|_| JoinError::Relay)?;
+                relays.push(Via { addr, certificate: certificate.try_into().map_err(|_| JoinError::Relay)? });
+            }
+            None => sockets.push(addr),
+        }
+        if sockets.len() > ADDRS_MAX || relays.len() > VIA_MAX {
             return Err(JoinError::TooMany);
         }
-        sockets.push(socket);
     }
-    Ok((PeerId(key), PeerAddr::new(sockets)))
+    Ok((PeerId(key), PeerAddr::with_relays(sockets, &relays)))
 }
 
 /// The text that [`parse_join`] reads.
 pub fn format_join(peer: &PeerId, addr: &PeerAddr) -> String {
-    let sockets: Vec<String> = addr.sockets().map(|s| s.to_string()).collect();
-    format!("{}@{}", BASE32_NOPAD.encode(&peer.0).to_ascii_lowercase(), sockets.join(","))
+    let relay = |via: Via| format!("{}/{}", via.addr, BASE32_NOPAD.encode(&via.certificate).to_ascii_lowercase());
+    let places: Vec<String> = addr.sockets().map(|s| s.to_string()).chain(addr.relays().map(relay)).collect();
+    format!("{}@{}", BASE32_NOPAD.encode(&peer.0).to_ascii_lowercase(), places.join(","))
 }
 
 /// Why bytes are not a [`PeerAddr`].
@@ -171,8 +183,11 @@ pub enum JoinError {
     /// Unspecified, multicast or port 0.
     #[error("one of the addresses cannot be dialled: it names no single machine, or its port is 0")]
     NotDialable,
-    /// More than [`ADDRS_MAX`].
-    #[error("a join string has at most {ADDRS_MAX} addresses")]
+    /// What follows the slash is no hash.
+    #[error("after the / of a relay come the 52 characters of its certificate's hash: were they copied completely?")]
+    Relay,
+    /// More than [`ADDRS_MAX`] or [`VIA_MAX`].
+    #[error("a join string has at most {ADDRS_MAX} addresses and {VIA_MAX} relays")]
     TooMany,
 }
 
@@ -258,6 +273,17 @@ mod tests {
     }
 
     #[test]
+    fn relays_stand_in_a_join_string_after_the_addresses() {
+        let relay = |ip: &str| Via { addr: ip.parse().unwrap(), certificate: [5; CERTIFICATE_HASH_LEN] };
+        let relays = [relay("203.0.113.7:443"), relay("[2001:db8::7]:443")];
+        for sockets in [vec![], vec!["10.0.0.1:4001".parse().unwrap()]] {
+            let text = format_join(&peer(), &PeerAddr::with_relays(sockets.clone(), &relays));
+            let (_, addr) = parse_join(&text.to_uppercase()).unwrap();
+            assert_eq!((addr.sockets().collect::<Vec<_>>(), addr.relays().collect::<Vec<_>>()), (sockets, relays.to_vec()));
+        }
+    }
+
+    #[test]
     fn every_mistake_has_its_own_sentence() {
         let good = join("10.0.0.1:1");
         assert_eq!(parse_join("hello"), Err(JoinError::NoAt));
@@ -270,6 +296,10 @@ mod tests {
         assert_eq!(parse_join(&join("10.0.0.1:0")), Err(JoinError::NotDialable));
         assert_eq!(parse_join(&join("224.0.0.1:80")), Err(JoinError::NotDialable));
         assert_eq!(parse_join(&join(&["10.0.0.1:1"; 9].join(","))), Err(JoinError::TooMany));
+        let relay = format!("10.0.0.1:1/{}", "a".repeat(52));
+        assert!(parse_join(&join(&relay)).is_ok());
+        assert_eq!(parse_join(&join(relay.trim_end_matches('a'))), Err(JoinError::Relay));
+        assert_eq!(parse_join(&join(&[relay.as_str(); 3].join(","))), Err(JoinError::TooMany));
     }
 
     /// `::ffff:0.0.0.0` passed as an IPv6 address, and the peer was learnt without any address.

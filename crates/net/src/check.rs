@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::NetEvent;
+use crate::hybrid;
 use crate::limits::CHECK_PATIENCE;
 use crate::peers::Peers;
 use crate::question::ALPN;
@@ -26,7 +27,8 @@ impl Peers {
         at: SocketAddr,
         relay: Option<(SocketAddr, [u8; CERTIFICATE_HASH_LEN])>,
     ) {
-        let Some(events) = self.events() else { return };
+        // Nobody is dialled from here but through the proxy, which proves nothing. Who asked will ask another.
+        let Some(events) = self.events().filter(|_| !self.proxied) else { return };
         self.runtime.spawn(async move {
             let relay_answers = async {
                 match relay {
@@ -43,7 +45,7 @@ impl Peers {
 
 impl Peers {
     pub(crate) fn introduce(self: &Arc<Self>, at: SocketAddr, unix_s: u64) {
-        let Some(events) = self.events() else { return };
+        let Some(events) = self.events().filter(|_| !self.proxied) else { return };
         self.runtime.spawn(async move {
             let record = timeout(CHECK_PATIENCE, relay::fetch(at, unix_s)).await.ok().flatten().map(Box::new);
             let _ = events.send(NetEvent::Introduced { at, record }).await;
@@ -57,6 +59,7 @@ async fn endpoint_is_there(peer: PeerId, at: SocketAddr) -> Option<()> {
     getrandom::fill(&mut secret).ok()?;
     let unspecified: SocketAddr = if at.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let endpoint = Endpoint::builder(presets::Minimal)
+        .crypto_provider(hybrid::provider())
         .secret_key(SecretKey::from_bytes(&secret))
         .relay_mode(RelayMode::Disabled)
         .clear_address_lookup()

@@ -12,19 +12,23 @@ use samizdat_core::record::Via;
 
 use crate::addr::{PeerAddr, canonical};
 use crate::frame::ALPN;
+use crate::hybrid;
 use crate::limits::{ADDRS_MAX, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
 use crate::question;
 use crate::relay::{Pins, resolver};
 
 /// Binds `listen`; an unspecified address means every interface, IPv4 and, where it exists, IPv6.
-/// `pins` are the certificates of relays; without them no relay is ever used.
+/// `pins` are the certificates of relays; without them no relay is ever used. With `proxy`, the address of our bridge, nothing
+/// is bound at all, and relays are reached through it.
 pub(crate) async fn build(
     secret: &[u8; 32],
     listen: SocketAddr,
     limits: &Limits,
     pins: Option<&Pins>,
+    proxy: Option<&str>,
 ) -> Result<Endpoint, io::Error> {
     let builder = Endpoint::builder(presets::Minimal)
+        .crypto_provider(hybrid::provider())
         .secret_key(SecretKey::from_bytes(secret))
         .alpns(vec![ALPN.to_vec(), question::ALPN.to_vec()])
         .clear_address_lookup()
@@ -42,7 +46,9 @@ pub(crate) async fn build(
             builder.relay_mode(RelayMode::Custom(RelayMap::empty())).net_report_config(report).ca_tls_config(pins.tls_config())
         }
     };
-    let builder = if listen.ip().is_unspecified() {
+    let builder = if let Some(proxy) = proxy {
+        Ok(builder.proxy_url(proxy.parse().map_err(io::Error::other)?))
+    } else if listen.ip().is_unspecified() {
         let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port());
         let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), listen.port());
         builder.bind_addr(v4).and_then(|b| b.bind_addr_with_opts(v6, BindOpts::default().set_is_required(false)))

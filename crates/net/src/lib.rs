@@ -13,10 +13,12 @@ mod admission;
 mod check;
 mod endpoint;
 mod frame;
+mod hybrid;
 pub mod limits;
 mod link;
 mod path;
 mod peers;
+mod proxy;
 mod question;
 mod relay;
 #[doc(hidden)]
@@ -34,10 +36,12 @@ use tokio::sync::{mpsc, watch};
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
 pub use limits::{Limits, RelayLimits};
 pub use path::{PathInfo, PathKind};
+pub use proxy::{Proxy, ProxyError};
 
 pub use relay::{Certificate, CertificateError, Relay, RelayAt, RelayConfig, RelayError, RelayUse};
 
 use peers::Peers;
+use proxy::Bridge;
 use relay::{Ours, Pins};
 
 /// `tracing` targets of the libraries below this crate, whose messages and spans name peers and addresses.
@@ -54,6 +58,9 @@ pub struct Config {
     pub any_port: bool,
     /// Whether relays may be used at all: those of [`Net::use_relays`] and those through which others are reached.
     pub relays: bool,
+    /// Everything that leaves goes through this, which means through relays: then nothing listens, `listen` is of no account,
+    /// nobody is dialled directly, and nobody is checked.
+    pub proxy: Option<Proxy>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -165,6 +172,9 @@ pub enum BindError {
     /// The system did not give a socket for this address.
     #[error("cannot listen on UDP {0}")]
     Socket(SocketAddr, #[source] io::Error),
+    /// The way to the proxy begins at a port of this machine.
+    #[error("cannot listen on TCP 127.0.0.1 for the way to the proxy")]
+    Bridge(#[source] io::Error),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -235,11 +245,18 @@ impl Net {
     /// # Errors
     /// When the sockets cannot be had.
     pub async fn bind(config: Config) -> Result<(Net, mpsc::Receiver<NetEvent>), BindError> {
-        let Config { secret, listen, any_port, relays, limits } = config;
+        let Config { secret, listen, any_port, relays, proxy, limits } = config;
         let pins = relays.then(Pins::default);
-        let mut bound = endpoint::build(&secret, listen, &limits, pins.as_ref()).await;
+        let bridge = match proxy {
+            Some(proxy) => Some(Bridge::open(proxy).await.map_err(BindError::Bridge)?),
+            None => None,
+        };
+        let through = bridge.as_ref().map(Bridge::url).transpose().map_err(BindError::Bridge)?;
+        let build =
+            async |listen| endpoint::build(&secret, listen, &limits, pins.as_ref(), through.as_ref().map(|url| url.as_str())).await;
+        let mut bound = build(listen).await;
         if any_port && listen.port() != 0 && bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
-            bound = endpoint::build(&secret, SocketAddr::new(listen.ip(), 0), &limits, pins.as_ref()).await;
+            bound = build(SocketAddr::new(listen.ip(), 0)).await;
         }
         let endpoint = bound.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => BindError::PortInUse(listen.port()),
@@ -247,14 +264,18 @@ impl Net {
         })?;
         let life = getrandom::u64().map_err(|_| BindError::Random)?;
         let (events, receiver) = mpsc::channel(limits::EVENTS_MAX);
-        let peers = Peers::new(endpoint, limits, life, pins.clone(), events.clone());
+        let proxied = bridge.is_some();
+        if let Some(bridge) = bridge {
+            tokio::spawn(bridge.run(endpoint.closed()));
+        }
+        let peers = Peers::new(endpoint.clone(), limits, life, pins.clone(), proxied, events.clone());
         tokio::spawn(peers.clone().run_accept());
         let (relays, wanted) = watch::channel(Vec::new());
         let (ours, in_use) = watch::channel(Vec::new());
         if let Some(pins) = pins {
-            tokio::spawn(relay::keep(Ours { endpoint: peers.endpoint.clone(), pins, in_use: ours }, wanted));
+            tokio::spawn(relay::keep(Ours { endpoint: endpoint.clone(), pins, proxied, in_use: ours }, wanted));
         }
-        tokio::spawn(tell_moves(peers.endpoint.clone(), in_use.clone(), events.downgrade()));
+        tokio::spawn(tell_moves(endpoint, in_use.clone(), events.downgrade()));
         Ok((Net { peers, relays: Arc::new(relays), in_use }, receiver))
     }
 
@@ -263,20 +284,25 @@ impl Net {
         self.peers.me
     }
 
-    /// The port that is bound, to ask for it again after a restart.
+    /// The port that is bound, to ask for it again after a restart; 0 where there is none.
     pub fn port(&self) -> u16 {
-        self.peers.endpoint.bound_sockets().first().map_or(0, SocketAddr::port)
+        self.peers.endpoint().and_then(|endpoint| endpoint.bound_sockets().first().map(SocketAddr::port)).unwrap_or(0)
     }
 
     /// Where others can dial this node: on this machine, in its networks, at the address that a relay saw, and through relays.
     pub fn local_addr(&self) -> PeerAddr {
-        endpoint::local_addr(&self.peers.endpoint, &self.in_use.borrow())
+        self.peers.endpoint().map_or(PeerAddr::new([]), |endpoint| endpoint::local_addr(&endpoint, &self.in_use.borrow()))
     }
 
     /// Keeps connected to one of these relays, the first that works, and moves to the next when it dies. Nothing happens where
     /// [`Config::relays`] is false.
     pub fn use_relays(&self, relays: &[RelayAt]) {
         self.relays.send_replace(relays.iter().take(limits::RELAYS_MAX).copied().collect());
+    }
+
+    /// What [`Net::use_relays`] was told last.
+    pub fn relays(&self) -> Vec<RelayAt> {
+        self.relays.borrow().clone()
     }
 
     /// Whether relays may be used from now on: ours, and those through which others are dialled. Connections that stand are not
@@ -293,9 +319,15 @@ impl Net {
         self.in_use.borrow().clone()
     }
 
-    /// What a newcomer types to meet this node.
+    /// What a newcomer types to meet this node; empty while nobody could.
     pub fn join_string(&self) -> String {
-        format_join(&self.peer_id(), &self.local_addr())
+        let addr = self.local_addr();
+        if addr.as_bytes().is_empty() { String::new() } else { format_join(&self.peer_id(), &addr) }
+    }
+
+    /// Whether everything goes through [`Config::proxy`].
+    pub fn is_proxied(&self) -> bool {
+        self.peers.proxied
     }
 
     /// Begins to dial; `Connected` or `DialFailed` follows. Does nothing when the peer is connected or being dialled.
@@ -320,7 +352,7 @@ impl Net {
         self.peers.check(token, peer, at, relay);
     }
 
-    /// Asks whoever serves HTTPS at `at` for the record of its node. `Introduced` follows. `unix_s` is now, seconds since 1970.
+    /// Asks whoever serves HTTPS at `at` for the record of its node. `Introduced` follows, but behind a proxy nobody is asked. `unix_s` is now, seconds since 1970.
     pub fn introduce(&self, at: SocketAddr, unix_s: u64) {
         self.peers.introduce(at, unix_s);
     }
@@ -352,8 +384,8 @@ impl Net {
 
     /// Sends what is queued and ends every connection, within twice [`Limits::linger`].
     ///
-    /// The receiver then ends after the last `Disconnected`, provided somebody reads it. The port is free soon after
-    /// the last clone is dropped.
+    /// The receiver then ends after the last `Disconnected`, provided somebody reads it. The port is free soon after,
+    /// whoever still holds a clone.
     pub async fn close(&self) {
         self.peers.close().await;
     }

@@ -58,6 +58,12 @@ pub const CHECK_PATIENCE: Duration = Duration::from_secs(4);
 pub const PINS_MAX: usize = 256;
 /// Keys of peers that our relay keeps unpacked.
 pub const RELAY_KEYS_MAX: usize = 1024;
+/// User name of a SOCKS5 proxy, bytes, and its password (*wire*).
+pub const PROXY_LOGIN_MAX: usize = 255;
+/// Connections through a proxy at a time.
+pub const PROXY_CONNECTIONS_MAX: usize = 32;
+/// For a proxy to reach a relay; Tor takes its time.
+pub const PROXY_PATIENCE: Duration = Duration::from_secs(20);
 /// After a connection could not be taken, for want of file handles most likely.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -8,6 +8,7 @@
 //! connection to that peer, and as acceptor draws it only when it holds the one it accepts.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,12 +32,15 @@ use crate::{DialError, DisconnectReason, NetEvent};
 /// What all tasks of one node share.
 pub(crate) struct Peers {
     pub(crate) me: PeerId,
-    pub(crate) endpoint: Endpoint,
+    /// None once the node is closed, so that its port is free although somebody may still hold the node.
+    endpoint: Mutex<Option<Endpoint>>,
     pub(crate) questions: Questions,
     limits: Limits,
     pub(crate) runtime: tokio::runtime::Handle,
     gate: Gate,
     life: u64,
+    /// Others are reached through relays and a proxy only.
+    pub(crate) proxied: bool,
     /// Certificates of relays; none where relays are refused.
     pins: Option<Pins>,
     /// Whether relays may be used now.
@@ -98,11 +102,12 @@ impl Peers {
         limits: Limits,
         life: u64,
         pins: Option<Pins>,
+        proxied: bool,
         events: mpsc::Sender<NetEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
             me: PeerId(*endpoint.id().as_bytes()),
-            endpoint,
+            endpoint: Mutex::new(Some(endpoint)),
             questions: Questions::default(),
             limits,
             runtime: tokio::runtime::Handle::current(),
@@ -110,10 +115,15 @@ impl Peers {
             life,
             pins,
             relays_allowed: AtomicBool::new(true),
+            proxied,
             turns: AtomicU64::new(0),
             table: Mutex::new(Table { links: BTreeMap::new(), dialing: BTreeMap::new(), events: Some(events) }),
             changed: Notify::new(),
         })
+    }
+
+    pub(crate) fn endpoint(&self) -> Option<Endpoint> {
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn link(&self, peer: &PeerId) -> Option<Arc<Link>> {
@@ -159,9 +169,11 @@ impl Peers {
         Ok(())
     }
 
-    /// What of an address leads to another node. Relays only where they may be used.
+    /// What of an address leads to another node. Relays only where they may be used, and nothing else behind a proxy.
     pub(crate) fn ways(&self, addr: &PeerAddr) -> Vec<TransportAddr> {
-        let sockets = addr.sockets().filter(|socket| !is_own(&self.endpoint, *socket)).map(TransportAddr::Ip);
+        let endpoint = self.endpoint();
+        let is_own = |socket: &SocketAddr| endpoint.as_ref().is_some_and(|endpoint| is_own(endpoint, *socket));
+        let sockets = addr.sockets().filter(|socket| !self.proxied && !is_own(socket)).map(TransportAddr::Ip);
         let pins = self.pins.iter().filter(|_| self.relays_allowed.load(Ordering::Relaxed));
         let relays = pins.flat_map(|pins| {
             addr.relays().filter_map(|via| {
@@ -179,7 +191,8 @@ impl Peers {
 
     /// Takes in strangers until the endpoint is closed.
     pub(crate) async fn run_accept(self: Arc<Self>) {
-        while let Some(incoming) = self.endpoint.accept().await {
+        let Some(endpoint) = self.endpoint() else { return };
+        while let Some(incoming) = endpoint.accept().await {
             let from = match incoming.remote_addr() {
                 IncomingAddr::Ip(socket) => Some(socket),
                 _ => None,
@@ -209,7 +222,10 @@ impl Peers {
         links.iter().for_each(|link| link.end(DisconnectReason::HungUp));
         let all_gone = self.wait_until(|table| table.links.is_empty());
         let _ = timeout(self.limits.linger, all_gone).await;
-        let _ = timeout(self.limits.linger, self.endpoint.close()).await;
+        let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(endpoint) = endpoint {
+            let _ = timeout(self.limits.linger, endpoint.close()).await;
+        }
     }
 
     async fn run_incoming(self: Arc<Self>, incoming: Incoming, mut admission: Admission) {
@@ -292,7 +308,8 @@ impl Peers {
 
     async fn connect_to(&self, id: EndpointId, ways: Vec<TransportAddr>) -> Result<Connection, OpenError> {
         let addr = EndpointAddr::from_parts(id, ways);
-        self.endpoint.connect(addr, ALPN).await.map_err(|_| OpenError::Unreachable)
+        let endpoint = self.endpoint().ok_or(OpenError::Closed)?;
+        endpoint.connect(addr, ALPN).await.map_err(|_| OpenError::Unreachable)
     }
 
     /// Makes a session of a connection, or closes it. `turn` is the one that was drawn for our dial.

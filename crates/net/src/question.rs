@@ -102,7 +102,7 @@ impl Peers {
     }
 
     async fn ask_now(&self, id: EndpointId, ways: Vec<TransportAddr>, question: &[u8]) -> Option<(Option<IpAddr>, Vec<u8>)> {
-        let connection = self.endpoint.connect(EndpointAddr::from_parts(id, ways), ALPN).await.ok()?;
+        let connection = self.endpoint()?.connect(EndpointAddr::from_parts(id, ways), ALPN).await.ok()?;
         let (mut send, mut recv) = connection.open_bi().await.ok()?;
         send.write_all(question).await.ok()?;
         send.finish().ok()?;

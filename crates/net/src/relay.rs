@@ -29,7 +29,7 @@ pub use places::RelayUse;
 pub use client::RelayAt;
 pub(crate) use client::{Ours, keep};
 pub(crate) use introduce::fetch;
-pub(crate) use names::{resolver, url};
+pub(crate) use names::{ip_of, resolver, url};
 pub(crate) use pins::Pins;
 
 use crate::limits::RelayLimits;

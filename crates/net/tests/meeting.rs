@@ -154,7 +154,7 @@ async fn a_closed_node_says_goodbye_and_frees_its_port() {
     assert_eq!(alice.disconnected(bob.id()).await, DisconnectReason::HungUp);
     assert_eq!(soon(alice.events.recv()).await, None);
     assert_eq!(alice.net.dial(bob.id(), bob.net.local_addr().as_bytes()), Err(DialError::Closed));
-    drop(alice);
+    // Although Alice's node is still held.
     let again = config(3, &format!("127.0.0.1:{port}"), Limits::default());
     soon(async { while samizdat_net::Net::bind(again.clone()).await.is_err() {} }).await;
 }

@@ -73,6 +73,14 @@ impl Network {
         same
     }
 
+    /// Ends every connection of a node; with whom they were.
+    pub(crate) fn end_all(&mut self, node: usize) -> Vec<usize> {
+        let (ended, left) = std::mem::take(&mut self.connections).into_iter().partition(|((a, b), _)| *a == node || *b == node);
+        self.connections = left;
+        let ended: BTreeMap<(usize, usize), Connection> = ended;
+        ended.into_keys().map(|(a, b)| if a == node { b } else { a }).collect()
+    }
+
     pub(crate) fn is(&self, a: usize, b: usize, epoch: u64) -> bool {
         self.connections.get(&ends(a, b)).is_some_and(|connection| connection.epoch == epoch)
     }

@@ -98,6 +98,12 @@ impl Node {
         Ok(true)
     }
 
+    /// Draws another key, and with it another port; the old key.
+    pub(crate) fn rotate(&mut self) -> PeerId {
+        self.addr = random(&mut self.draw).to_vec();
+        std::mem::replace(&mut self.peer, PeerId(random(&mut self.draw)))
+    }
+
     /// Ends the program; without `keep` the stores are gone, too. False if it did not run.
     pub(crate) fn stop(&mut self, keep: bool) -> bool {
         match std::mem::replace(&mut self.life, Life::Rests(None)) {

@@ -19,6 +19,7 @@ enum Act {
     Measure,
     Write,
     Churn,
+    Rotate,
     Part(f64),
     Heal,
 }
@@ -63,9 +64,14 @@ fn script(scenario: &Scenario) -> (Vec<(u64, Act)>, u64) {
         script.push((measure.saturating_add(seconds(partition.from_s)), Act::Part(partition.share)));
         script.push((measure.saturating_add(seconds(partition.to_s)), Act::Heal));
     }
+    let ticks = (written.saturating_sub(measure) / CHURN_TICK_MS).max(1);
+    let mut at_each_tick =
+        |act: Act| script.extend((0..ticks).map(|n| (measure.saturating_add(n.saturating_mul(CHURN_TICK_MS)), act)));
     if scenario.churn.is_some() {
-        let ticks = (written.saturating_sub(measure) / CHURN_TICK_MS).max(1);
-        script.extend((0..ticks).map(|n| (measure.saturating_add(n.saturating_mul(CHURN_TICK_MS)), Act::Churn)));
+        at_each_tick(Act::Churn);
+    }
+    if scenario.rotation.is_some() {
+        at_each_tick(Act::Rotate);
     }
     script.extend(write(warm_up, scenario.messages.warmup, Act::WarmUp));
     script.extend(write(measure, scenario.messages.count, Act::Write));
@@ -107,6 +113,7 @@ impl<'a> Story<'a> {
                 self.write(author)?;
             }
             Act::Churn => self.churn(),
+            Act::Rotate => self.rotate()?,
             Act::Part(share) => {
                 let first = (self.scenario.nodes as f64 * share) as usize;
                 self.world.part(|node| node < first);
@@ -140,6 +147,17 @@ impl<'a> Story<'a> {
                 self.world.start_in(node, away);
             }
         }
+    }
+
+    fn rotate(&mut self) -> Result<(), SimError> {
+        let Some(rotation) = &self.scenario.rotation else { return Ok(()) };
+        let rotate = rotation.per_minute * (CHURN_TICK_MS as f64) / 60_000.0;
+        for node in 0..self.scenario.nodes {
+            if self.is_receiver(node) && chance(self.world.draw(), rotate) {
+                self.world.rotate(node)?;
+            }
+        }
+        Ok(())
     }
 
     fn is_receiver(&self, node: usize) -> bool {

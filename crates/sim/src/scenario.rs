@@ -32,6 +32,8 @@ pub struct Scenario {
     pub times: Times,
     /// Nodes leave and come back while the messages are written.
     pub churn: Option<Churn>,
+    /// Nodes change their transport keys while the messages are written.
+    pub rotation: Option<Rotation>,
     /// Partitions.
     #[serde(default)]
     pub partition: Vec<Partition>,
@@ -99,6 +101,14 @@ pub struct Churn {
     pub away_s: u64,
 }
 
+/// Other transport keys, without a restart.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// Part of the nodes that rotate per minute.
+    pub per_minute: f64,
+}
+
 /// The first part of the nodes and the rest cannot reach each other.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +145,7 @@ impl Scenario {
         let parts = [self.dead, self.byzantine, self.link.loss, self.link.breaks];
         let shares = self.partition.iter().map(|partition| partition.share);
         let churn = self.churn.iter().map(|churn| churn.per_minute / 60.0);
+        let churn = churn.chain(self.rotation.iter().map(|rotation| rotation.per_minute / 60.0));
         let holds = |holds: bool, otherwise: &'static str| if holds { Ok(()) } else { Err(ScenarioError::Range(otherwise)) };
         holds((2..=NODES_MAX).contains(&self.nodes), "nodes: 2 to 20000")?;
         holds(parts.into_iter().chain(shares).chain(churn).all(|part| (0.0..=1.0).contains(&part)), "a part lies between 0 and 1")?;

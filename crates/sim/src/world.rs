@@ -63,7 +63,7 @@ pub enum SimError {
 enum Event {
     Start(usize),
     Timer(usize),
-    Dialed { from: usize, to: usize },
+    Dialed { from: usize, to: usize, peer: PeerId },
     DialFailed { from: usize, peer: PeerId },
     AskFailed { from: usize, ticket: u64 },
     Frame { from: usize, to: usize, epoch: u64, bytes: Vec<u8> },
@@ -253,6 +253,19 @@ impl World {
         }
     }
 
+    /// Gives a running node another transport key and address, as it does by itself once a day; its connections end.
+    pub fn rotate(&mut self, number: usize) -> Result<(), SimError> {
+        let Some(node) = self.nodes.get_mut(number).filter(|node| node.engine().is_some()) else { return Ok(()) };
+        let old = node.rotate();
+        let (own, addr) = (node.peer, node.addr.clone());
+        self.numbers.remove(&old);
+        self.numbers.insert(own, number);
+        for other in self.network.end_all(number) {
+            self.input(other, Input::Disconnected { peer: old })?;
+        }
+        self.drive(number, |engine, now| engine.renew(own, addr, now))
+    }
+
     /// Splits the network: these nodes and the others cannot reach each other.
     pub fn part(&mut self, apart: impl Fn(usize) -> bool) {
         self.sides = (0..self.nodes.len()).map(apart).collect();
@@ -322,7 +335,7 @@ impl World {
                 }
                 Ok(())
             }
-            Event::Dialed { from, to } => self.dialed(from, to),
+            Event::Dialed { from, to, peer } => self.dialed(from, to, peer),
             Event::DialFailed { from, peer } => self.input(from, Input::DialFailed { peer }),
             Event::AskFailed { from, ticket } => self.input(from, Input::AskFailed { ticket }),
             Event::Frame { from, to, epoch, bytes } => {
@@ -343,11 +356,11 @@ impl World {
         }
     }
 
-    fn dialed(&mut self, from: usize, to: usize) -> Result<(), SimError> {
+    fn dialed(&mut self, from: usize, to: usize, peer: PeerId) -> Result<(), SimError> {
         let (Some(dialer), Some(called)) = (self.nodes.get(from), self.nodes.get(to)) else { return Ok(()) };
         let (dialer_id, called_id, addr) = (dialer.peer, called.peer, called.addr.clone());
-        if !self.reach(from, to) {
-            let failed = Event::DialFailed { from, peer: called_id };
+        if !self.reach(from, to) || called_id != peer {
+            let failed = Event::DialFailed { from, peer };
             self.queue.push(self.now.saturating_add(DIAL_TIMEOUT_MS), failed);
         } else if self.network.open(from, to) {
             self.input(to, Input::Connected { peer: dialer_id, addr: Vec::new(), dialed: false, ip: None })?;
@@ -413,7 +426,7 @@ impl World {
                 match right {
                     Some(to) => {
                         let at = self.now.saturating_add(self.network.delay());
-                        self.queue.push(at, Event::Dialed { from, to });
+                        self.queue.push(at, Event::Dialed { from, to, peer });
                     }
                     None => self.queue.push(self.now.saturating_add(DIAL_TIMEOUT_MS), Event::DialFailed { from, peer }),
                 }

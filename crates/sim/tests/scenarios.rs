@@ -54,6 +54,13 @@ fn those_who_come_back_get_what_they_missed() {
 }
 
 #[test]
+fn those_who_change_their_keys_miss_nothing() {
+    let report = play(&small("rotation", 40, 12)).unwrap();
+    assert_eq!(report.live, 40);
+    assert!(report.converged && (report.delivery_ratio - 1.0).abs() < f64::EPSILON, "{}", report.table());
+}
+
+#[test]
 fn one_malicious_node_in_five_keeps_nothing_from_the_honest() {
     let report = play(&small("byzantine", 40, 8)).unwrap();
     assert_eq!((report.byzantine, report.live), (8, 32));

@@ -80,6 +80,14 @@ impl Gossip {
         self.view.set_own_addr(addr);
     }
 
+    /// From now on this node has another transport key and address. Its connections are gone; nothing is said to the peers of
+    /// the old key, and to those of the new one nothing that only the old one knew.
+    pub fn renew(&mut self, own: PeerId, addr: PeerAddr, now: Now) {
+        self.now_ms = now.mono_ms;
+        self.view.renew(own, addr);
+        self.settle();
+    }
+
     /// A peer to know: remembered, or named by the person (`trusted`). The trusted are dialled first and for ever; naming
     /// one again makes it due at once.
     pub fn learn(&mut self, peer: PeerId, addr: PeerAddr, trusted: bool, now: Now) {

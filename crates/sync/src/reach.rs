@@ -102,7 +102,7 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// A node that listens on `port`, UDP. The seed must be secret.
+    /// A node that listens on `port`, UDP; where nothing listens it is 0, and nobody is asked. The seed must be secret.
     pub fn new(seed: [u8; 32], port: u16) -> Self {
         Self {
             draw: Draw::new(seed),
@@ -173,7 +173,7 @@ impl Reach {
             self.asked.iter().filter(|(_, (_, at))| at.saturating_add(PATIENCE_MS) <= now_ms).map(|(t, _)| *t).collect();
         late.into_iter().for_each(|ticket| self.answered(ticket, None, now));
         self.evidence.retain(|evidence| evidence.at_ms.saturating_add(EVIDENCE_MS) > now_ms);
-        if now_ms < self.next_ms || self.checkers.len() < WITNESSES {
+        if now_ms < self.next_ms || self.checkers.len() < WITNESSES || self.check.port == 0 {
             return;
         }
         let decided = matches!(self.verdict(), Verdict::Reachable | Verdict::Unreachable) && self.relay_is_decided();
@@ -201,7 +201,7 @@ impl Reach {
     /// When to call [`Self::step`], on the monotonic clock.
     pub fn next_timeout(&self) -> Option<u64> {
         let answers = self.asked.values().map(|(_, at)| at.saturating_add(PATIENCE_MS)).min();
-        let question = (self.checkers.len() >= WITNESSES).then_some(self.next_ms);
+        let question = (self.checkers.len() >= WITNESSES && self.check.port != 0).then_some(self.next_ms);
         answers.into_iter().chain(question).min()
     }
 
@@ -324,6 +324,14 @@ mod tests {
             alice.answered(ask.ticket, says(true, false), at(1));
         }
         assert_eq!(alice.verdict(), Verdict::Reachable);
+    }
+
+    #[test]
+    fn where_nothing_listens_nobody_is_asked() {
+        let mut alice = Reach::new([7; 32], 0);
+        (1..=3).for_each(|n| alice.offer(&node(n)));
+        assert!(step(&mut alice, 0).is_empty());
+        assert_eq!(alice.next_timeout(), None);
     }
 
     #[test]

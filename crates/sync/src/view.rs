@@ -74,6 +74,8 @@ struct Known {
     trusted: bool,
     /// A dial to this address once worked.
     proven: bool,
+    /// It worked under the transport key of now. Whom a node met before is told to nobody: the set would name it again.
+    met: bool,
     failures: u8,
     retry_ms: u64,
 }
@@ -118,6 +120,20 @@ impl View {
             self.moved = true;
             self.wake_ms = 0;
         }
+    }
+
+    /// From now on this node has another key and address. The connections of the old one are gone; those known are not.
+    pub fn renew(&mut self, own: PeerId, addr: PeerAddr) {
+        (self.own, self.own_addr) = (own, addr);
+        let links: Vec<PeerId> = self.links.keys().copied().collect();
+        for peer in links {
+            self.drop_link(&peer);
+        }
+        self.dialing.clear();
+        self.known.remove(&own);
+        self.known.values_mut().for_each(|known| known.met = false);
+        self.moved = false;
+        (self.shuffle_ms, self.explore_ms, self.wake_ms) = (0, 0, 0);
     }
 
     /// What is to be done since the last call.
@@ -181,7 +197,7 @@ impl View {
                 old.proven = false;
             }
             if let Some(known) = self.known.get_mut(&peer) {
-                known.proven = true;
+                (known.proven, known.met) = (true, true);
                 known.failures = 0;
             }
             let addr = self.own_addr.clone();
@@ -434,11 +450,11 @@ impl View {
         }
     }
 
-    /// Some peers to tell another one: only those to whom a connection stands or once worked.
+    /// Some peers to tell another one: only those to whom a connection stands or once worked under this key.
     fn sample(&self, to: &PeerId, draw: &mut Draw) -> Vec<PeerAt> {
         let sound = |peer: &PeerId, known: &Known| {
             let active = self.links.get(peer).is_some_and(|link| link.since_ms.is_some());
-            peer != to && !known.addr.0.is_empty() && (active || known.proven && known.failures == 0)
+            peer != to && !known.addr.0.is_empty() && (active || known.proven && known.met && known.failures == 0)
         };
         let sound = self.known.iter().filter(|(p, k)| sound(p, k)).map(|(p, k)| (*p, k.addr.clone()));
         draw.sample(sound, SAMPLE_SIZE)
@@ -465,7 +481,7 @@ impl View {
             let Some((_, victim)) = draw.pick(loose.into_iter().filter(|(f, _)| Some(*f) == worst)) else { return };
             self.known.remove(&victim);
         }
-        self.known.insert(peer, Known { addr, trusted: false, proven: false, failures: 0, retry_ms: 0 });
+        self.known.insert(peer, Known { addr, trusted: false, proven: false, met: false, failures: 0, retry_ms: 0 });
     }
 
     fn dial(&mut self, peer: PeerId, now: u64) {
@@ -634,6 +650,28 @@ mod tests {
         alice.set_own_addr(addr(9));
         alice.poll(40_003, &mut draw);
         assert!(alice.take_acts().is_empty(), "nothing changed");
+    }
+
+    #[test]
+    fn under_another_key_nobody_is_told_whom_the_old_one_met() {
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
+        (1..=3).for_each(|n| {
+            view.connected(id(n), addr(n), true, 1, &mut draw);
+            view.handle(id(n), Frame::Welcome, 1, &mut draw);
+        });
+        view.disconnected(id(3), 2, &mut draw);
+        assert_eq!(view.sample(&id(1), &mut draw).len(), 2, "the neighbour, and the one that was there");
+
+        view.take_acts();
+        view.renew(id(9), addr(9));
+        let downs = view.take_acts();
+        assert_eq!(downs, [Act::Down(id(1)), Act::Down(id(2))], "nothing is said to those of the old key");
+        view.connected(id(1), addr(1), true, 10_000, &mut draw);
+        view.handle(id(1), Frame::Welcome, 10_000, &mut draw);
+        let joins = |act: &Act| matches!(act, Act::Send(_, Frame::Join { addr: told }) if *told == addr(9));
+        assert!(view.take_acts().iter().any(joins));
+        assert_eq!(view.sample(&id(1), &mut draw), []);
+        assert_eq!(view.remembered().len(), 3, "but they are known, and dialled");
     }
 
     #[test]

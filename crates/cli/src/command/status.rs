@@ -61,7 +61,7 @@ fn page(context: &Context, status: &Status) -> String {
             ),
         ),
         ("Vault", vault.to_owned()),
-        ("Join", printable(&status.join)),
+        ("Join", if status.join.is_empty() { "there is no way to this node yet".to_owned() } else { printable(&status.join) }),
         (
             "Version",
             format!(

@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     path::{self, Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use clap::Args;
@@ -36,6 +37,13 @@ pub(crate) struct Up {
     /// vault has one, from the terminal.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// Reach others through a SOCKS5 proxy only, socks5://[USER:PASSWORD@]IP:PORT, Tor's for instance, from now on at every
+    /// start; `off` ends that.
+    #[arg(long, value_name = "URL", env = "SAMIZDAT_PROXY", hide_env_values = true)]
+    proxy: Option<String>,
+    /// Take another transport key so often, in seconds.
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    rotate_every: Option<u32>,
 }
 
 impl Up {
@@ -61,6 +69,8 @@ impl Up {
                 join: self.join.clone(),
                 ui: !self.no_ui,
                 passphrase,
+                proxy: self.proxy.clone().filter(|url| !url.is_empty()),
+                rotate_every: self.rotate_every.map(|seconds| Duration::from_secs(seconds.max(1).into())),
             };
             // Caught before the first word, so that whoever has read it can end the node cleanly; until then there is nothing
             // to end, and Ctrl-C leaves the prompt for the passphrase.
@@ -142,8 +152,9 @@ fn start_page(context: &Context, ready: &Ready) -> String {
         Some(link) => format!("  In a browser  {link}\n"),
         None => String::new(),
     };
+    let join = if ready.join.is_empty() { String::new() } else { format!("  Others join   samizdat up --join {}\n", ready.join) };
     format!(
-        "{title}\n\n  You are       {name}\n{ui}  Others join   samizdat up --join {join}\n\n\
+        "{title}\n\n  You are       {name}\n{ui}{join}\n\
          Invite somebody  {invite}   (in another terminal)\n\
          Write            {send}\n\
          Stop             Ctrl-C, or {stop}",
@@ -152,7 +163,6 @@ fn start_page(context: &Context, ready: &Ready) -> String {
         stop = context.command("stop"),
         title = context.output.bold("Your node is running."),
         name = grouped(&ready.name),
-        join = ready.join,
     )
 }
 

@@ -22,12 +22,14 @@ pub(crate) struct Person {
     pub(crate) name: String,
     pub(crate) join: String,
     pub(crate) passphrase: Option<String>,
+    /// What `up` is told besides.
+    pub(crate) told: &'static [&'static str],
 }
 
 impl Person {
     pub(crate) fn new(who: &str) -> Self {
         let dir = tempfile::Builder::new().prefix(who).tempdir().unwrap();
-        Self { disk: None, dir, node: None, name: String::new(), join: String::new(), passphrase: None }
+        Self { disk: None, dir, node: None, name: String::new(), join: String::new(), passphrase: None, told: &[] }
     }
 
     /// Somebody whose home is on a file system of `size`, as `mount` understands it. `None` where one cannot be mounted, and
@@ -64,6 +66,17 @@ impl Person {
         joins.iter().for_each(|join| {
             command.args(["--join", join]);
         });
+        self.up(command);
+    }
+
+    /// Starts the node as one that nobody looks for at an address; its join line.
+    pub(crate) fn start_at_home(&mut self) -> String {
+        self.up(self.command(&["up", "--no-ui"]));
+        std::mem::take(&mut self.join)
+    }
+
+    fn up(&mut self, mut command: Command) {
+        command.args(self.told);
         let mut node = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -141,7 +154,7 @@ impl Person {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_samizdat"));
         command.arg("--home").arg(self.home()).arg("--json").args(arguments);
-        command.env_remove("SAMIZDAT_HOME").env_remove("SAMIZDAT_PASSPHRASE");
+        command.env_remove("SAMIZDAT_HOME").env_remove("SAMIZDAT_PASSPHRASE").env_remove("SAMIZDAT_PROXY");
         if let Some(passphrase) = &self.passphrase {
             command.env("SAMIZDAT_PASSPHRASE", passphrase);
         }

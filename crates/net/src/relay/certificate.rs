@@ -1,12 +1,12 @@
 //! The certificate of a relay: self-signed, known by its hash, kept by whoever owns the node.
 
-use std::sync::Arc;
-
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, certificate_hash};
 use zeroize::Zeroizing;
+
+use crate::hybrid;
 
 /// The name in every certificate. It says nothing: clients compare hashes.
 const SUBJECT: &str = "relay.invalid";
@@ -68,7 +68,7 @@ impl Certificate {
 
     pub(crate) fn server_config(&self) -> Result<ServerConfig, CertificateError> {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.to_vec()));
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        ServerConfig::builder_with_provider(hybrid::provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|_| CertificateError::Broken)?
             .with_no_client_auth()

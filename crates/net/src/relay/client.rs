@@ -35,6 +35,8 @@ impl RelayAt {
 pub(crate) struct Ours {
     pub(crate) endpoint: Endpoint,
     pub(crate) pins: Pins,
+    /// Nothing is sent but through a proxy, so no relay is asked over UDP where we are.
+    pub(crate) proxied: bool,
     /// The relay in use if it is connected, then those that come after it.
     pub(crate) in_use: watch::Sender<Vec<Via>>,
 }
@@ -106,7 +108,7 @@ impl Ours {
         }
         if let Some((relay, url)) = to.and_then(|relay| Some((relay, url(relay.addr)?))) {
             self.pins.add(relay.addr.ip(), relay.certificate);
-            let quic = Some(RelayQuicConfig::new(relay.discovery_port));
+            let quic = (!self.proxied).then(|| RelayQuicConfig::new(relay.discovery_port));
             self.endpoint.insert_relay(url.clone(), Arc::new(RelayConfig::new(url, quic))).await;
         }
     }

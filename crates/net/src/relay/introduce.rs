@@ -21,6 +21,8 @@ use samizdat_core::limits::RECORD_MAX;
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, NodeRecordIn, certificate_hash};
 use tokio::net::TcpStream;
 
+use crate::hybrid;
+
 /// Where a relay shows the record of its node.
 pub(crate) const RECORD_PATH: &str = "/samizdat/record";
 
@@ -64,7 +66,7 @@ fn whoever() -> Option<ClientConfig> {
         let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Whoever(provider));
         Ok::<_, io::Error>(verifier)
     }));
-    config.client_config(Arc::new(rustls::crypto::ring::default_provider())).ok()
+    config.client_config(hybrid::provider()).ok()
 }
 
 #[derive(Debug)]

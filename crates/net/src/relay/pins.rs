@@ -13,6 +13,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, certificate_hash};
 
 use super::names::ip_of;
+use crate::hybrid;
 use crate::limits::PINS_MAX;
 
 /// Hashes by the address at which they may be shown. Clones share the table.
@@ -52,7 +53,7 @@ impl Pins {
 
     /// TLS that takes these certificates and no others.
     pub(crate) fn client_config(&self) -> Option<ClientConfig> {
-        self.tls_config().client_config(Arc::new(rustls::crypto::ring::default_provider())).ok()
+        self.tls_config().client_config(hybrid::provider()).ok()
     }
 
     fn holds(&self, ip: IpAddr, certificate: &[u8]) -> bool {

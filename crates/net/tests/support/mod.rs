@@ -20,7 +20,7 @@ pub struct Node {
 }
 
 pub fn config(seed: u8, listen: &str, limits: Limits) -> Config {
-    Config { secret: [seed; 32], listen: listen.parse().unwrap(), any_port: false, relays: true, limits }
+    Config { secret: [seed; 32], listen: listen.parse().unwrap(), any_port: false, relays: true, proxy: None, limits }
 }
 
 pub async fn node(seed: u8, limits: Limits) -> Node {
