@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use samizdat_core::PeerId;
 use samizdat_core::record::CERTIFICATE_HASH_LEN;
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::NetEvent;
@@ -17,7 +18,7 @@ use crate::hybrid;
 use crate::limits::CHECK_PATIENCE;
 use crate::peers::Peers;
 use crate::question::ALPN;
-use crate::relay::{self, Pins, resolver};
+use crate::relay::{self, Names, Pins};
 
 impl Peers {
     pub(crate) fn check(
@@ -63,7 +64,7 @@ async fn endpoint_is_there(peer: PeerId, at: SocketAddr) -> Option<()> {
         .secret_key(SecretKey::from_bytes(&secret))
         .relay_mode(RelayMode::Disabled)
         .clear_address_lookup()
-        .dns_resolver(resolver())
+        .dns_resolver(Names::new(mpsc::channel(1).0).resolver())
         .portmapper_config(PortmapperConfig::Disabled)
         .net_report_config(NetReportConfig::minimal())
         .clear_ip_transports()

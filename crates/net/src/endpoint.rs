@@ -15,16 +15,17 @@ use crate::frame::ALPN;
 use crate::hybrid;
 use crate::limits::{ADDRS_MAX, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
 use crate::question;
-use crate::relay::{Pins, resolver};
+use crate::relay::{Names, Pins};
 
 /// Binds `listen`; an unspecified address means every interface, IPv4 and, where it exists, IPv6.
-/// `pins` are the certificates of relays; without them no relay is ever used. With `proxy`, the address of our bridge, nothing
-/// is bound at all, and relays are reached through it.
+/// `pins` are the certificates of relays; without them no relay is ever used. `names` are theirs, nobody else's. With `proxy`, the
+/// address of our bridge, nothing is bound at all, and relays are reached through it.
 pub(crate) async fn build(
     secret: &[u8; 32],
     listen: SocketAddr,
     limits: &Limits,
     pins: Option<&Pins>,
+    names: &Names,
     proxy: Option<&str>,
 ) -> Result<Endpoint, io::Error> {
     let builder = Endpoint::builder(presets::Minimal)
@@ -32,7 +33,7 @@ pub(crate) async fn build(
         .secret_key(SecretKey::from_bytes(secret))
         .alpns(vec![ALPN.to_vec(), question::ALPN.to_vec()])
         .clear_address_lookup()
-        .dns_resolver(resolver())
+        .dns_resolver(names.resolver())
         .portmapper_config(PortmapperConfig::Disabled)
         .transport_config(transport(limits))
         .max_tls_tickets(TLS_TICKETS_MAX)

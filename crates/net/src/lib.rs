@@ -23,6 +23,7 @@ mod question;
 mod relay;
 #[doc(hidden)]
 pub mod script;
+mod silence;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -42,7 +43,7 @@ pub use relay::{Certificate, CertificateError, Relay, RelayAt, RelayConfig, Rela
 
 use peers::Peers;
 use proxy::Bridge;
-use relay::{Ours, Pins};
+use relay::{Names, Ours, Pins};
 
 /// `tracing` targets of the libraries below this crate, whose messages and spans name peers and addresses.
 pub const LOG_TARGETS_BELOW: [&str; 6] = ["iroh", "iroh_relay", "noq", "noq_proto", "noq_udp", "netwatch"];
@@ -252,8 +253,10 @@ impl Net {
             None => None,
         };
         let through = bridge.as_ref().map(Bridge::url).transpose().map_err(BindError::Bridge)?;
-        let build =
-            async |listen| endpoint::build(&secret, listen, &limits, pins.as_ref(), through.as_ref().map(|url| url.as_str())).await;
+        let (doubts, doubted) = mpsc::channel(limits::DOUBTS_MAX);
+        let names = Names::new(doubts.clone());
+        let through = through.as_ref().map(|url| url.as_str());
+        let build = async |listen| endpoint::build(&secret, listen, &limits, pins.as_ref(), &names, through).await;
         let mut bound = build(listen).await;
         if any_port && listen.port() != 0 && bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
             bound = build(SocketAddr::new(listen.ip(), 0)).await;
@@ -273,9 +276,14 @@ impl Net {
         let (relays, wanted) = watch::channel(Vec::new());
         let (ours, in_use) = watch::channel(Vec::new());
         if let Some(pins) = pins {
-            tokio::spawn(relay::keep(Ours { endpoint: endpoint.clone(), pins, proxied, in_use: ours }, wanted));
+            let (dead, deaths) = watch::channel(None);
+            // Looking at a relay means a connection beside the proxy.
+            if !proxied {
+                tokio::spawn(relay::watch_deaths(peers.clone(), endpoint.clone(), names, doubted, in_use.clone(), dead));
+            }
+            tokio::spawn(relay::keep(Ours { endpoint: endpoint.clone(), pins, proxied, in_use: ours, doubts }, wanted, deaths));
         }
-        tokio::spawn(tell_moves(endpoint, in_use.clone(), events.downgrade()));
+        tokio::spawn(tell_moves(peers.clone(), endpoint, in_use.clone(), events.downgrade()));
         Ok((Net { peers, relays: Arc::new(relays), in_use }, receiver))
     }
 
@@ -392,12 +400,20 @@ impl Net {
 }
 
 /// Tells the owner of each change of [`Net::local_addr`], until nobody owns the node.
-async fn tell_moves(endpoint: Endpoint, mut in_use: watch::Receiver<Vec<Via>>, events: mpsc::WeakSender<NetEvent>) {
+async fn tell_moves(
+    peers: Arc<Peers>,
+    endpoint: Endpoint,
+    mut in_use: watch::Receiver<Vec<Via>>,
+    events: mpsc::WeakSender<NetEvent>,
+) {
     let mut addrs = endpoint.watch_addr();
     let mut told = endpoint::local_addr(&endpoint, &in_use.borrow());
     loop {
         let goes_on = tokio::select! {
-            updated = addrs.updated() => updated.is_ok(),
+            updated = addrs.updated() => {
+                peers.keep_only_from(&endpoint.addr().ip_addrs().map(|socket| socket.ip().to_canonical()).collect());
+                updated.is_ok()
+            }
             // Where relays are refused, nobody is there to change anything.
             Ok(()) = in_use.changed() => true,
             () = endpoint.closed() => false,

@@ -32,6 +32,22 @@ pub const RELAYS_MAX: usize = 8;
 pub const RELAY_PATIENCE: Duration = Duration::from_secs(5);
 /// The same when it was connected before: it is likely to be dead.
 pub const RELAY_LOST: Duration = Duration::from_secs(1);
+/// How long a relay may take to accept a connection before it passes for dead.
+pub const RELAY_LOOK: Duration = Duration::from_millis(1500);
+/// A dead relay is left alone for so long.
+pub const RELAY_DEAD: Duration = Duration::from_secs(7);
+/// Relays that are known to be dead.
+pub const DEAD_RELAYS_MAX: usize = 32;
+/// Doubts whether a relay lives that wait to be looked into.
+pub const DOUBTS_MAX: usize = 32;
+/// iroh empties the queue of a relay that it waits for every 3 s, and gives up a name that is not answered for as long.
+pub const RELAY_QUEUE_DRAINED: Duration = Duration::from_secs(2);
+/// A link through a relay on which what was sent is not answered for so long is given up: the relay or the peer is dead.
+pub const RELAY_SILENCE: Duration = Duration::from_secs(3);
+/// How often that is looked at.
+pub const RELAY_LISTEN: Duration = Duration::from_millis(250);
+/// When an address of ours goes, links that used it so long before are given up.
+pub const MOVE_MEMORY: Duration = Duration::from_secs(10);
 /// TLS session tickets that are kept; resumption is of little use between long-lived peers.
 pub const TLS_TICKETS_MAX: usize = 32;
 /// Abandoned paths are given up after this long; longer is not offered by the transport.

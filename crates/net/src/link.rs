@@ -1,18 +1,23 @@
 //! One open connection: a bounded queue out, frames in, and a single reason for its end.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use iroh::TransportAddr;
-use iroh::endpoint::{Connection, RecvStream, SendStream, Side, VarInt};
+use iroh::endpoint::{Connection, LocalTransportAddr, RecvStream, SendStream, Side, VarInt};
 use samizdat_core::PeerId;
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::addr::PeerAddr;
 use crate::frame::{self, FrameError, Ticket};
-use crate::limits::{FRAME_MAX, Limits, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, REPLACED_GRACE};
+use crate::limits::{
+    FRAME_MAX, Limits, MOVE_MEMORY, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, RELAY_LISTEN, RELAY_SILENCE, REPLACED_GRACE,
+};
 use crate::path::{PathInfo, PathKind};
+use crate::relay::addr_of_url;
+use crate::silence::{Counts, Silence};
 use crate::{DisconnectReason, NetEvent, SendError};
 
 /// What the table and the tasks share about a connection.
@@ -22,6 +27,8 @@ pub(crate) struct Link {
     /// The peer's, from its hello.
     pub(crate) ticket: OnceLock<Ticket>,
     state: watch::Sender<State>,
+    /// From which address of ours packets went last, without a relay, and when that was seen.
+    last_from: Mutex<Option<(IpAddr, Instant)>>,
     queue: Mutex<Queue>,
     queued: Notify,
 }
@@ -55,6 +62,7 @@ impl Link {
             connection,
             ticket: OnceLock::new(),
             state: watch::Sender::new(State::Opening),
+            last_from: Mutex::default(),
             queue: Mutex::default(),
             queued: Notify::new(),
         }
@@ -142,6 +150,7 @@ impl Link {
             },
             reason = &mut reader => reason,
             reason = &mut writer => reason,
+            () = self.fallen_silent() => DisconnectReason::Lost,
         };
         self.end(reason);
         self.connection.close(close_code(reason), b"");
@@ -153,6 +162,14 @@ impl Link {
         let (remote, rtt) = self.selected(|path| (path.remote_addr().clone(), path.rtt()))?;
         let rtt_ms = u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX);
         Some(PathInfo { peer: self.peer, kind: PathKind::of(&remote), rtt_ms, dialed: self.dialed() })
+    }
+
+    /// The relay that carries the connection now, if one does.
+    pub(crate) fn relay(&self) -> Option<SocketAddr> {
+        match self.selected(|path| path.remote_addr().clone())? {
+            TransportAddr::Relay(url) => addr_of_url(&url),
+            _ => None,
+        }
     }
 
     /// The address the peer is seen at; empty when a relay hides it.
@@ -179,6 +196,30 @@ impl Link {
             // The sender lives in `self`, so this cannot fail while we wait.
             if state.changed().await.is_err() {
                 return DisconnectReason::Lost;
+            }
+        }
+    }
+
+    /// Whether packets went out from an address lately that is not among `own` any more. The connection would heal by another path,
+    /// but what was under way when the address went is sent again only many seconds later (iroh 1.4): a new one is faster.
+    pub(crate) fn has_moved(&self, own: &BTreeSet<IpAddr>) -> bool {
+        let last = *self.last_from.lock().unwrap_or_else(PoisonError::into_inner);
+        last.is_some_and(|(from, when)| !from.is_loopback() && !own.contains(&from) && when.elapsed() < MOVE_MEMORY)
+    }
+
+    /// Returns when a relay carries the connection and nothing comes back any more. Other paths heal by themselves.
+    async fn fallen_silent(&self) {
+        let mut look = interval(RELAY_LISTEN);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silence = Silence::default();
+        loop {
+            let now = look.tick().await;
+            if let Some(from) = self.selected(|path| local_ip(path.local_addr())).flatten() {
+                *self.last_from.lock().unwrap_or_else(PoisonError::into_inner) = Some((from, now));
+            }
+            let counts = self.selected(|path| path.is_relay().then(|| Counts::of(path.id(), &path.stats()))).flatten();
+            if silence.lasts(now, counts) >= RELAY_SILENCE {
+                return;
             }
         }
     }
@@ -244,6 +285,10 @@ impl Link {
 
 /// The peer already has a connection to us; the one that says this is superfluous.
 pub(crate) const DUPLICATE: VarInt = VarInt::from_u32(1);
+
+fn local_ip(addr: &LocalTransportAddr) -> Option<IpAddr> {
+    if let LocalTransportAddr::Ip(ip) = addr { ip.map(|ip| ip.to_canonical()) } else { None }
+}
 
 fn close_code(reason: DisconnectReason) -> VarInt {
     VarInt::from_u32(match reason {

@@ -7,8 +7,8 @@
 //! told from the ticket because a node has one dial per peer at a time and draws its turn only when it holds no
 //! connection to that peer, and as acceptor draws it only when it holds the one it accepts.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -137,6 +137,26 @@ impl Peers {
 
     pub(crate) fn open_links(&self) -> Vec<Arc<Link>> {
         self.table().links.values().filter(|link| link.is_open()).cloned().collect()
+    }
+
+    /// Whether a connection goes through this relay.
+    pub(crate) fn uses_relay(&self, relay: SocketAddr) -> bool {
+        self.open_links().iter().any(|link| link.relay() == Some(relay))
+    }
+
+    /// Gives up all connections through a relay that is dead, so that their owner dials again.
+    pub(crate) fn leave_relay(&self, relay: SocketAddr) {
+        let through = self.open_links().into_iter().filter(|link| link.relay() == Some(relay));
+        through.for_each(|link| link.end(DisconnectReason::Lost));
+    }
+
+    /// Gives up all connections whose own end was at none of these addresses, so that their owner dials again.
+    pub(crate) fn keep_only_from(&self, own: &BTreeSet<IpAddr>) {
+        // Between two networks there is none, and nothing to be gained.
+        if !own.is_empty() {
+            let moved = self.open_links().into_iter().filter(|link| link.has_moved(own));
+            moved.for_each(|link| link.end(DisconnectReason::Lost));
+        }
     }
 
     /// Starts a dial, unless one is in progress or the peer is connected.

@@ -6,6 +6,7 @@
 
 mod certificate;
 mod client;
+mod deaths;
 mod introduce;
 mod names;
 mod pins;
@@ -28,8 +29,9 @@ pub use places::RelayUse;
 
 pub use client::RelayAt;
 pub(crate) use client::{Ours, keep};
+pub(crate) use deaths::watch as watch_deaths;
 pub(crate) use introduce::fetch;
-pub(crate) use names::{ip_of, resolver, url};
+pub(crate) use names::{Doubt, Names, addr_of, addr_of_url, url};
 pub(crate) use pins::Pins;
 
 use crate::limits::RelayLimits;

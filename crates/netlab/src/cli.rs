@@ -1,18 +1,24 @@
 //! The command line.
 
-use std::{net::IpAddr, process::ExitCode, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
-use iroh::EndpointId;
+use clap::{Parser, Subcommand, ValueEnum};
+use samizdat_net::Limits;
 use samizdat_netlab::{
-    Bare, Nat, RelayContact, abandon, matrix, obstacle,
+    Engine, Nat, Program, RelayContact, abandon, flap, flood, matrix, obstacle,
     probe::{Verdict, probe},
-    sweep,
+    rehome, sweep,
 };
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::bare;
+use crate::{bare, node, talker, visit};
 
 /// Exit code of what was interrupted, as shells have it.
 const INTERRUPTED: i32 = 130;
@@ -52,12 +58,55 @@ enum Command {
         /// How many laboratories at the same time
         #[arg(long, default_value_t = 2)]
         jobs: usize,
+        /// Who dials
+        #[arg(long, value_enum, default_value_t = Engines::Both)]
+        engine: Engines,
     },
-    /// The bare engine, iroh by itself: what the matrix starts in its laboratories
+    /// Kill the relay of two who talk, move one of two who talk, and tell how long nothing arrived
+    Rehome {
+        /// How often each
+        #[arg(long, default_value_t = 20)]
+        trials: usize,
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Flood a node with strangers, and tell how it and its friends fare
+    Flood {
+        /// How many
+        #[arg(long, default_value_t = 1000)]
+        strangers: usize,
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the network of one of two who talk go down and up, and tell whether something was lost or piled up
+    Flap {
+        /// How often
+        #[arg(long, default_value_t = 100)]
+        times: usize,
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// The bare engine, iroh by itself: what is started in laboratories
     #[command(subcommand)]
     Bare(Role),
+    /// The network shell of our nodes: what is started in laboratories
+    #[command(subcommand)]
+    Node(Role),
     /// Remove what laboratories of killed processes left behind
     Sweep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engines {
+    /// iroh by itself
+    Bare,
+    /// The network shell of our nodes
+    Node,
+    /// One after the other in turn, and their ratio
+    Both,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,13 +125,50 @@ enum Role {
     /// Dial, and print how that went
     Dial {
         /// What the listener printed
-        to: EndpointId,
+        to: String,
         /// What the relay printed
         #[arg(long)]
         relay: RelayContact,
         /// How long to wait for a direct path, in milliseconds
         #[arg(long)]
         wait_ms: u64,
+    },
+    /// Talk to one other, until killed
+    Talk {
+        /// What relays printed, the best first
+        #[arg(long)]
+        relay: Vec<RelayContact>,
+        /// What the other printed
+        #[arg(long)]
+        to: Option<String>,
+    },
+    /// Be visited, until killed
+    Serve {
+        /// At which port
+        #[arg(long)]
+        port: u16,
+    },
+    /// Visit somebody, until killed
+    Visit {
+        /// What he printed
+        to: String,
+        /// Where he is
+        #[arg(long)]
+        at: SocketAddr,
+    },
+    /// Visit somebody as many who have nothing to say
+    Strangers {
+        /// What he printed
+        to: String,
+        /// Where he is
+        #[arg(long)]
+        at: SocketAddr,
+        /// Addresses of this machine from which they come
+        #[arg(long)]
+        from: Vec<IpAddr>,
+        /// How many
+        #[arg(long)]
+        count: usize,
     },
 }
 
@@ -111,36 +197,97 @@ fn run(command: Command) -> Result<bool> {
             }
             Ok(right)
         }
-        Command::Matrix { quick, json, wait_ms, jobs } => {
+        Command::Matrix { quick, json, wait_ms, jobs, engine } => {
             permitted()?;
-            let engine = Bare { program: std::env::current_exe().context("this program's own place")? };
+            let (bare, node) = (Program::bare(myself()?), Program::node(myself()?));
+            let engines: Vec<&dyn Engine> = match engine {
+                Engines::Bare => vec![&bare],
+                Engines::Node => vec![&node],
+                Engines::Both => vec![&bare, &node],
+            };
             // To standard error, so that standard output has the result alone.
-            let told = |cell: &matrix::Cell| eprintln!("{}", cell.line());
-            let matrix = matrix::run(&engine, &matrix::pairings(quick), Duration::from_millis(wait_ms), jobs, &told);
+            let told = |engine: &str, cell: &matrix::Cell| eprintln!("{engine}: {}", cell.line());
+            let matrices = matrix::run(&engines, &matrix::pairings(quick), Duration::from_millis(wait_ms), jobs, &told);
             if json {
-                println!("{}", serde_json::to_string(&matrix)?);
+                println!("{}", serde_json::to_string(&matrices)?);
             } else {
-                print!("{}", matrix.table());
-            }
-            Ok(matrix.as_expected())
-        }
-        Command::Bare(role) => {
-            let runtime = tokio::runtime::Runtime::new()?;
-            runtime.block_on(async {
-                match role {
-                    Role::Relay { address } => bare::relay(address).await,
-                    Role::Listen { relay } => bare::listen(relay).await,
-                    Role::Dial { to, relay, wait_ms } => bare::dial(relay, to, Duration::from_millis(wait_ms)).await,
+                matrices.iter().for_each(|matrix| println!("{}", matrix.table()));
+                if let [first, second] = matrices.as_slice()
+                    && let Some(ratio) = matrix::ratio(first, second)
+                {
+                    println!("median time to direct, {} : {} = {ratio:.2}", second.engine, first.engine);
                 }
-            })?;
-            Ok(true)
+            }
+            Ok(matrices.iter().all(matrix::Matrix::as_expected))
         }
+        Command::Rehome { trials, json } => {
+            permitted()?;
+            let program = Program::node(myself()?);
+            let mut done = Vec::new();
+            for loss in (0..trials).flat_map(|_| rehome::Loss::ALL) {
+                let trial = rehome::trial(&program, loss)?;
+                eprintln!("{}", trial.line());
+                done.push(trial);
+            }
+            tell(&done, json, |done| rehome::summary(done))?;
+            Ok(done.iter().all(rehome::Trial::passed))
+        }
+        Command::Flood { strangers, json } => {
+            permitted()?;
+            let flood = flood::flood(&Program::node(myself()?), strangers)?;
+            tell(&flood, json, flood::Flood::text)?;
+            Ok(flood.passed(Limits::default().inbound.try_into()?))
+        }
+        Command::Flap { times, json } => {
+            permitted()?;
+            let flap = flap::flap(&Program::node(myself()?), times)?;
+            tell(&flap, json, flap::Flap::text)?;
+            Ok(flap.passed())
+        }
+        Command::Bare(role) => play(async {
+            match role {
+                Role::Relay { address } => bare::relay(address).await,
+                Role::Listen { relay } => bare::listen(relay).await,
+                Role::Dial { to, relay, wait_ms } => bare::dial(relay, to.parse()?, Duration::from_millis(wait_ms)).await,
+                _ => bail!("the bare engine does not play that role"),
+            }
+        }),
+        Command::Node(role) => play(async {
+            match role {
+                Role::Relay { address } => node::relay(address).await,
+                Role::Listen { relay } => node::listen(&[relay], Limits::default()).await,
+                Role::Dial { to, relay, wait_ms } => node::dial(relay, &to, Duration::from_millis(wait_ms)).await,
+                Role::Talk { relay, to } => talker::talk(&relay, to.as_deref()).await,
+                Role::Serve { port } => visit::serve(port).await,
+                Role::Visit { to, at } => visit::visit(&to, at).await,
+                Role::Strangers { to, at, from, count } => visit::strangers(&to, at, &from, count).await,
+            }
+        }),
         Command::Sweep => {
             permitted()?;
             println!("{} namespaces removed", sweep()?);
             Ok(true)
         }
     }
+}
+
+fn myself() -> Result<PathBuf> {
+    std::env::current_exe().context("this program's own place")
+}
+
+fn tell<T: Serialize>(what: &T, json: bool, text: impl Fn(&T) -> String) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(what)?);
+    } else {
+        print!("{}", text(what));
+    }
+    Ok(())
+}
+
+/// Runs something to its end.
+fn play(role: impl Future<Output = Result<()>>) -> Result<bool> {
+    tokio::runtime::Runtime::new()?.block_on(role)?;
+    Ok(true)
 }
 
 fn permitted() -> Result<()> {

@@ -1,5 +1,4 @@
-//! What carries connections between peers, as programs that are started in the lab. So far iroh by itself; our own node comes to
-//! stand beside it.
+//! What carries connections between peers, as programs that are started in the lab: iroh by itself, and our own node.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, process::Command, str::FromStr, time::Duration};
 
@@ -52,30 +51,43 @@ pub struct Outcome {
     pub path: String,
 }
 
-/// iroh by itself: the subcommand `bare` of this crate's program.
+/// The engines of this crate's own program, as its subcommands.
 #[derive(Debug)]
-pub struct Bare {
-    /// Where that program is.
-    pub program: PathBuf,
+pub struct Program {
+    subcommand: &'static str,
+    program: PathBuf,
 }
 
-impl Bare {
-    fn command(&self, arguments: &[&str]) -> Command {
+impl Program {
+    /// iroh by itself; `program` is where this crate's program is.
+    pub fn bare(program: PathBuf) -> Self {
+        Self { subcommand: "bare", program }
+    }
+
+    /// The network shell of our nodes, as the daemon uses it.
+    pub fn node(program: PathBuf) -> Self {
+        Self { subcommand: "node", program }
+    }
+
+    /// It, with these arguments.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.arg("bare").args(arguments);
+        command.arg(self.subcommand).args(arguments);
         command
     }
 
-    fn start(&self, station: &Station, arguments: &[&str]) -> Result<Running> {
+    /// Starts it, and waits until it is ready.
+    pub(crate) fn start(&self, station: &Station, arguments: &[&str]) -> Result<Running> {
         let process = station.start(&mut self.command(arguments))?;
-        let Ready { contact } = process.json(PATIENCE).with_context(|| format!("bare {arguments:?} is not ready"))?;
+        let Ready { contact } =
+            process.json(PATIENCE).with_context(|| format!("{} {arguments:?} is not ready", self.subcommand))?;
         Ok(Running { process, contact })
     }
 }
 
-impl Engine for Bare {
+impl Engine for Program {
     fn name(&self) -> &'static str {
-        "bare"
+        self.subcommand
     }
 
     fn relay(&self, host: &Station) -> Result<Running> {
@@ -93,7 +105,7 @@ impl Engine for Bare {
     }
 }
 
-/// What must be known of a bare relay; written `ADDRESS:PORT/UDP-PORT/HASH`.
+/// What must be known of a relay; written `ADDRESS:PORT/UDP-PORT/HASH`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayContact {
     /// Where it serves HTTPS.

@@ -1,9 +1,12 @@
 //! A laboratory of real network namespaces, in which real processes run behind real NATs. Needs root on Linux, `ip` and `nft`.
 //!
-//! It knows programs only from outside. What it makes, it removes; what a killed one left behind, the next removes.
+//! It knows programs only from outside; that its own program can be a bare node is no exception. What it makes, it removes; what a
+//! killed one left behind, the next removes.
 #![cfg(target_os = "linux")]
 
 mod engine;
+pub mod flap;
+pub mod flood;
 mod forward;
 mod lab;
 pub mod limits;
@@ -12,11 +15,13 @@ mod nat;
 mod netns;
 pub mod probe;
 mod process;
+pub mod rehome;
+pub mod talk;
 pub mod watch;
 
 use std::io::{Write, stderr};
 
-pub use engine::{Bare, Engine, Outcome, Ready, RelayContact, Running};
+pub use engine::{Engine, Outcome, Program, Ready, RelayContact, Running};
 pub use forward::{Link, LinkId};
 pub use lab::{Family, Lab, Peer, Plan, Station};
 pub use nat::{Kind, Nat};

@@ -6,6 +6,12 @@ use std::process::ExitCode;
 mod bare;
 #[cfg(target_os = "linux")]
 mod cli;
+#[cfg(target_os = "linux")]
+mod node;
+#[cfg(target_os = "linux")]
+mod talker;
+#[cfg(target_os = "linux")]
+mod visit;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {

@@ -1,32 +1,79 @@
-//! Which NATs an engine gets through: peers behind every pairing, dialling each other by way of a relay.
+//! Which NATs engines get through: peers behind every pairing, dialling each other by way of a relay.
 
 use std::{
+    fmt,
     sync::{Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::{
     engine::{Engine, Outcome},
-    lab::Plan,
+    lab::{Family, Plan},
     nat::{Kind, Nat},
 };
 
 /// Kinds of NAT that peers are behind.
 const KINDS: [Kind; 5] = [Kind::Full, Kind::Addr, Kind::Port, Kind::Eimnp, Kind::Sym];
 
+/// Where a peer is. Written as its NAT, with the versions of IP unless it is IPv4 alone. IPv6 is filtered, not translated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// What it is behind.
+    pub nat: Nat,
+    /// What it speaks.
+    pub family: Family,
+}
+
+impl Place {
+    /// Whether there should be a direct path to `other`.
+    pub fn meets(self, other: Self) -> bool {
+        let v6 = self.family != Family::V4 && other.family != Family::V4;
+        let v4 = self.family != Family::V6 && other.family != Family::V6;
+        // A firewall without translation lets in who was sent something, as both are where they were seen.
+        self.nat.udp && other.nat.udp && (v6 || v4 && self.nat.kind.meets(other.nat.kind))
+    }
+}
+
+impl From<Nat> for Place {
+    fn from(nat: Nat) -> Self {
+        Self { nat, family: Family::V4 }
+    }
+}
+
+impl From<Kind> for Place {
+    fn from(kind: Kind) -> Self {
+        Nat::from(kind).into()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let versions = match self.family {
+            Family::V4 => "",
+            Family::V6 => "/v6",
+            Family::Dual => "/dual",
+        };
+        f.pad(&format!("{}{versions}", self.nat))
+    }
+}
+
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A pairing and how it went.
 #[derive(Debug, Clone, Serialize)]
 pub struct Cell {
-    /// What the dialler is behind.
-    #[serde(serialize_with = "display")]
-    pub a: Nat,
-    /// What the other is behind.
-    #[serde(serialize_with = "display")]
-    pub b: Nat,
+    /// Where the dialler is.
+    pub a: Place,
+    /// Where the other is.
+    pub b: Place,
     /// Whether there should be a direct path.
     pub direct_expected: bool,
     /// How the dial went.
@@ -35,11 +82,7 @@ pub struct Cell {
     pub error: Option<String>,
 }
 
-fn display<S: serde::Serializer>(nat: &Nat, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(nat)
-}
-
-/// All cells.
+/// All cells of one engine.
 #[derive(Debug, Serialize)]
 pub struct Matrix {
     /// Who dialled.
@@ -48,40 +91,65 @@ pub struct Matrix {
     pub cells: Vec<Cell>,
 }
 
-/// What is dialled: five by five kinds and those where UDP is blocked, or a handful.
-pub fn pairings(quick: bool) -> Vec<(Nat, Nat)> {
+/// What is dialled: five by five kinds, those where UDP is blocked and those with IPv6; or a handful.
+pub fn pairings(quick: bool) -> Vec<(Place, Place)> {
     let blocked = Nat::without_udp(Kind::Port);
+    let with = |family| move |kind: Kind| Place { nat: kind.into(), family };
+    let (v6, dual) = (with(Family::V6), with(Family::Dual));
     if quick {
         let kinds = [(Kind::Port, Kind::Port), (Kind::Port, Kind::Sym), (Kind::Full, Kind::Sym)];
-        return kinds.map(|(a, b)| (a.into(), b.into())).into_iter().chain([(blocked, Kind::Port.into())]).collect();
+        let rest = [(blocked.into(), Kind::Port.into()), (dual(Kind::Sym), dual(Kind::Sym))];
+        return kinds.map(|(a, b)| (a.into(), b.into())).into_iter().chain(rest).collect();
     }
     let grid = KINDS.into_iter().flat_map(|a| KINDS.map(|b| (a.into(), b.into())));
-    let port = Kind::Port.into();
+    let port: Nat = Kind::Port.into();
     let rest = [(port, blocked), (blocked, port), (blocked, blocked), (blocked, Nat::without_udp(Kind::Sym))];
-    grid.chain(rest).collect()
+    let newer = [
+        (v6(Kind::Port), v6(Kind::Port)),
+        (dual(Kind::Port), dual(Kind::Port)),
+        (dual(Kind::Sym), dual(Kind::Sym)),
+        (Kind::Port.into(), dual(Kind::Port)),
+        (dual(Kind::Port), Kind::Port.into()),
+        (Kind::Sym.into(), dual(Kind::Sym)),
+    ];
+    grid.chain(rest.map(|(a, b)| (a.into(), b.into()))).chain(newer).collect()
 }
 
-/// Dials every pairing in a lab of its own, `jobs` at the same time, and waits up to `wait` for each direct path. `told` hears of
-/// each cell when it is done.
-pub fn run(engine: &dyn Engine, pairings: &[(Nat, Nat)], wait: Duration, jobs: usize, told: &(dyn Fn(&Cell) + Sync)) -> Matrix {
-    let next = Mutex::new(pairings.iter().enumerate());
+/// Dials every pairing with every engine, each time in a lab of its own, `jobs` at the same time, and waits up to `wait` for each
+/// direct path. Engines take turns, so that what else the machine does meets them alike. `told` hears of each cell when it is done.
+pub fn run(
+    engines: &[&dyn Engine],
+    pairings: &[(Place, Place)],
+    wait: Duration,
+    jobs: usize,
+    told: &(dyn Fn(&'static str, &Cell) + Sync),
+) -> Vec<Matrix> {
+    let turns = pairings.iter().enumerate().flat_map(|(place, pair)| {
+        let mut order: Vec<_> = engines.iter().enumerate().collect();
+        // Nobody always comes first.
+        order.rotate_left(place.checked_rem(engines.len()).unwrap_or_default());
+        order.into_iter().map(move |(engine, dials)| ((engine, place), *dials, pair))
+    });
+    let next = Mutex::new(turns);
     let done = Mutex::new(Vec::new());
     let work = || {
-        while let Some((place, &(a, b))) = { next.lock().unwrap_or_else(PoisonError::into_inner).next() } {
+        while let Some((place, engine, &(a, b))) = { next.lock().unwrap_or_else(PoisonError::into_inner).next() } {
             let cell = dial(engine, a, b, wait);
-            told(&cell);
+            told(engine.name(), &cell);
             done.lock().unwrap_or_else(PoisonError::into_inner).push((place, cell));
         }
     };
     thread::scope(|scope| (0..jobs.max(1)).for_each(|_| drop(scope.spawn(work))));
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);
-    Matrix { engine: engine.name(), cells: done.into_iter().map(|(_, cell)| cell).collect() }
+    let of = |wanted| done.iter().filter(move |((engine, _), _)| *engine == wanted).map(|(_, cell)| cell.clone()).collect();
+    engines.iter().enumerate().map(|(place, engine)| Matrix { engine: engine.name(), cells: of(place) }).collect()
 }
 
-fn dial(engine: &dyn Engine, a: Nat, b: Nat, wait: Duration) -> Cell {
+fn dial(engine: &dyn Engine, a: Place, b: Place, wait: Duration) -> Cell {
     let attempt = || -> Result<Outcome> {
-        let lab = Plan::new().peer(a).peer(b).build()?;
+        let family = if a.family == b.family { a.family } else { Family::Dual };
+        let lab = Plan::new().family(family).peer_of(a.nat, a.family).peer_of(b.nat, b.family).build()?;
         let (from, to) = (lab.peer(0)?.station(), lab.peer(1)?.station());
         let relay = engine.relay(lab.host(0)?)?;
         let listener = engine.listen(to, &relay)?;
@@ -91,12 +159,19 @@ fn dial(engine: &dyn Engine, a: Nat, b: Nat, wait: Duration) -> Cell {
         }
         Ok(outcome)
     };
-    let direct_expected = a.udp && b.udp && a.kind.meets(b.kind);
     let (outcome, error) = match attempt() {
         Ok(outcome) => (Some(outcome), None),
         Err(error) => (None, Some(format!("{error:#}"))),
     };
-    Cell { a, b, direct_expected, outcome, error }
+    Cell { a, b, direct_expected: a.meets(b), outcome, error }
+}
+
+/// By how much the second engine's median time to a direct path exceeds the first's, over the pairings in which both have one.
+pub fn ratio(first: &Matrix, second: &Matrix) -> Option<f64> {
+    let direct = |cell: &Cell| cell.outcome.as_ref().and_then(|outcome| outcome.direct_ms);
+    let both = first.cells.iter().zip(&second.cells).filter_map(|(a, b)| Some((direct(a)?, direct(b)?)));
+    let (first, second): (Vec<f64>, Vec<f64>) = both.unzip();
+    Some(middle(second.into_iter())? / middle(first.into_iter())?)
 }
 
 impl Cell {
@@ -144,7 +219,8 @@ impl Matrix {
             let row: String = KINDS.iter().map(|b| format!("{:<12}", self.cell(a.into(), (*b).into()))).collect();
             write(&format!("{:>11}   {row}", Nat::from(a)));
         }
-        for cell in self.cells.iter().filter(|cell| !(cell.a.udp && cell.b.udp)) {
+        let plain = |place: Place| place.nat.udp && place.family == Family::V4;
+        for cell in self.cells.iter().filter(|cell| !(plain(cell.a) && plain(cell.b))) {
             write(&cell.line());
         }
         let outcomes = || self.cells.iter().filter_map(|cell| cell.outcome.as_ref());
@@ -160,15 +236,20 @@ impl Matrix {
         text
     }
 
-    fn cell(&self, a: Nat, b: Nat) -> String {
+    fn cell(&self, a: Place, b: Place) -> String {
         self.cells.iter().find(|cell| cell.a == a && cell.b == b).map_or("-".to_owned(), Cell::short)
     }
 }
 
 fn median(times: impl Iterator<Item = f64>) -> String {
+    middle(times).map_or("-".to_owned(), |ms| format!("{ms:.0} ms"))
+}
+
+/// The median.
+pub(crate) fn middle(times: impl Iterator<Item = f64>) -> Option<f64> {
     let mut times: Vec<f64> = times.collect();
     times.sort_by(f64::total_cmp);
-    times.get(times.len().saturating_sub(1) / 2).map_or("-".to_owned(), |ms| format!("{ms:.0} ms"))
+    times.get(times.len().saturating_sub(1) / 2).copied()
 }
 
 #[cfg(test)]
@@ -183,13 +264,36 @@ mod tests {
         assert!(!matrix.as_expected());
         let table = matrix.table();
         assert!(table.contains("relayed !") && table.contains("port-noudp x port"), "{table}");
-        assert!(table.contains("4 of 4 connected, 0 directly; medians: connected 90 ms"), "{table}");
+        assert!(table.contains("sym/dual x sym/dual"), "{table}");
+        assert!(table.contains("5 of 5 connected, 0 directly; medians: connected 90 ms"), "{table}");
     }
 
     #[test]
-    fn the_whole_matrix_has_every_pairing_once() {
+    fn the_whole_matrix_has_every_pairing_once_and_says_what_should_be_direct() {
         let all = pairings(false);
-        assert_eq!(all.len(), 29);
+        assert_eq!(all.len(), 35);
         assert!((1..all.len()).all(|n| !all[..n].contains(&all[n])));
+        // Of the grid, those that need no guessing of ports.
+        assert_eq!(all[..25].iter().filter(|(a, b)| a.meets(*b)).count(), 20);
+        assert!(all[25..29].iter().all(|(a, b)| !a.meets(*b)));
+        // Where both speak IPv6, no NAT is in the way.
+        assert_eq!(all[29..].iter().map(|(a, b)| a.meets(*b)).collect::<Vec<_>>(), [true, true, true, true, true, false]);
+    }
+
+    #[test]
+    fn only_pairings_that_both_went_through_directly_are_compared() {
+        let matrix = |times: [Option<f64>; 3]| {
+            let cell = |direct_ms| Cell {
+                a: Kind::Port.into(),
+                b: Kind::Port.into(),
+                direct_expected: true,
+                outcome: Some(Outcome { connected_ms: 1.0, first_byte_ms: 1.0, direct_ms, path: String::new() }),
+                error: None,
+            };
+            Matrix { engine: "test", cells: times.map(cell).into() }
+        };
+        let (bare, node) = (matrix([Some(100.0), Some(1.0), None]), matrix([Some(110.0), None, Some(900.0)]));
+        assert_eq!(ratio(&bare, &node), Some(1.1));
+        assert_eq!(ratio(&bare, &matrix([None; 3])), None);
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 
 use crate::{limits::LINES_MAX, netns::Namespace};
@@ -36,6 +37,28 @@ impl Process {
     /// Its number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("not a process")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Memory that it holds now, in KiB.
+    pub fn resident_kib(&self) -> Result<u64> {
+        self.status("VmRSS:")
+    }
+
+    /// Most memory that it ever held, in KiB.
+    pub fn most_resident_kib(&self) -> Result<u64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, key: &str) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).context("it has ended")?;
+        Ok(line.trim().trim_end_matches(" kB").parse()?)
     }
 
     /// The next line that it prints.

@@ -1,16 +1,17 @@
-//! The bare engine gets through what can be got through, and stays on the relay elsewhere.
+//! Both engines get through what can be got through, and stay on the relay elsewhere.
 #![cfg(target_os = "linux")]
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::{path::PathBuf, time::Duration};
 
-use samizdat_netlab::{Bare, Engine, Family, Kind, Link, Nat, Plan, matrix, permitted};
+use samizdat_netlab::{Engine, Family, Kind, Link, Nat, Plan, Program, matrix, permitted};
 
 /// A direct path comes within a third of a second. The whole of it is waited only where there is none.
 const WAIT: Duration = Duration::from_secs(5);
 
-fn bare() -> Bare {
-    Bare { program: PathBuf::from(env!("CARGO_BIN_EXE_netlab")) }
+fn engines() -> [Program; 2] {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_netlab"));
+    [Program::bare(program.clone()), Program::node(program)]
 }
 
 #[test]
@@ -18,10 +19,13 @@ fn a_handful_of_pairings_comes_out_as_expected() {
     if !permitted("pairings of NATs are dialled") {
         return;
     }
-    let matrix = matrix::run(&bare(), &matrix::pairings(true), WAIT, 4, &|_| ());
-    assert_eq!(matrix.cells.len(), 4);
-    assert!(matrix.as_expected(), "{}\n{:?}", matrix.table(), matrix.cells);
-    assert!(matrix.cells.iter().any(|cell| cell.a == Nat::without_udp(Kind::Port)));
+    let [bare, node] = engines();
+    let matrices = matrix::run(&[&bare, &node], &matrix::pairings(true), WAIT, 4, &|_, _| ());
+    assert_eq!(matrices.iter().map(|matrix| (matrix.engine, matrix.cells.len())).collect::<Vec<_>>(), [("bare", 5), ("node", 5)]);
+    for matrix in matrices {
+        assert!(matrix.as_expected(), "{}\n{:?}", matrix.table(), matrix.cells);
+        assert!(matrix.cells.iter().any(|cell| cell.a == Nat::without_udp(Kind::Port).into()));
+    }
 }
 
 #[test]
@@ -30,17 +34,16 @@ fn a_connection_comes_about_over_a_bad_link_and_over_ipv6() {
         return;
     }
     let ms = Duration::from_millis;
-    for family in [Family::V4, Family::V6] {
+    for (family, engine) in [Family::V4, Family::V6].into_iter().flat_map(|family| engines().map(|engine| (family, engine))) {
         let bad = Link { up: true, delay: ms(10), jitter: ms(10), loss: 0.02 };
         let plan = Plan::new().family(family).access(bad).seed(7).peer(Kind::Port).peer(Kind::Port);
         let lab = plan.build().unwrap();
-        let engine = bare();
         let (alice, bob) = (lab.peer(0).unwrap().station(), lab.peer(1).unwrap().station());
         let relay = engine.relay(lab.host(0).unwrap()).unwrap();
         let listener = engine.listen(bob, &relay).unwrap();
         // What was lost is repeated, so only patience is needed.
         let outcome = engine.dial(alice, &relay, &listener, WAIT * 6).unwrap();
-        assert!(outcome.direct_ms.is_some(), "{family:?}: {outcome:?}");
+        assert!(outcome.direct_ms.is_some(), "{} {family:?}: {outcome:?}", engine.name());
         lab.assert_only_lab(alice).unwrap();
         lab.assert_only_lab(bob).unwrap();
     }

@@ -18,7 +18,8 @@ const ARROWS: [(&str, &[&str]); 13] = [
     // Its tests start the binary in the laboratory.
     ("cli", &["api", "daemon", "netlab"]),
     ("sim", &["core", "sync", "store", "chat", "engine"]),
-    ("netlab", &["api"]),
+    // Its program can be one bare node of `net`, to be started in the laboratory.
+    ("netlab", &["api", "core", "net"]),
     ("xtask", &[]),
 ];
 

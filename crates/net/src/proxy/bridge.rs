@@ -24,7 +24,7 @@ use zeroize::Zeroizing;
 
 use super::{Login, Proxy, socks};
 use crate::limits::{ACCEPT_PAUSE, PROXY_CONNECTIONS_MAX, PROXY_PATIENCE};
-use crate::relay::ip_of;
+use crate::relay::addr_of;
 
 const USER: &str = "samizdat";
 
@@ -125,7 +125,7 @@ async fn connect(to: &To, target: SocketAddr) -> Result<TcpStream, socks::SocksE
 /// Relays are addresses, or the names that `relay::names` makes of them. The proxy is not asked for any other name.
 fn address(authority: &Authority) -> Option<SocketAddr> {
     let host = authority.host();
-    let ip = ip_of(host).or_else(|| host.trim_matches(['[', ']']).parse().ok())?;
+    let ip = addr_of(host).map(|relay| relay.ip()).or_else(|| host.trim_matches(['[', ']']).parse().ok())?;
     Some(SocketAddr::new(ip, authority.port_u16()?))
 }
 

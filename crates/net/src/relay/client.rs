@@ -7,11 +7,11 @@ use std::sync::Arc;
 use iroh::{Endpoint, RelayConfig, Watcher};
 use iroh_relay::RelayQuicConfig;
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::{Pins, url};
+use super::{Doubt, Pins, url};
 use crate::limits::{RELAY_LOST, RELAY_PATIENCE, VIA_MAX};
 
 /// A relay that a node record names.
@@ -39,10 +39,12 @@ pub(crate) struct Ours {
     pub(crate) proxied: bool,
     /// The relay in use if it is connected, then those that come after it.
     pub(crate) in_use: watch::Sender<Vec<Via>>,
+    /// Where to say that it was lost.
+    pub(crate) doubts: mpsc::Sender<Doubt>,
 }
 
-/// Keeps one relay of `wanted` connected until the node is closed.
-pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>) {
+/// Keeps one relay of `wanted` connected until the node is closed. `dead` says which was found to be.
+pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>, mut dead: watch::Receiver<Option<SocketAddr>>) {
     let mut status = ours.endpoint.home_relay_status();
     // The one in use is the first; one that failed goes to the end.
     let mut relays: Vec<RelayAt> = Vec::new();
@@ -73,6 +75,16 @@ pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>) 
                     debug!(connected = now, "the relay in use");
                     connected = now;
                     patience = if now { None } else { Instant::now().checked_add(RELAY_LOST) };
+                    if let Some(lost) = relays.first().filter(|_| !now) {
+                        // Who is about to look at another relay will look at this one, too, when it is asked for.
+                        let _ = ours.doubts.try_send(Doubt::Lost(lost.addr));
+                    }
+                }
+            }
+            Ok(()) = dead.changed() => {
+                let found = *dead.borrow_and_update();
+                if relays.first().map(|relay| relay.addr) == found {
+                    (connected, patience) = (false, Some(Instant::now()));
                 }
             }
             () = async { sleep_until(patience.unwrap_or_else(Instant::now)).await }, if patience.is_some() => {

@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, certificate_hash};
 
-use super::names::ip_of;
+use super::names::addr_of;
 use crate::hybrid;
 use crate::limits::PINS_MAX;
 
@@ -82,7 +82,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         let ip = match server_name {
             ServerName::IpAddress(ip) => Some((*ip).into()),
-            ServerName::DnsName(name) => ip_of(name.as_ref()),
+            ServerName::DnsName(name) => addr_of(name.as_ref()).map(|addr| addr.ip()),
             _ => None,
         };
         let ip = ip.ok_or(Error::InvalidCertificate(CertificateError::NotValidForName))?;

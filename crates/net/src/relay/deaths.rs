@@ -1,0 +1,62 @@
+//! Finding out that a relay has died, long before the connections through it do. When iroh connects to one again that we use, or
+//! says that it lost ours, we look ourselves: who takes a connection lives.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use iroh::Endpoint;
+use samizdat_core::record::Via;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::debug;
+
+use super::{Doubt, Names};
+use crate::limits::{RELAY_LOOK, RELAY_QUEUE_DRAINED};
+use crate::peers::Peers;
+
+/// Looks at every relay of `doubts` that matters, until the node is closed, and tells of those that are dead.
+pub(crate) async fn watch(
+    peers: Arc<Peers>,
+    endpoint: Endpoint,
+    names: Names,
+    mut doubts: mpsc::Receiver<Doubt>,
+    in_use: watch::Receiver<Vec<Via>>,
+    dead: watch::Sender<Option<SocketAddr>>,
+) {
+    let mut drain = interval(RELAY_QUEUE_DRAINED);
+    drain.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            doubt = doubts.recv() => {
+                let (relay, matters) = match doubt {
+                    None => return,
+                    Some(Doubt::Lost(relay)) => (relay, true),
+                    // iroh looks at the one in use now and then, and says when it loses it.
+                    Some(Doubt::Asked(relay)) => {
+                        let ours = in_use.borrow().first().is_some_and(|via| via.addr == relay);
+                        (relay, names.was_dead(relay) || !ours && peers.uses_relay(relay))
+                    }
+                };
+                if !matters {
+                    continue;
+                }
+                if matches!(timeout(RELAY_LOOK, TcpStream::connect(relay)).await, Ok(Ok(_))) {
+                    names.raise(relay);
+                } else {
+                    debug!("a relay is dead");
+                    names.bury(relay);
+                    peers.leave_relay(relay);
+                    dead.send_replace(Some(relay));
+                }
+            }
+            _ = drain.tick(), if names.any_dead() => {
+                // Who waits for an answer goes on waiting, beyond the time after which iroh empties its queue.
+                if let Ok(resolver) = endpoint.dns_resolver() {
+                    resolver.reset();
+                }
+            }
+            () = endpoint.closed() => return,
+        }
+    }
+}

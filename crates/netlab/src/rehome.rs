@@ -1,0 +1,118 @@
+//! Whether a conversation goes on when what carries it goes away: its relay, or the network in which one of both is.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::{
+    engine::{Engine, Program},
+    lab::Plan,
+    limits::GAP_MAX,
+    matrix::middle,
+    nat::Kind,
+    talk::{Report, Talker},
+};
+
+/// What goes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// The relay between two behind symmetric NATs, which both are reached through. They know of a second one.
+    Relay,
+    /// The same, but the one who dialled is reached through the second one.
+    RelayOfOne,
+    /// The network of one of two who talk directly: it moves behind another router, to another address.
+    Network,
+}
+
+impl Loss {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Relay, Self::RelayOfOne, Self::Network];
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "death of the relay of both",
+            Self::RelayOfOne => "death of the relay of one",
+            Self::Network => "change of address",
+        }
+    }
+}
+
+/// How a conversation went, as each of both saw it.
+#[derive(Debug, Serialize)]
+pub struct Trial {
+    /// What went away.
+    pub loss: Loss,
+    /// The one who had dialled, and the other.
+    pub reports: [Report; 2],
+}
+
+impl Trial {
+    /// The longer of both gaps: from the last word before to the first one after.
+    pub fn gap_ms(&self) -> f64 {
+        self.reports.iter().map(|report| report.longest_gap_ms).fold(0.0, f64::max)
+    }
+
+    /// Nothing lost, and no gap too long.
+    pub fn passed(&self) -> bool {
+        self.gap_ms() < GAP_MAX.as_secs_f64() * 1e3 && self.reports.iter().all(|report| report.lost == 0)
+    }
+
+    /// One line for people.
+    pub fn line(&self) -> String {
+        let sum = |of: fn(&Report) -> u64| self.reports.iter().map(of).fold(0, u64::saturating_add);
+        let mark = if self.passed() { "" } else { "  TOO LONG OR LOST" };
+        format!(
+            "{}: gap {:.0} ms, of {} words {} lost, {} sent again, of these {} for nothing{mark}",
+            self.loss.name(),
+            self.gap_ms(),
+            sum(|report| report.said),
+            sum(|report| report.lost),
+            sum(|report| report.repeated),
+            sum(|report| report.superfluous),
+        )
+    }
+}
+
+/// Two talk, something goes away, and they come to an end. All that is said after that moment, and what was under way, can only
+/// arrive by another path.
+pub fn trial(program: &Program, loss: Loss) -> Result<Trial> {
+    let plan = Plan::new().hosts(2);
+    let plan = match loss {
+        Loss::Network => plan.roamer(Kind::Port, Kind::Port),
+        Loss::Relay | Loss::RelayOfOne => plan.peer(Kind::Sym),
+    };
+    let other = if loss == Loss::Network { Kind::Port } else { Kind::Sym };
+    let lab = plan.peer(other).build()?;
+    let (first, second) = (program.relay(lab.host(0)?)?, program.relay(lab.host(1)?)?);
+    let bob = Talker::start(program, lab.peer(1)?.station(), &[&first, &second], None)?;
+    let relays = if loss == Loss::RelayOfOne { [&second, &first] } else { [&first, &second] };
+    let alice = Talker::start(program, lab.peer(0)?.station(), &relays, Some(&bob))?;
+    let path = if loss == Loss::Network { "direct" } else { "relayed" };
+    [&alice, &bob].iter().try_for_each(|talker| talker.hears_by(path))?;
+    if loss == Loss::Network {
+        lab.roam(0)?;
+    } else {
+        drop(first);
+    }
+    [&alice, &bob].iter().try_for_each(|talker| talker.end())?;
+    Ok(Trial { loss, reports: [alice.report()?, bob.report()?] })
+}
+
+/// What all trials of one kind came to, for people.
+pub fn summary(trials: &[Trial]) -> String {
+    let mut text = String::new();
+    for loss in Loss::ALL {
+        let of_it: Vec<&Trial> = trials.iter().filter(|trial| trial.loss == loss).collect();
+        if let Some(middle) = middle(of_it.iter().map(|trial| trial.gap_ms())) {
+            let worst = of_it.iter().map(|trial| trial.gap_ms()).fold(0.0, f64::max);
+            let passed = of_it.iter().filter(|trial| trial.passed()).count();
+            let name = loss.name();
+            text.push_str(&format!(
+                "{name}: {passed} of {} passed, gap {middle:.0} ms (median), {worst:.0} ms (worst)\n",
+                of_it.len()
+            ));
+        }
+    }
+    text
+}

@@ -1,0 +1,31 @@
+//! Floods and outages leave a node as it was.
+#![cfg(target_os = "linux")]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use samizdat_net::Limits;
+use samizdat_netlab::{Program, flap::flap, flood::flood, permitted};
+
+fn node() -> Program {
+    Program::node(env!("CARGO_BIN_EXE_netlab").into())
+}
+
+#[test]
+fn strangers_do_not_push_out_who_is_known() {
+    if !permitted("a node is flooded") {
+        return;
+    }
+    // A thousand by `cargo xtask netlab flood`.
+    let flood = flood(&node(), 100).unwrap();
+    assert!(flood.passed(Limits::default().inbound as u64), "{}", flood.text());
+    assert_eq!(flood.strangers.came, 100);
+}
+
+#[test]
+fn a_network_that_goes_down_and_up_costs_neither_words_nor_tasks() {
+    if !permitted("a network goes down and up") {
+        return;
+    }
+    // A hundred times by `cargo xtask netlab flap`.
+    let flap = flap(&node(), 6).unwrap();
+    assert!(flap.passed(), "{}\n{:?}", flap.text(), flap.reports);
+}

@@ -1,0 +1,31 @@
+//! Conversations survive the death of their relay and a change of address.
+#![cfg(target_os = "linux")]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use samizdat_netlab::{
+    Program, permitted,
+    rehome::{Loss, trial},
+};
+
+fn survives(loss: Loss) {
+    if !permitted(loss.name()) {
+        return;
+    }
+    let trial = trial(&Program::node(env!("CARGO_BIN_EXE_netlab").into()), loss).unwrap();
+    assert!(trial.passed(), "{}\n{:?}", trial.line(), trial.reports);
+}
+
+#[test]
+fn when_the_relay_between_two_dies_they_go_on_by_the_next() {
+    survives(Loss::Relay);
+}
+
+#[test]
+fn who_is_reached_through_another_relay_finds_out_as_well() {
+    survives(Loss::RelayOfOne);
+}
+
+#[test]
+fn who_moves_to_another_network_goes_on_talking() {
+    survives(Loss::Network);
+}
