@@ -147,6 +147,7 @@ export class MockNode {
       name: this.name,
       identities: [{ name: this.name, label: '', default: true, announced: 'published' }],
       peers: this.peers ?? peers,
+      sessions: [],
       store: { envelopes: 1204, bytes: 3_140_000, budget_bytes: 1_000_000_000, conflicts: 1 },
       outbox: { waiting: 0, stamping: 0, stamped: 0 },
       paths: { cast: 'Your messages take a random walk first, then go to everybody: hidden among about 40 nodes.' },

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::shape::{
     Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining,
-    NetFound, NodeRow, Room, Status,
+    NetFound, NodeRow, Room, SessionChoice, Status,
 };
 
 /// One question to a node. `who` is a petname, a name (with or without dashes) or a `samizdat:` link.
@@ -363,6 +363,9 @@ pub struct ContactEdit {
     /// Whether they are told what I have read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipts: Option<bool>,
+    /// Whether my node connects to theirs, and what that shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionChoice>,
 }
 
 /// Body of `PATCH node`: what is absent stays.

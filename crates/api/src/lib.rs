@@ -20,5 +20,5 @@ pub use event::Event;
 pub use shape::{
     Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Finding, FindingState, Identity, Imported,
     Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow, Outbox, Peer, PeerPath,
-    Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Status, StoreStatus, Vault, Versions,
+    Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Session, SessionChoice, Status, StoreStatus, Vault, Versions,
 };

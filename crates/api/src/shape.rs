@@ -45,6 +45,21 @@ pub struct Contact {
     pub known: bool,
     /// They are told what I have read.
     pub receipts: bool,
+    /// Whether we connect to each other when both are there.
+    pub session: SessionChoice,
+}
+
+/// Whether my node connects to that of a contact, and what that shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionChoice {
+    /// It does not.
+    #[default]
+    Off,
+    /// Through relays only: they see when I am there. The relay sees that two addresses talk, not who.
+    Relayed,
+    /// Straight, where they allow it too: they learn my internet address. Otherwise as relayed.
+    Direct,
 }
 
 /// Where I stand with a contact.
@@ -241,6 +256,8 @@ pub struct Status {
     pub identities: Vec<Identity>,
     /// Nodes that we are connected to.
     pub peers: Vec<Peer>,
+    /// Contacts that we are connected to.
+    pub sessions: Vec<Session>,
     /// What the store holds.
     pub store: StoreStatus,
     /// What is on its way out.
@@ -404,6 +421,23 @@ pub struct Peer {
     pub since: u64,
     /// We dialled it.
     pub dialed: bool,
+}
+
+/// A contact that we are connected to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Session {
+    /// The transport key of this session; strangers never see it, and another start has another.
+    pub peer: String,
+    /// What I call them, or else their name.
+    pub contact: String,
+    /// Their name.
+    pub name: String,
+    /// How the connection runs.
+    pub path: PeerPath,
+    /// Round trip, ms; not measured yet when absent.
+    pub rtt_ms: Option<u64>,
+    /// Since when, ms since 1970.
+    pub since: u64,
 }
 
 /// How a connection to a peer runs.

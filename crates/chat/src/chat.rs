@@ -16,7 +16,7 @@ use crate::{
     room::LOBBY,
     schema::MIGRATIONS,
     timeline::MessageId,
-    work::Work,
+    work::{Changes, Work},
 };
 
 /// Something that a person may want to see.
@@ -67,6 +67,7 @@ pub struct Chat {
     /// Last row of the log that was looked at.
     pub(crate) cursor: i64,
     pub(crate) saved_cursor: i64,
+    pub(crate) sessions_changed: bool,
 }
 
 impl Chat {
@@ -87,6 +88,7 @@ impl Chat {
             dirty: true,
             cursor: 0,
             saved_cursor: 0,
+            sessions_changed: true,
         };
         chat.transact(|work| {
             let identities: i64 = work.conn.query_row("SELECT count(*) FROM identity", [], |row| row.get(0))?;
@@ -254,7 +256,7 @@ impl Chat {
         let tx = self.vault.transaction()?;
         let mut work = Work::new(&tx, &self.mls, &mut self.rng);
         let result = f(&mut work)?;
-        let (events, added, removed) = work.into_changes();
+        let Changes { events, added, removed, sessions } = work.into_changes();
         tx.commit().map_err(StoreError::from)?;
         removed.iter().for_each(|tag| {
             self.expected.remove(tag);
@@ -264,6 +266,7 @@ impl Chat {
         self.fresh.extend(fresh.into_iter().map(|(tag, _)| tag));
         self.expected.extend(added);
         self.events.extend(events);
+        self.sessions_changed |= sessions;
         Ok(result)
     }
 

@@ -10,6 +10,7 @@ use crate::{
     chat::Event,
     error::ChatError,
     limits::INVITES_MAX,
+    session::SessionChoice,
     work::{Work, short_label},
 };
 
@@ -65,6 +66,8 @@ pub struct ContactEdit<'a> {
     pub blocked: Option<bool>,
     /// Whether they are told what we have read.
     pub receipts: Option<bool>,
+    /// Whether there are sessions with them.
+    pub session: Option<SessionChoice>,
 }
 
 /// A row of the table.
@@ -134,7 +137,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn edit_contact(&mut self, who: &str, edit: &ContactEdit<'_>) -> Result<i64, ChatError> {
-        let ContactEdit { petname, blocked, receipts } = *edit;
+        let ContactEdit { petname, blocked, receipts, session } = *edit;
         let row = self.find_contact(who)?;
         if blocked == Some(false) && row.state == ContactState::Blocked {
             self.look_again(row.contact)?;
@@ -148,6 +151,9 @@ impl Work<'_> {
             self.conn.execute("UPDATE contact SET receipts = ?2 WHERE contact = ?1", (row.contact, receipts))?;
             // What was read before is nobody's business, nor is what was read when they may not know any more.
             self.conn.execute("UPDATE conversation SET receipt_due = 0 WHERE contact = ?1", [row.contact])?;
+        }
+        if let Some(session) = session {
+            self.choose_session(row.contact, session)?;
         }
         match (blocked, row.state) {
             (Some(true), _) => self.block(row.contact)?,
@@ -220,6 +226,7 @@ impl Work<'_> {
 
     pub(crate) fn set_contact_state(&mut self, contact: i64, state: ContactState) -> Result<(), ChatError> {
         self.conn.execute("UPDATE contact SET state = ?2 WHERE contact = ?1", (contact, state.number()))?;
+        self.sessions_changed();
         self.event(Event::Contact(contact));
         Ok(())
     }
@@ -229,6 +236,7 @@ impl Work<'_> {
             "UPDATE contact SET before_block = state, state = ?2 WHERE contact = ?1 AND state <> ?2",
             (contact, ContactState::Blocked.number()),
         )?;
+        self.sessions_changed();
         self.event(Event::Contact(contact));
         Ok(())
     }

@@ -8,11 +8,15 @@ use samizdat_core::{
     link::SECRET_LEN,
 };
 
-use crate::{limits::PARENTS_MAX, mls};
+use crate::{
+    limits::{PARENTS_MAX, PLACE_MAX},
+    mls,
+};
 
 const VERSION: u8 = 1;
 const TEXT: u8 = 0;
 const ACK: u8 = 1;
+const PRESENCE: u8 = 2;
 
 /// Length of a message id.
 pub const ID_LEN: usize = 16;
@@ -54,6 +58,13 @@ pub enum Content {
         /// Whether they were read.
         read: bool,
     },
+    /// Where a contact is, for a session with it.
+    Presence {
+        /// When it was told, by its author's clock, milliseconds: the latest counts.
+        at: u64,
+        /// What means nothing here; docs/protocol/contact.md.
+        place: Vec<u8>,
+    },
     /// Of a type that this version does not know.
     Unknown,
 }
@@ -71,6 +82,9 @@ impl Content {
                 .and_then(|()| e.str(text).map(|_| ())),
             Self::Ack { heads, read } => {
                 head(&mut e, 4, ACK).and_then(|()| ids(&mut e, heads)).and_then(|()| e.bool(*read).map(|_| ()))
+            }
+            Self::Presence { at, place } => {
+                head(&mut e, 4, PRESENCE).and_then(|()| e.u64(*at).map(|_| ())).and_then(|()| e.bytes(place).map(|_| ()))
             }
             Self::Unknown => Ok(()),
         };
@@ -92,7 +106,11 @@ impl Content {
                 text: d.str().ok().filter(|text| text.len() <= TEXT_MAX).ok_or(BadContent)?.to_owned(),
             },
             (ACK, Some(4)) => Self::Ack { heads: read_ids(&mut d)?, read: d.bool()? },
-            (TEXT | ACK, _) => return Err(BadContent),
+            (PRESENCE, Some(4)) => Self::Presence {
+                at: d.u64()?,
+                place: d.bytes().ok().filter(|place| place.len() <= PLACE_MAX).ok_or(BadContent)?.to_vec(),
+            },
+            (TEXT | ACK | PRESENCE, _) => return Err(BadContent),
             _ => return Ok(Self::Unknown),
         };
         if d.position() == bytes.len() { Ok(content) } else { Err(BadContent) }
@@ -225,6 +243,9 @@ mod tests {
             prop_assert_eq!(Content::decode(&written.encode()), Ok(written));
             let ack = Content::Ack { heads: parents, read };
             prop_assert_eq!(Content::decode(&ack.encode()), Ok(ack));
+            let presence = Content::Presence { at, place: text.clone().into_bytes() };
+            let within = text.len() <= PLACE_MAX;
+            prop_assert_eq!(Content::decode(&presence.encode()), if within { Ok(presence) } else { Err(BadContent) });
             let post = Post { room: "lobby".into(), at, text };
             prop_assert_eq!(Post::decode(&post.encode()), Ok(post));
         }

@@ -1,6 +1,6 @@
 //! From the log to the timeline. Reading an envelope twice changes nothing, so a crash may repeat a part.
 
-use samizdat_core::{Envelope, EnvelopeId, Kind, Now, seal::OuterSecret};
+use samizdat_core::{Envelope, EnvelopeId, Hour, Kind, Now, seal::OuterSecret};
 use samizdat_store::{Log, log::Stored};
 
 use crate::{
@@ -26,6 +26,21 @@ struct ReadableEpoch {
     secret: OuterSecret,
     our_rank: u8,
     expected_to: u64,
+}
+
+/// A sealed envelope, from the log or handed over.
+pub(crate) struct Letter<'a> {
+    pub(crate) id: EnvelopeId,
+    pub(crate) hour: Hour,
+    pub(crate) body: &'a [u8],
+    /// The contact who handed it over; nobody knows who brought what is in the log.
+    pub(crate) from: Option<i64>,
+}
+
+impl<'a> From<&'a Envelope> for Letter<'a> {
+    fn from(envelope: &'a Envelope) -> Self {
+        Self { id: envelope.id(), hour: envelope.fields().hour, body: envelope.body(), from: None }
+    }
 }
 
 impl Chat {
@@ -67,7 +82,7 @@ impl Chat {
             }
             Kind::Sealed { tag, .. } => {
                 let Some(expected) = self.expected.get(tag).copied() else { return Ok(()) };
-                self.receive(envelope, *tag, &expected, now)?;
+                self.receive(&envelope.into(), *tag, &expected, now)?;
             }
         }
         self.dirty = true;
@@ -95,7 +110,7 @@ impl Chat {
             for envelope in copies.iter().filter_map(Stored::envelope) {
                 let Some(expected) = self.expected.get(&tag).copied() else { return Ok(()) };
                 self.dirty = true;
-                if self.receive(&envelope, tag, &expected, now).or_else(unless_the_vault_fails)? {
+                if self.receive(&Letter::from(&envelope), tag, &expected, now).or_else(unless_the_vault_fails)? {
                     return Ok(());
                 }
             }
@@ -163,9 +178,9 @@ impl Chat {
     }
 
     /// Whether it was what had been expected.
-    fn receive(&mut self, envelope: &Envelope, tag: [u8; 16], expected: &Expected, now: Now) -> Result<bool, ChatError> {
+    pub(crate) fn receive(&mut self, letter: &Letter<'_>, tag: [u8; 16], expected: &Expected, now: Now) -> Result<bool, ChatError> {
         self.transact_if(|work| {
-            let opened = work.open_expected(envelope, tag, expected, now)?;
+            let opened = work.open_expected(letter, tag, expected, now)?;
             Ok((opened, opened))
         })
     }
@@ -191,17 +206,16 @@ impl Chat {
 }
 
 impl Work<'_> {
-    /// Whether the envelope under an expected tag was what was expected. Somebody may have copied the tag: then not, and
+    /// Whether the letter under an expected tag was what was expected. Somebody may have copied the tag: then not, and
     /// the right one may still come.
-    fn open_expected(&mut self, envelope: &Envelope, tag: [u8; 16], expected: &Expected, now: Now) -> Result<bool, ChatError> {
+    fn open_expected(&mut self, letter: &Letter<'_>, tag: [u8; 16], expected: &Expected, now: Now) -> Result<bool, ChatError> {
         let Some((contact, our_rank)) = self.pair_contact(&expected.pair)? else { return Ok(false) };
-        if contact.state == ContactState::Blocked {
+        if contact.state == ContactState::Blocked || letter.from.is_some_and(|from| from != contact.contact) {
             return Ok(false);
         }
-        let Some(inner) = self.open_outer(expected, our_rank, envelope.body())? else { return Ok(false) };
+        let Some(inner) = self.open_outer(expected, our_rank, letter.body)? else { return Ok(false) };
         let conversation = self.conversation_with(contact.contact)?;
-        let hour = envelope.fields().hour;
-        let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: envelope.id(), hour };
+        let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: letter.id, hour: letter.hour };
         let read = self.read_inner(&from, &inner, now)?;
         self.heard_in(expected)?;
         self.expect_more(&expected.pair, expected.epoch, our_rank, expected.counter.saturating_add(1))?;

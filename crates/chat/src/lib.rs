@@ -21,6 +21,7 @@ mod pairing;
 mod query;
 mod room;
 mod schema;
+mod session;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -31,4 +32,5 @@ pub use chat::{Chat, Event, Job};
 pub use contact::{Answer, ContactEdit, ContactState};
 pub use error::ChatError;
 pub use query::{Contact, Conversation, ConversationKind, Filter, Identity, Message, OutboxCounts, Request, Room};
+pub use session::{SessionChoice, SessionContact};
 pub use timeline::{MessageId, State};

@@ -33,6 +33,12 @@ pub const QUERY_MAX: u32 = 1000;
 /// How long a message may have waited for the keys of its reader before it was put into an envelope, hours. What claims to
 /// be older than that is shown as so old.
 pub const WAITING_HOURS: u32 = 8 * 7 * 24;
+/// Longest statement of where we are that is taken from a contact, bytes.
+pub const PLACE_MAX: usize = 768;
+/// Lifetime of such a statement: 6 hours. Who comes later than that tells where it is itself.
+pub const PRESENCE_LIFETIME: u8 = 0;
+/// Contacts with whom sessions are held.
+pub const SESSIONS_MAX: u32 = 256;
 /// Petname and label, bytes.
 pub const LABEL_MAX: usize = 64;
 /// Identities of one profile: each costs a trial decryption per bell.

@@ -135,12 +135,11 @@ impl Work<'_> {
     }
 
     /// Conversations in which something has come that nobody has acknowledged, or was read and is to be said so, with their
-    /// contacts. While something of
-    /// ours waits for its stamp there, that says as much.
+    /// contacts. While something of ours waits there for its stamp, that says as much, unless it was handed over before.
     pub(crate) fn with_ack_due(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT conversation, contact FROM conversation c WHERE (ack_due = 1 OR receipt_due = 1) AND contact IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0)",
+             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0 AND o.handed = 0)",
         )?;
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)

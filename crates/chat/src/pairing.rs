@@ -299,6 +299,7 @@ impl Work<'_> {
             (pair.0, outer.epoch, outer.secret, now.hour().0),
         )?;
         self.expect_more(pair, outer.epoch, our_rank, 0)?;
+        self.sessions_changed();
         let over = outer.epoch.saturating_sub(EPOCHS_KEPT);
         let old: Vec<[u8; TAG_LEN]> = self
             .conn
@@ -396,6 +397,7 @@ impl Work<'_> {
         self.conn.execute(&format!("DELETE FROM parent WHERE child IN {messages}"), [contact])?;
         self.conn.execute(&format!("DELETE FROM message WHERE id IN {messages}"), [contact])?;
         self.conn.execute("DELETE FROM conversation WHERE contact = ?1", [contact])?;
+        self.conn.execute("DELETE FROM presence WHERE contact = ?1", [contact])?;
         self.conn.execute("DELETE FROM contact WHERE contact = ?1", [contact])?;
         Ok(())
     }

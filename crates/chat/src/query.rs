@@ -11,6 +11,7 @@ use crate::{
     error::ChatError,
     limits::{QUERY_DEFAULT, QUERY_MAX},
     outbox::STAMPING,
+    session::SessionChoice,
     timeline::{MessageId, State},
 };
 
@@ -40,6 +41,8 @@ pub struct Contact {
     pub known: bool,
     /// Whether they are told what we have read.
     pub receipts: bool,
+    /// Whether there are sessions with them.
+    pub session: SessionChoice,
 }
 
 /// Somebody who asks to be a contact.
@@ -106,6 +109,8 @@ pub struct Conversation {
     pub petname: Option<String>,
     /// How we stand with the contact; `Accepted` for rooms.
     pub state: ContactState,
+    /// Whether there are sessions with the contact; `Off` for rooms.
+    pub session: SessionChoice,
     /// Newest message.
     pub last: Option<Message>,
     /// Messages that were not read.
@@ -273,7 +278,8 @@ impl Chat {
         let conn = self.vault.conn();
         let mut statement = conn.prepare_cached(&format!(
             "SELECT v.conversation, k.name, k.petname, k.state, r.name,
-                    (SELECT count(*) FROM message m WHERE m.conversation = v.conversation AND m.mine = 0 AND m.position > v.read_position)
+                    (SELECT count(*) FROM message m WHERE m.conversation = v.conversation AND m.mine = 0 AND m.position > v.read_position),
+                    k.session
              FROM conversation v LEFT JOIN contact k USING (contact) LEFT JOIN room r USING (room)
              WHERE {condition} ORDER BY v.last_position DESC, v.conversation"
         ))?;
@@ -281,13 +287,14 @@ impl Chat {
             let room: Option<String> = row.get(4)?;
             let kind = if room.is_some() { ConversationKind::Room } else { ConversationKind::Direct };
             let who: Option<String> = row.get(1)?;
-            let state: Option<u8> = row.get(3)?;
+            let (state, session): (Option<u8>, Option<u8>) = (row.get(3)?, row.get(6)?);
             Ok(Conversation {
                 id: row.get(0)?,
                 kind,
                 who: room.or(who).unwrap_or_default(),
                 petname: row.get(2)?,
                 state: state.map_or(ContactState::Accepted, ContactState::from_number),
+                session: session.map_or(SessionChoice::Off, SessionChoice::from_number),
                 last: None,
                 unread: row.get(5)?,
             })
@@ -348,7 +355,7 @@ impl Chat {
 
     fn contacts_where(&self, condition: &str, value: i64) -> Result<Vec<Contact>, ChatError> {
         let mut statement = self.vault.conn().prepare_cached(&format!(
-            "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact), receipts FROM contact k WHERE {condition} ORDER BY contact"
+            "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact), receipts, session FROM contact k WHERE {condition} ORDER BY contact"
         ))?;
         let rows = statement.query_map([value], |row| {
             Ok(Contact {
@@ -357,6 +364,7 @@ impl Chat {
                 state: ContactState::from_number(row.get(2)?),
                 known: row.get(3)?,
                 receipts: row.get(4)?,
+                session: SessionChoice::from_number(row.get(5)?),
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

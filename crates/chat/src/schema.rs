@@ -4,7 +4,7 @@ use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
 pub(crate) const MIGRATIONS: &[&str] =
-    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS];
+    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS, SESSIONS];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
@@ -151,6 +151,14 @@ UPDATE announced SET held = 1 WHERE envelope NOT IN (SELECT envelope FROM outbox
 const RECEIPTS: &str = "
 ALTER TABLE contact ADD COLUMN receipts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE conversation ADD COLUMN receipt_due INTEGER NOT NULL DEFAULT 0;
+";
+
+/// Sessions with contacts: with whom, what keys them, where they are, and what was handed over before its stamp.
+const SESSIONS: &str = "
+ALTER TABLE contact ADD COLUMN session INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE epoch ADD COLUMN session BLOB;
+ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE presence(contact INTEGER PRIMARY KEY REFERENCES contact, at INTEGER NOT NULL, place BLOB NOT NULL) STRICT;
 ";
 
 /// Tags that the log may hold something under from before they were expected, until it has been looked at. Of those that were

@@ -138,11 +138,14 @@ impl Work<'_> {
             return Err(ChatError::Refused("a later message builds on this one: cancel that first".into()));
         }
         if let Some(envelope) = envelope {
-            let carries_invitation: bool = self
+            let (carries_invitation, handed): (bool, bool) = self
                 .conn
-                .query_row("SELECT bell FROM outbox WHERE envelope = ?1", [envelope], |row| row.get(0))
+                .query_row("SELECT bell, handed FROM outbox WHERE envelope = ?1", [envelope], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?
-                .unwrap_or(false);
+                .unwrap_or_default();
+            if handed {
+                return Err(ChatError::Refused("it is too late: the message has left this node".into()));
+            }
             if carries_invitation {
                 return Err(ChatError::Refused(
                     "the first message carries the invitation: it cannot be taken back any more".into(),
@@ -224,6 +227,10 @@ impl Work<'_> {
             Ok(Content::Ack { heads, read }) => {
                 let heads: Vec<MessageId> = heads.into_iter().map(MessageId).collect();
                 self.acknowledged(from.conversation, &heads, if read { State::Read } else { State::Received })?;
+                Ok(Read::Message)
+            }
+            Ok(Content::Presence { at, place }) => {
+                self.told_place(&from.pair, plausible_time(at, from.hour, 0), &place)?;
                 Ok(Read::Message)
             }
             Ok(Content::Unknown) => Ok(Read::Message),

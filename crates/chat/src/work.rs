@@ -27,16 +27,30 @@ pub(crate) struct Work<'a> {
     events: Vec<Event>,
     added: Tags,
     removed: Vec<[u8; TAG_LEN]>,
+    sessions_changed: bool,
+}
+
+/// What memory must learn once a transaction has lasted.
+pub(crate) struct Changes {
+    pub(crate) events: Vec<Event>,
+    pub(crate) added: Tags,
+    pub(crate) removed: Vec<[u8; TAG_LEN]>,
+    pub(crate) sessions: bool,
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn new(conn: &'a Connection, mls: &'a Mls, rng: &'a mut ChaCha20Rng) -> Self {
-        Self { conn, mls, rng, events: Vec::new(), added: Tags::new(), removed: Vec::new() }
+        Self { conn, mls, rng, events: Vec::new(), added: Tags::new(), removed: Vec::new(), sessions_changed: false }
     }
 
     /// What memory must learn once this has lasted.
-    pub(crate) fn into_changes(self) -> (Vec<Event>, Tags, Vec<[u8; TAG_LEN]>) {
-        (self.events, self.added, self.removed)
+    pub(crate) fn into_changes(self) -> Changes {
+        Changes { events: self.events, added: self.added, removed: self.removed, sessions: self.sessions_changed }
+    }
+
+    /// With whom there are sessions, or by what they are keyed, is not as before.
+    pub(crate) fn sessions_changed(&mut self) {
+        self.sessions_changed = true;
     }
 
     pub(crate) fn event(&mut self, event: Event) {

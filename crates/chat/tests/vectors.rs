@@ -43,6 +43,7 @@ fn contents() -> Vec<Value> {
         ("text with nothing in it", Content::Text { id: [0; 16], at: u64::MAX, parents: vec![[3; 16]; 8], text: String::new() }),
         ("acknowledgement", Content::Ack { heads: parents, read: false }),
         ("acknowledgement that it was read", Content::Ack { heads: vec![[7; 16]], read: true }),
+        ("presence", Content::Presence { at: 1_800_000_000_000, place: b"a place".to_vec() }),
     ];
     let known = contents.map(|(name, content)| {
         let bytes = content.encode();
@@ -52,6 +53,7 @@ fn contents() -> Vec<Value> {
                 json!({ "id": hex(id), "at": at, "parents": parents.iter().map(|id| hex(id)).collect::<Vec<_>>(), "text": text })
             }
             Content::Ack { heads, read } => json!({ "heads": heads.iter().map(|id| hex(id)).collect::<Vec<_>>(), "read": read }),
+            Content::Presence { at, place } => json!({ "at": at, "place": hex(place) }),
             Content::Unknown => panic!("not in here"),
         };
         json!({ "name": name, "bytes": hex(&bytes), "says": says })
@@ -69,6 +71,7 @@ fn refused() -> Vec<Value> {
         ("a text of four elements", [&[ack[0], 1, 0], &ack[3..]].concat()),
         ("nine heads", Content::Ack { heads: vec![[1; 16]; 9], read: true }.encode()),
         ("a head of 15 bytes", [&ack[..4], &[0x4f], &ack[6..]].concat()),
+        ("a place of 769 bytes", Content::Presence { at: 0, place: vec![0; 769] }.encode()),
         ("cut short", ack[..ack.len() - 1].to_vec()),
         ("something follows", [&ack[..], &[0]].concat()),
     ];

@@ -226,6 +226,15 @@ impl<'a> EnvelopeIn<'a> {
         }
     }
 
+    /// The test of time alone, for what a contact hands over for us to read: nobody else sees it, so it need not be paid for.
+    pub fn hand_over(self, now: Hour) -> Result<Handed<'a>, Reject> {
+        match in_time(self.0.fields.hour, self.0.fields.lifetime_hours(), now) {
+            InTime::Yes => Ok(Handed(self.0)),
+            InTime::Future => Err(Reject::Future),
+            InTime::Expired => Err(Reject::Expired),
+        }
+    }
+
     /// All tests but the one of time, for what our own log holds.
     pub fn recheck(self) -> Result<Envelope, Reject> {
         self.check_stamp()?.verify()
@@ -233,6 +242,27 @@ impl<'a> EnvelopeIn<'a> {
 
     fn check_stamp(self) -> Result<Stamped<'a>, Reject> {
         if stamp::check(&self.0.id, self.0.nonce, self.0.price()) { Ok(Stamped(self.0)) } else { Err(Reject::Stamp) }
+    }
+}
+
+/// Decoded and in time, from a contact. It may be read; it never becomes an [`Envelope`], so no log takes it.
+#[derive(Clone, Debug)]
+pub struct Handed<'a>(Layout<&'a [u8]>);
+
+impl Handed<'_> {
+    /// The hash that names it.
+    pub fn id(&self) -> EnvelopeId {
+        self.0.id
+    }
+
+    /// What it says before the body.
+    pub fn fields(&self) -> &Fields {
+        &self.0.fields
+    }
+
+    /// Padded content.
+    pub fn body(&self) -> &[u8] {
+        self.0.body()
     }
 }
 

@@ -12,6 +12,7 @@ pub mod pad;
 pub mod record;
 pub mod redact;
 pub mod seal;
+pub mod session;
 pub mod stamp;
 
 pub use envelope::{Envelope, EnvelopeIn, Kind, Reject, Unstamped};

@@ -2,7 +2,7 @@
 
 use data_encoding::HEXLOWER;
 use samizdat_api as api;
-use samizdat_chat::{self as chat, Chat, ChatError, ContactState, MessageId, State};
+use samizdat_chat::{self as chat, Chat, ChatError, ContactState, MessageId, SessionChoice, State};
 use samizdat_core::{EnvelopeId, Now, limits::ENVELOPE_VERSION};
 use samizdat_engine::{Engine, Verdict};
 use samizdat_store::{Log, StoreError};
@@ -63,6 +63,19 @@ pub(crate) fn contact(engine: &Engine, contact: chat::Contact) -> api::Contact {
         },
         known,
         receipts: contact.receipts,
+        session: match contact.session {
+            SessionChoice::Off => api::SessionChoice::Off,
+            SessionChoice::Relayed => api::SessionChoice::Relayed,
+            SessionChoice::Direct => api::SessionChoice::Direct,
+        },
+    }
+}
+
+pub(crate) fn session_choice(choice: api::SessionChoice) -> SessionChoice {
+    match choice {
+        api::SessionChoice::Off => SessionChoice::Off,
+        api::SessionChoice::Relayed => SessionChoice::Relayed,
+        api::SessionChoice::Direct => SessionChoice::Direct,
     }
 }
 
@@ -119,7 +132,7 @@ pub(crate) fn conversation(engine: &Engine, conversation: chat::Conversation) ->
     let label = match conversation.state {
         _ if room => labels::room(),
         ContactState::Requested => labels::request(),
-        _ => labels::direct(known(), engine.remembered().len()),
+        _ => labels::direct(known(), conversation.session, engine.remembered().len()),
     };
     let title = match (&conversation.petname, room) {
         (Some(petname), _) => petname.clone(),

@@ -1,5 +1,7 @@
 //! The honest sentences: what is visible to whom, as things are in this version.
 
+use samizdat_chat::SessionChoice;
+
 /// Path of everything in this version.
 pub(crate) const CAST: &str = "Broadcast without a stem: the nodes you are connected to can guess that what you send first comes from you; \
      nobody learns for whom it is, and only its reader can read it.";
@@ -48,10 +50,12 @@ pub(crate) const ADVICE_RELAYS: &str =
 /// Below so many known nodes nobody is hidden among them.
 const CROWD: usize = 30;
 
-/// `known`: whether their keys are; `nodes`: how many nodes we have heard of.
-pub(crate) fn direct(known: bool, nodes: usize) -> &'static str {
+/// `known`: whether their keys are; `session`: what the person chose; `nodes`: how many nodes we have heard of.
+pub(crate) fn direct(known: bool, session: SessionChoice, nodes: usize) -> &'static str {
     if !known {
         "Not connected yet: their keys have not been seen. What you write waits here and goes out by itself."
+    } else if session == SessionChoice::Direct {
+        "End-to-end encrypted, post-quantum. Your internet address is visible to your contact, if they chose a straight connection too."
     } else if nodes < CROWD {
         "End-to-end encrypted, post-quantum. Not anonymous here: the network is too small. Whoever is connected to you, perhaps your \
          contact, can guess that what you send comes from your internet address."

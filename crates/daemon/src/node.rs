@@ -9,7 +9,7 @@ use samizdat_api::Event;
 use samizdat_chat::ChatError;
 use samizdat_core::{EnvelopeId, Now, PeerId, PeerSecret};
 use samizdat_engine::{Engine, Input, Output};
-use samizdat_net::{Net, NetEvent, PeerAddr};
+use samizdat_net::{ContactEvent, Contacts, Net, NetEvent, PeerAddr, RelayAt};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     time::sleep_until,
@@ -107,6 +107,11 @@ impl Peers {
 pub(crate) struct Node {
     pub(crate) engine: Engine,
     pub(crate) net: Net,
+    pub(crate) contacts: Contacts,
+    /// A relay leads to the endpoint for contacts.
+    pub(crate) contacts_are_reached: bool,
+    /// Relays to use besides those that are found.
+    pub(crate) given: Vec<RelayAt>,
     pub(crate) clock: Clock,
     pub(crate) miner: Option<Miner>,
     events: broadcast::Sender<Event>,
@@ -127,6 +132,7 @@ impl Node {
     pub(crate) fn new(
         engine: Engine,
         net: Net,
+        contacts: Contacts,
         secret: PeerSecret,
         rotation: Rotation,
         clock: Clock,
@@ -138,6 +144,9 @@ impl Node {
         Self {
             engine,
             net,
+            contacts,
+            contacts_are_reached: false,
+            given: Vec::new(),
             clock,
             miner: None,
             events,
@@ -159,6 +168,7 @@ impl Node {
     pub(crate) async fn run(
         mut self,
         mut net: mpsc::Receiver<NetEvent>,
+        mut contacts: mpsc::Receiver<ContactEvent>,
         mut calls: mpsc::Receiver<Call>,
         mut stop: oneshot::Receiver<()>,
     ) {
@@ -188,6 +198,13 @@ impl Node {
                     for _ in 1..BATCH {
                         let Ok(event) = net.try_recv() else { break };
                         self.on_net(event);
+                    }
+                }
+                Some(event) = contacts.recv() => {
+                    self.on_contact(event);
+                    for _ in 1..BATCH {
+                        let Ok(event) = contacts.try_recv() else { break };
+                        self.on_contact(event);
                     }
                 }
                 () = sleep_until(timeout) => self.engine.handle(Input::Timeout, self.clock.now()),
@@ -223,8 +240,9 @@ impl Node {
     }
 
     /// Whether a relay is connected; the engine draws others when none is for long.
-    fn hear_of_relay(&mut self) {
-        self.engine.relay_connected(!self.net.reached_through().is_empty(), self.clock.now());
+    pub(crate) fn hear_of_relay(&mut self) {
+        let connected = self.contacts_are_reached || !self.net.reached_through().is_empty();
+        self.engine.relay_connected(connected, self.clock.now());
     }
 
     pub(crate) fn tell(&self, event: Event) {
@@ -304,8 +322,24 @@ impl Node {
                 Output::Reply { token, answer } => self.net.reply(token, answer),
                 Output::Check { token, peer, at, relay } => self.net.check(token, peer, at, relay),
                 Output::Found(found) => self.found(found),
-                Output::Relays(chosen) => self.use_relays(&chosen),
-                Output::Standing => self.presence.hurry(),
+                Output::Relays(_) => self.use_relays(),
+                Output::Standing => {
+                    self.use_relays();
+                    self.presence.hurry();
+                }
+                Output::ContactDial { dial, way, to } => self.dial_contact(dial, way, &to),
+                Output::ContactSend { link, bytes } => {
+                    if let Err(error) = self.contacts.send(link, bytes) {
+                        debug!(%error, "a frame for a contact was not sent");
+                    }
+                }
+                Output::ContactClose { link } => self.contacts.hangup(link),
+                Output::ContactEndpoints { relayed, direct } => self.want_endpoints(relayed, direct),
+                Output::Session { contact } => {
+                    self.status_due = true;
+                    let told = convert::event(&self.engine, samizdat_chat::Event::Contact(contact));
+                    told.unwrap_or_default().into_iter().for_each(|event| self.tell(event));
+                }
                 Output::Mint { id, tries } => self.minter.start(id, tries),
                 Output::CancelMint { .. } => self.minter.cancel(),
                 Output::Peers(count) => {

@@ -66,7 +66,12 @@ impl Node {
             }
             Request::EditContact { who, edit } => {
                 let contact = self.command(|chat| {
-                    let edit = ContactEdit { petname: edit.petname.as_deref(), blocked: edit.blocked, receipts: edit.receipts };
+                    let edit = ContactEdit {
+                        petname: edit.petname.as_deref(),
+                        blocked: edit.blocked,
+                        receipts: edit.receipts,
+                        session: edit.session.map(convert::session_choice),
+                    };
                     chat.edit_contact(&who, &edit)
                 })?;
                 Ok(Response::Contact(convert::contact(&self.engine, contact)))
@@ -180,6 +185,7 @@ impl Node {
             versions: convert::versions(),
             name: identities.first().map(|identity| identity.name.clone()).unwrap_or_default(),
             peers: peers.collect(),
+            sessions: self.sessions(),
             identities,
             store: api::StoreStatus {
                 envelopes: engine.held() as u64,

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use samizdat_api::{self as api, ApiError};
 use samizdat_chat::Chat;
 use samizdat_core::record::RelayService;
-use samizdat_engine::Chosen;
 use samizdat_net::{Certificate, PathKind, Relay, RelayAt, RelayConfig, RelayLimits};
 use tracing::debug;
 
@@ -95,6 +94,7 @@ impl Node {
         let Consent { relay, use_relays } = self.roles.consent;
         self.net.allow_relays(use_relays);
         self.engine.allow_relays(use_relays, now);
+        self.use_relays();
         if !use_relays {
             let relayed = self.net.paths().into_iter().filter(|path| path.kind == PathKind::Relayed);
             relayed.for_each(|path| self.net.hangup(path.peer));
@@ -163,11 +163,16 @@ impl Node {
         Ok(made)
     }
 
-    /// The relays that the engine chose.
-    pub(crate) fn use_relays(&mut self, chosen: &[Chosen]) {
-        let at =
-            |relay: &Chosen| RelayAt { addr: relay.addr, discovery_port: relay.discovery_port, certificate: relay.certificate };
-        self.net.use_relays(&chosen.iter().map(at).collect::<Vec<_>>());
+    /// The relays that the engine chose: for strangers only where they cannot dial this node, for contacts in any case.
+    pub(crate) fn use_relays(&mut self) {
+        let chosen = self.engine.relays().0.iter().map(|relay| RelayAt {
+            addr: relay.addr,
+            discovery_port: relay.discovery_port,
+            certificate: relay.certificate,
+        });
+        let all: Vec<RelayAt> = self.given.iter().copied().chain(chosen).filter(|_| self.roles.consent.use_relays).collect();
+        self.net.use_relays(if self.is_reachable() { &[] } else { &all });
+        self.contacts.use_relays(&all);
         self.status_changed();
     }
 

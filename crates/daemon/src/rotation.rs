@@ -161,7 +161,6 @@ impl Node {
         if !matches!(kept, Ok(Ok(()))) {
             warn!("the transport key was not kept: the next start begins with another");
         }
-        net.use_relays(&self.net.relays());
         self.engine.renew(net.peer_id(), net.local_addr().as_bytes().to_vec(), now);
         self.presence = Presence::new(PeerSecret(*term.secret));
         self.rotation.until_ms = term.until_ms;

@@ -15,7 +15,7 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_core::PeerSecret;
 use samizdat_engine::Engine;
-use samizdat_net::{BindError, JoinError, Net, Proxy, ProxyError, parse_join};
+use samizdat_net::{BindError, Contacts, JoinError, Limits, Net, Proxy, ProxyError, RelayAt, parse_join};
 use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
 use zeroize::Zeroizing;
@@ -43,6 +43,8 @@ pub struct Options {
     pub api: Option<SocketAddr>,
     /// Nodes to meet.
     pub join: Vec<String>,
+    /// Relays to be reached through.
+    pub relays: Vec<RelayAt>,
     /// Whether the web UI is served.
     pub ui: bool,
     /// Opens the vault, or seals a new one.
@@ -175,12 +177,15 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let join = net.join_string();
     let (handle, calls) = NodeHandle::new();
     let (stop, stopped) = oneshot::channel();
-    let node = Node::new(engine, net, PeerSecret(*term.secret), rotation, clock, handle.events.clone());
+    let (contacts, contact_events) = Contacts::start(Limits::default(), rotation.proxy.clone());
+    let secret = PeerSecret(*term.secret);
+    let mut node = Node::new(engine, net, contacts.clone(), secret, rotation, clock, handle.events.clone());
+    node.given = options.relays;
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: the engine works synchronously with the disk.
     let (ended, end) = oneshot::channel();
     let thread = thread::Builder::new().name("engine".into()).spawn(move || {
-        runtime.block_on(node.run(net_events, calls, stopped));
+        runtime.block_on(node.run(net_events, contact_events, calls, stopped));
         let _ = ended.send(());
     })?;
 
@@ -198,6 +203,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let config = Config { token, home: home.dir().into(), ui: options.ui };
     let served = serve(listener, handle, config, async { unexpected = !asked_to_end.await }).await;
     let _ = stop.send(());
+    contacts.close().await;
     let net = current.borrow().clone();
     net.close().await;
     let joined = tokio::task::spawn_blocking(move || thread.join()).await;

@@ -9,9 +9,11 @@ use samizdat_chat::{Chat, ChatError, Event};
 use samizdat_core::record::CERTIFICATE_HASH_LEN;
 use samizdat_core::{EnvelopeId, Now, PeerId};
 use samizdat_store::Log;
+use samizdat_sync::contact::{Input as ContactInput, Way, codec::Place};
 use samizdat_sync::relays::Chosen;
 use samizdat_sync::{Config, Gossip, Input as GossipInput, Output as GossipOutput, PeerAddr, PeerStatus};
 
+use crate::contact::Sessions;
 use crate::routing::{Found, Routing, Whom};
 use crate::{drops::Drops, inbound::Candidate, upkeep::Upkeep};
 
@@ -87,6 +89,8 @@ pub enum Input {
         /// The relay answered, with the right certificate.
         relay: bool,
     },
+    /// Something happened at an endpoint for contacts.
+    Contact(ContactInput),
     /// The time of [`Engine::next_timeout`] has come.
     Timeout,
 }
@@ -158,6 +162,39 @@ pub enum Output {
     Standing,
     /// Be reached through these relays, the first that works; [`Engine::relay_connected`] hears whether one does.
     Relays(Vec<Chosen>),
+    /// Dial a contact; [`ContactInput::Opened`] or [`ContactInput::DialFailed`] follows.
+    ContactDial {
+        /// Names this dial.
+        dial: u64,
+        /// From which of our endpoints.
+        way: Way,
+        /// Where to.
+        to: Place,
+    },
+    /// Send a frame to a contact, or to a stranger who may be one.
+    ContactSend {
+        /// On which connection.
+        link: u64,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Send what is queued and end a connection.
+    ContactClose {
+        /// Which.
+        link: u64,
+    },
+    /// Which endpoints for contacts there are to be; [`Engine::set_contact_endpoint`] tells when they are there.
+    ContactEndpoints {
+        /// The one that is reached through relays only.
+        relayed: bool,
+        /// The one that shows addresses. Another number is another endpoint.
+        direct: Option<u64>,
+    },
+    /// A session with this contact began, goes on over another connection, or ended.
+    Session {
+        /// Number of the contact.
+        contact: i64,
+    },
     /// Something for people.
     Chat(Event),
     /// The number of neighbours changed.
@@ -180,6 +217,7 @@ pub struct Engine {
     pub(crate) behind: bool,
     pub(crate) upkeep: Upkeep,
     pub(crate) routing: Routing,
+    pub(crate) sessions: Sessions,
     pub(crate) out: VecDeque<Output>,
     neighbours: usize,
 }
@@ -194,6 +232,7 @@ impl Engine {
         let mut gossip = Gossip::new(Config::default(), gossip_seed, own, peer_addr(addr));
         gossip.load(log.entries()?);
         let routing = Routing::new(&mut rng, own);
+        let sessions = Sessions::new(&mut rng);
         let mut engine = Self {
             log,
             chat,
@@ -206,6 +245,7 @@ impl Engine {
             behind: false,
             upkeep: Upkeep::new(now),
             routing,
+            sessions,
             out: VecDeque::new(),
             neighbours: 0,
         };
@@ -239,8 +279,10 @@ impl Engine {
             Input::Answered { ticket, from, answer } => self.routing.answered(ticket, from, &answer, now),
             Input::AskFailed { ticket } => self.routing.ask_failed(ticket, now),
             Input::Checked { token, endpoint, relay } => self.routing.checked(token, endpoint, relay),
+            Input::Contact(input) => self.sessions.handle(input, now),
             Input::Timeout => {
                 self.routing.step(now);
+                self.sessions.handle(ContactInput::Timeout, now);
                 self.feed(GossipInput::Timeout, now);
             }
         }
@@ -254,7 +296,9 @@ impl Engine {
             let _ = self.admit(candidates, now);
         }
         self.keep_up(now);
+        self.meet_contacts(now);
         self.send_out(now);
+        self.hand_over();
         let neighbours = self.gossip.peers().count();
         if neighbours != self.neighbours {
             self.neighbours = neighbours;
@@ -264,12 +308,18 @@ impl Engine {
 
     /// What is to be done, until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.out.pop_front().or_else(|| self.routing.poll()).or_else(|| self.chat.poll_event().map(Output::Chat))
+        let machines = || self.routing.poll().or_else(|| self.sessions.poll());
+        self.out.pop_front().or_else(machines).or_else(|| self.chat.poll_event().map(Output::Chat))
     }
 
     /// When to call with [`Input::Timeout`], on the monotonic clock, milliseconds.
     pub fn next_timeout(&self) -> u64 {
-        self.gossip.next_timeout().unwrap_or(u64::MAX).min(self.upkeep.next()).min(self.routing.next_timeout())
+        self.gossip
+            .next_timeout()
+            .unwrap_or(u64::MAX)
+            .min(self.upkeep.next())
+            .min(self.routing.next_timeout())
+            .min(self.sessions.next_timeout())
     }
 
     /// A peer that the person or an earlier run named; it is dialled for ever, with patience.

@@ -9,6 +9,7 @@
 //! command -> chat -> outbox -> Mint -> Stamped -> log.append -> gossip -> frames
 //! ```
 
+mod contact;
 mod drops;
 mod engine;
 mod file;
@@ -18,11 +19,14 @@ mod outbound;
 mod routing;
 mod upkeep;
 
+pub use contact::Session;
 pub use drops::Drops;
 pub use engine::{Engine, Input, Output};
 pub use file::{Export, FileError, Import, Imported, Verification};
 pub use inbound::Admitted;
 pub use routing::{Found, Whom};
+pub use samizdat_sync::PeerAddr;
+pub use samizdat_sync::contact::{Input as ContactInput, Way, codec::Place};
 pub use samizdat_sync::reach::Verdict;
 pub use samizdat_sync::relays::Chosen;
 pub use samizdat_sync::routing::LookupId;

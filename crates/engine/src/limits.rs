@@ -6,3 +6,10 @@ pub(crate) const ASKING_MAX: usize = 64;
 pub(crate) const CHECKS_PER_MINUTE: usize = 16;
 /// Neighbours that are asked at a time who they are.
 pub(crate) const INTRODUCTIONS: usize = 3;
+/// Endpoints for contacts find their addresses one after the other; contacts are told when nothing changed for so long,
+/// milliseconds.
+pub(crate) const TELL_SETTLE_MS: u64 = 1_500;
+/// Between two statements to one contact of where we are, milliseconds. Doubles each time, up to the second, until it is heard:
+/// each is an envelope that somebody who is away has to skip one day.
+pub(crate) const TELL_GAP_MS: u64 = 60_000;
+pub(crate) const TELL_GAP_MS_MAX: u64 = 6 * 3_600_000;

@@ -62,6 +62,8 @@ pub(crate) struct Routing {
     relays: Relays,
     /// Whether the person agrees to relays.
     relays_allowed: bool,
+    /// Contacts reach us through relays only, whether strangers can dial us or not.
+    relays_needed: bool,
     /// Searches for nodes that may be relays.
     walks: BTreeSet<LookupId>,
     rng: ChaCha20Rng,
@@ -87,6 +89,7 @@ impl Routing {
             reach: Reach::new(seed(), 0),
             relays: Relays::new(seed(), own),
             relays_allowed: true,
+            relays_needed: false,
             walks: BTreeSet::new(),
             rng: ChaCha20Rng::from_seed(seed()),
             verified: Verified::default(),
@@ -106,6 +109,7 @@ impl Routing {
             ticket: self.ticket,
             standing: self.standing.clone(),
             relays_allowed: self.relays_allowed,
+            relays_needed: self.relays_needed,
             ..Self::new(rng, own)
         };
         known.iter().for_each(|record| self.learn(record, now));
@@ -232,6 +236,11 @@ impl Routing {
         self.settle(now);
     }
 
+    pub(crate) fn need_relays(&mut self, needed: bool, now: Now) {
+        self.relays_needed = needed;
+        self.settle(now);
+    }
+
     pub(crate) fn relay_connected(&mut self, connected: bool, now: Now) {
         self.relays.connected(connected, now);
         self.settle(now);
@@ -337,7 +346,8 @@ impl Routing {
 
 impl Routing {
     fn choose_relays(&mut self, now: Now) {
-        self.relays.want(self.relays_allowed && self.reach.verdict() != Verdict::Reachable, now);
+        let needed = self.relays_needed || self.reach.verdict() != Verdict::Reachable;
+        self.relays.want(self.relays_allowed && needed, now);
         if self.relays.step(!self.is_lost(), now) {
             self.out.push_back(Output::Relays(self.relays.chosen().to_vec()));
         }
@@ -384,6 +394,11 @@ impl Engine {
     /// Whether relays may be used at all.
     pub fn allow_relays(&mut self, allowed: bool, now: Now) {
         self.routing.allow_relays(allowed, now);
+    }
+
+    /// Whether relays are needed even where strangers can dial this node: for contacts.
+    pub fn need_relays(&mut self, needed: bool, now: Now) {
+        self.routing.need_relays(needed, now);
     }
 
     /// Whether one of the relays of [`Output::Relays`] is connected.

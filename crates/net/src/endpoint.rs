@@ -6,23 +6,34 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use iroh::endpoint::{BindError, BindOpts, IdleTimeout, NetReportConfig, PortmapperConfig, QuicTransportConfig, VarInt, presets};
-use iroh::{Endpoint, RelayMap, RelayMode, SecretKey};
+use iroh::endpoint::{
+    BindError, BindOpts, Connection, IdleTimeout, NetReportConfig, PortmapperConfig, QuicTransportConfig, VarInt, presets,
+};
+use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMap, RelayMode, SecretKey, TransportAddr};
 use samizdat_core::record::Via;
+use tokio::time::timeout;
 
 use crate::addr::{PeerAddr, canonical};
-use crate::frame::ALPN;
 use crate::hybrid;
-use crate::limits::{ADDRS_MAX, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
-use crate::question;
+use crate::limits::{ADDRS_MAX, LOOPBACK_DELAY, Limits, PATH_IDLE_MAX, RECEIVE_WINDOW, SEND_WINDOW, TLS_TICKETS_MAX};
 use crate::relay::{Names, Pins};
 
-/// Binds `listen`; an unspecified address means every interface, IPv4 and, where it exists, IPv6.
-/// `pins` are the certificates of relays; without them no relay is ever used. `names` are theirs, nobody else's. With `proxy`, the
-/// address of our bridge, nothing is bound at all, and relays are reached through it.
+/// Where an endpoint has sockets of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Listen {
+    /// An unspecified address means every interface, IPv4 and, where it exists, IPv6.
+    At(SocketAddr),
+    /// It has none, knows no address of its own and so can tell nobody one: whatever it says goes through relays.
+    Nowhere,
+}
+
+/// Binds an endpoint that takes connections for these `alpns`. `pins` are the certificates of relays; without them no relay is ever
+/// used. `names` are theirs, nobody else's. With `proxy`, the address of our bridge, nothing is bound at all, and relays are reached
+/// through it.
 pub(crate) async fn build(
     secret: &[u8; 32],
-    listen: SocketAddr,
+    listen: Listen,
+    alpns: &[&[u8]],
     limits: &Limits,
     pins: Option<&Pins>,
     names: &Names,
@@ -31,7 +42,7 @@ pub(crate) async fn build(
     let builder = Endpoint::builder(presets::Minimal)
         .crypto_provider(hybrid::provider())
         .secret_key(SecretKey::from_bytes(secret))
-        .alpns(vec![ALPN.to_vec(), question::ALPN.to_vec()])
+        .alpns(alpns.iter().map(|alpn| alpn.to_vec()).collect())
         .clear_address_lookup()
         .dns_resolver(names.resolver())
         .portmapper_config(PortmapperConfig::Disabled)
@@ -47,19 +58,37 @@ pub(crate) async fn build(
             builder.relay_mode(RelayMode::Custom(RelayMap::empty())).net_report_config(report).ca_tls_config(pins.tls_config())
         }
     };
-    let builder = if let Some(proxy) = proxy {
-        Ok(builder.proxy_url(proxy.parse().map_err(io::Error::other)?))
-    } else if listen.ip().is_unspecified() {
-        let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port());
-        let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), listen.port());
-        builder.bind_addr(v4).and_then(|b| b.bind_addr_with_opts(v6, BindOpts::default().set_is_required(false)))
-    } else {
-        builder.bind_addr(listen)
+    let builder = match (proxy, listen) {
+        (Some(proxy), _) => Ok(builder.proxy_url(proxy.parse().map_err(io::Error::other)?)),
+        (None, Listen::Nowhere) => Ok(builder),
+        (None, Listen::At(listen)) if listen.ip().is_unspecified() => {
+            let v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), listen.port());
+            let v6 = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), listen.port());
+            builder.bind_addr(v4).and_then(|b| b.bind_addr_with_opts(v6, BindOpts::default().set_is_required(false)))
+        }
+        (None, Listen::At(listen)) => builder.bind_addr(listen),
     };
     builder.map_err(io::Error::other)?.bind().await.map_err(|error| match error {
         BindError::Sockets { source, .. } => source,
         other => io::Error::other(other),
     })
+}
+
+/// Connects, by other machines' addresses first: what listens on the same port of this machine may be another node.
+pub(crate) async fn connect(endpoint: &Endpoint, id: EndpointId, ways: Vec<TransportAddr>, alpn: &[u8]) -> Option<Connection> {
+    let to = async |ways| endpoint.connect(EndpointAddr::from_parts(id, ways), alpn).await.ok();
+    let loopback = |way: &TransportAddr| matches!(way, TransportAddr::Ip(socket) if socket.ip().is_loopback());
+    let (near, far): (Vec<_>, Vec<_>) = ways.into_iter().partition(loopback);
+    if far.is_empty() {
+        return to(near).await;
+    }
+    if near.is_empty() {
+        return to(far).await;
+    }
+    match timeout(LOOPBACK_DELAY, to(far)).await {
+        Ok(Some(connection)) => Some(connection),
+        _ => to(near).await,
+    }
 }
 
 /// Where others can dial this node: other machines' view first, this machine's own (loopback) last.

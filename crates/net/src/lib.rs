@@ -11,6 +11,7 @@
 mod addr;
 mod admission;
 mod check;
+mod contact;
 mod endpoint;
 mod frame;
 mod hybrid;
@@ -35,12 +36,14 @@ use samizdat_core::{NodeRecord, PeerId};
 use tokio::sync::{mpsc, watch};
 
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
+pub use contact::{ContactEvent, Contacts, Endpoints, Way};
 pub use limits::{Limits, RelayLimits};
 pub use path::{PathInfo, PathKind};
 pub use proxy::{Proxy, ProxyError};
 
 pub use relay::{Certificate, CertificateError, Relay, RelayAt, RelayConfig, RelayError, RelayUse};
 
+use endpoint::Listen;
 use peers::Peers;
 use proxy::Bridge;
 use relay::{Names, Ours, Pins};
@@ -256,7 +259,10 @@ impl Net {
         let (doubts, doubted) = mpsc::channel(limits::DOUBTS_MAX);
         let names = Names::new(doubts.clone());
         let through = through.as_ref().map(|url| url.as_str());
-        let build = async |listen| endpoint::build(&secret, listen, &limits, pins.as_ref(), &names, through).await;
+        let build = async |listen| {
+            let alpns = [frame::ALPN, question::ALPN];
+            endpoint::build(&secret, Listen::At(listen), &alpns, &limits, pins.as_ref(), &names, through).await
+        };
         let mut bound = build(listen).await;
         if any_port && listen.port() != 0 && bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
             bound = build(SocketAddr::new(listen.ip(), 0)).await;
@@ -306,11 +312,6 @@ impl Net {
     /// [`Config::relays`] is false.
     pub fn use_relays(&self, relays: &[RelayAt]) {
         self.relays.send_replace(relays.iter().take(limits::RELAYS_MAX).copied().collect());
-    }
-
-    /// What [`Net::use_relays`] was told last.
-    pub fn relays(&self) -> Vec<RelayAt> {
-        self.relays.borrow().clone()
     }
 
     /// Whether relays may be used from now on: ours, and those through which others are dialled. Connections that stand are not

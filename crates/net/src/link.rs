@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::path::{PathInfo, PathKind};
 use crate::relay::addr_of_url;
 use crate::silence::{Counts, Silence};
-use crate::{DisconnectReason, NetEvent, SendError};
+use crate::{DisconnectReason, SendError};
 
 /// What the table and the tasks share about a connection.
 pub(crate) struct Link {
@@ -132,8 +132,15 @@ impl Link {
     }
 
     /// Carries frames until the link ends, then closes the connection and says why it ended.
-    pub(crate) async fn run(&self, streams: Streams, events: &mpsc::Sender<NetEvent>, limits: &Limits) -> DisconnectReason {
-        let mut reader = std::pin::pin!(self.read(streams.recv, events, limits));
+    /// `came` makes of a frame what the owner is told.
+    pub(crate) async fn run<E>(
+        &self,
+        streams: Streams,
+        events: &mpsc::Sender<E>,
+        came: impl Fn(Vec<u8>) -> E,
+        limits: &Limits,
+    ) -> DisconnectReason {
+        let mut reader = std::pin::pin!(self.read(streams.recv, events, came, limits));
         let mut writer = std::pin::pin!(self.write(streams.send, limits));
         let reason = tokio::select! {
             // A wish of this node comes first: once the writer says goodbye, the reader soon reports the peer's.
@@ -225,11 +232,17 @@ impl Link {
     }
 
     /// Hands frames over one by one; while the receiver is full, nothing is read and QUIC holds the peer back.
-    async fn read(&self, mut recv: RecvStream, events: &mpsc::Sender<NetEvent>, limits: &Limits) -> DisconnectReason {
+    async fn read<E>(
+        &self,
+        mut recv: RecvStream,
+        events: &mpsc::Sender<E>,
+        came: impl Fn(Vec<u8>) -> E,
+        limits: &Limits,
+    ) -> DisconnectReason {
         loop {
             match frame::read_frame(&mut recv, limits.stall).await {
                 Ok(bytes) => {
-                    if events.send(NetEvent::Frame { peer: self.peer, bytes }).await.is_err() {
+                    if events.send(came(bytes)).await.is_err() {
                         return DisconnectReason::HungUp;
                     }
                 }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iroh::endpoint::{Connection, ConnectionError, Incoming, IncomingAddr};
-use iroh::{Endpoint, EndpointAddr, EndpointId, TransportAddr};
+use iroh::{Endpoint, EndpointId, TransportAddr};
 use samizdat_core::PeerId;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
@@ -21,9 +21,9 @@ use tracing::debug;
 
 use crate::addr::PeerAddr;
 use crate::admission::{Admission, Gate};
-use crate::endpoint::is_own;
+use crate::endpoint::{self, is_own};
 use crate::frame::{self, ALPN, FrameError, Ticket};
-use crate::limits::{LOOPBACK_DELAY, Limits};
+use crate::limits::Limits;
 use crate::link::{DUPLICATE, Link, Streams};
 use crate::question::{self, Questions};
 use crate::relay::{self, Pins};
@@ -306,30 +306,9 @@ impl Peers {
             }
             self.next_turn()
         };
-        let connection = self.connect(id, ways).await?;
-        self.open(connection, turn).await
-    }
-
-    /// Other machines' addresses first: what listens on the same port of this machine may be another node.
-    async fn connect(&self, id: EndpointId, ways: Vec<TransportAddr>) -> Result<Connection, OpenError> {
-        let loopback = |way: &TransportAddr| matches!(way, TransportAddr::Ip(socket) if socket.ip().is_loopback());
-        let (near, far): (Vec<_>, Vec<_>) = ways.into_iter().partition(loopback);
-        if far.is_empty() {
-            return self.connect_to(id, near).await;
-        }
-        if near.is_empty() {
-            return self.connect_to(id, far).await;
-        }
-        match timeout(LOOPBACK_DELAY, self.connect_to(id, far)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            _ => self.connect_to(id, near).await,
-        }
-    }
-
-    async fn connect_to(&self, id: EndpointId, ways: Vec<TransportAddr>) -> Result<Connection, OpenError> {
-        let addr = EndpointAddr::from_parts(id, ways);
         let endpoint = self.endpoint().ok_or(OpenError::Closed)?;
-        endpoint.connect(addr, ALPN).await.map_err(|_| OpenError::Unreachable)
+        let connection = endpoint::connect(&endpoint, id, ways, ALPN).await.ok_or(OpenError::Unreachable)?;
+        self.open(connection, turn).await
     }
 
     /// Makes a session of a connection, or closes it. `turn` is the one that was drawn for our dial.
@@ -448,7 +427,7 @@ impl Session {
         debug!(?peer, dialed = link.dialed(), "connected");
         let connected = NetEvent::Connected { peer, addr: link.remote_addr(), dialed: link.dialed() };
         let _ = events.send(connected).await;
-        let reason = link.run(streams, &events, limits).await;
+        let reason = link.run(streams, &events, |bytes| NetEvent::Frame { peer, bytes }, limits).await;
         debug!(?peer, ?reason, "disconnected");
         let _ = events.send(NetEvent::Disconnected { peer, reason }).await;
     }

@@ -454,7 +454,12 @@ impl World {
             | Output::Check { .. }
             | Output::Found(_)
             | Output::Relays(_)
-            | Output::Standing => {}
+            | Output::Standing
+            | Output::ContactDial { .. }
+            | Output::ContactSend { .. }
+            | Output::ContactClose { .. }
+            | Output::ContactEndpoints { .. }
+            | Output::Session { .. } => {}
         }
     }
 

@@ -12,10 +12,12 @@
 //!
 //! The frames are specified in docs/protocol/sync.md.
 //!
-//! [`routing::Router`] is another machine, of which gossip knows nothing: it finds the records of nodes.
+//! [`routing::Router`] is another machine, of which gossip knows nothing: it finds the records of nodes. So is
+//! [`contact::Contacts`]: it holds sessions with those who share a secret with us.
 
 pub mod broadcast;
 pub mod codec;
+pub mod contact;
 pub mod draw;
 pub mod event;
 mod gossip;

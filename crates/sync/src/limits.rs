@@ -149,3 +149,27 @@ pub const QUESTIONS_PER_MINUTE: u32 = 120;
 pub const ASKERS_PER_MINUTE: usize = 1024;
 /// Verified records remembered, so that they are not verified again.
 pub const VERIFIED_MAX: usize = 1024;
+
+/// Tags in the first message of a contact session (*wire*): one for each epoch of a pair that is still read.
+pub const CONTACT_TAGS: usize = 4;
+/// Longest statement of where a contact is, bytes (*wire*).
+pub const PRESENCE_LENGTH_MAX: usize = 2 * (ADDR_MAX + 48) + 24;
+/// A statement of where a contact is holds at most so long, seconds; it may say less.
+pub const PRESENCE_HOLDS_S: u64 = 24 * 3600;
+/// Envelopes on their way to a contact before it took one (*wire*).
+pub const CONTACT_WINDOW: usize = 32;
+/// Contacts with whom sessions are held.
+pub const CONTACTS_MAX: usize = 256;
+/// Secrets of one contact: the epochs that are still read of all pairs with it.
+pub const CONTACT_SECRETS_MAX: usize = 16;
+/// Connections of contacts, proven or not.
+pub const CONTACT_LINKS_MAX: usize = 512;
+/// How long a connection stays on which nobody proves to be a contact, milliseconds. It is never closed earlier: that would
+/// tell what was wrong.
+pub const CONTACT_HANDSHAKE_MS: u64 = 10_000;
+/// Until a contact is dialled again after a failure, milliseconds; doubles each time.
+pub const CONTACT_REDIAL_MS: u64 = 2_000;
+/// Longest time until a contact is dialled again, milliseconds.
+pub const CONTACT_REDIAL_MS_MAX: u64 = 15 * 60_000;
+/// A first dial waits up to so long by chance, milliseconds, since the other side is likely to dial as well.
+pub const CONTACT_JITTER_MS: u64 = 300;

@@ -95,6 +95,17 @@ describe('a contact', () => {
     expect(changeContact).toHaveBeenLastCalledWith(BOB, { receipts: true });
   });
 
+  it('is connected to only as I choose, and says what that shows', async () => {
+    const { container } = await show(ContactDetails, bob, { who: BOB });
+    const choice = (name: RegExp) => screen.getByRole('radio', { name }) as HTMLInputElement;
+    expect(choice(/^No/).checked).toBe(true);
+    await userEvent.click(choice(/Your contact learns your internet address/));
+    await expectAccessible(container);
+    await userEvent.click(choice(/The relay sees that two internet addresses talk, not who/));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, { session: 'relayed' });
+  });
+
   it('can be blocked', async () => {
     await show(ContactDetails, bob, { who: BOB });
     await userEvent.click(screen.getByRole('button', { name: 'Block' }));

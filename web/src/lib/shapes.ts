@@ -14,10 +14,14 @@ export interface Contact {
   known: boolean;
   /** They are told what I have read. */
   receipts: boolean;
+  /** Whether our nodes connect when both are there, and what mine may show. */
+  session: SessionChoice;
 }
 
+export type SessionChoice = 'off' | 'relayed' | 'direct';
+
 /** What is absent stays. */
-export type ContactEdit = { petname?: string; blocked?: boolean; receipts?: boolean };
+export type ContactEdit = { petname?: string; blocked?: boolean; receipts?: boolean; session?: SessionChoice };
 
 export interface ContactRequest {
   id: string;
@@ -91,12 +95,24 @@ export interface RoleStatus {
 /** What is absent stays. */
 export type NodeEdit = { relay?: boolean; use_relays?: boolean };
 
+/** A contact whose node is connected to mine. */
+export interface ContactSession {
+  peer: string;
+  /** Their petname, or else their name. */
+  contact: string;
+  name: string;
+  path: Peer['path'];
+  rtt_ms: number | null;
+  since: number;
+}
+
 export interface Status {
   version: string;
   versions: { protocol: number; log_layout: number; vault_layout: number };
   name: string;
   identities: Identity[];
   peers: Peer[];
+  sessions: ContactSession[];
   store: { envelopes: number; bytes: number; budget_bytes: number; conflicts: number };
   outbox: { waiting: number; stamping: number; stamped: number };
   paths: Record<string, string>;

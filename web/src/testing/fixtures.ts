@@ -40,6 +40,7 @@ export const contact = (over: Partial<Contact> = {}): Contact => ({
   state: 'accepted',
   known: true,
   receipts: false,
+  session: 'off',
   ...over,
 });
 
@@ -66,6 +67,7 @@ export const status = (over: Partial<Status> = {}): Status => ({
   name: ALICE,
   identities: [{ name: ALICE, label: 'me', default: true, announced: 'published' }],
   peers: [{ peer: 'k3v2m7qf4d', path: 'relayed', rtt_ms: 42, since: 0, dialed: true }],
+  sessions: [],
   store: { envelopes: 12, bytes: 3_140_000, budget_bytes: 1_000_000_000, conflicts: 0 },
   outbox: { waiting: 1, stamping: 0, stamped: 2 },
   paths: { cast: 'Hidden among about 40 nodes.' },

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::{
-    Answer, Client, Contact as Row, ContactRequest, ContactState,
+    Answer, Client, Contact as Row, ContactRequest, ContactState, SessionChoice,
     call::{ContactEdit, NewContact},
 };
 
@@ -71,6 +71,24 @@ enum Command {
         /// Whether they are told.
         receipts: Switch,
     },
+    /// Says whether my node connects to that of a contact when both are there; at first to nobody's. Messages then need
+    /// no detour.
+    Session {
+        /// A petname, a name or a link.
+        who: String,
+        /// What that may show.
+        choice: SessionSwitch,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SessionSwitch {
+    /// They are not connected.
+    Off,
+    /// Through relays: the relay sees that two addresses talk, not who; the contact sees when I am online.
+    Relayed,
+    /// Straight, if they allow it as well: the contact learns my internet address. Otherwise as relayed.
+    Direct,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -117,6 +135,14 @@ impl Contact {
                 let receipts = Some(matches!(receipts, Switch::On));
                 edit(context, &client, &who, ContactEdit { receipts, ..ContactEdit::default() })
             }
+            Command::Session { who, choice } => {
+                let session = Some(match choice {
+                    SessionSwitch::Off => SessionChoice::Off,
+                    SessionSwitch::Relayed => SessionChoice::Relayed,
+                    SessionSwitch::Direct => SessionChoice::Direct,
+                });
+                edit(context, &client, &who, ContactEdit { session, ..ContactEdit::default() })
+            }
         }
     }
 }
@@ -144,7 +170,12 @@ fn show(context: &Context, contact: &Row) -> Result<(), Failure> {
             ContactState::Added => "added; not heard of yet, messages to them wait",
         };
         let receipts = if contact.receipts { "; told what I have read" } else { "" };
-        format!("{petname}  {}  {state}{receipts}", grouped(&contact.name))
+        let session = match contact.session {
+            SessionChoice::Off => "",
+            SessionChoice::Relayed => "; connected through relays when both are there",
+            SessionChoice::Direct => "; connected straight when both are there and they allow it",
+        };
+        format!("{petname}  {}  {state}{receipts}{session}", grouped(&contact.name))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use samizdat_api::{Endpoint, PeerPath, Status, Vault};
+use samizdat_api::{Endpoint, PeerPath, Session, Status, Vault};
 use serde_json::json;
 
 use crate::{
@@ -73,6 +73,9 @@ fn page(context: &Context, status: &Status) -> String {
             ),
         ),
     ];
+    if !status.sessions.is_empty() {
+        rows.push(("Contacts", status.sessions.iter().map(session).collect::<Vec<_>>().join(", ")));
+    }
     if store.conflicts > 0 {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
     }
@@ -88,4 +91,15 @@ fn page(context: &Context, status: &Status) -> String {
     let lines: Vec<String> =
         rows.into_iter().map(|(key, value)| format!("{}  {value}", context.output.dim(&format!("{key:<9}")))).collect();
     lines.join("\n")
+}
+
+/// A contact to whom there is a connection.
+fn session(session: &Session) -> String {
+    let path = match session.path {
+        PeerPath::Direct => "direct",
+        PeerPath::Relayed => "relayed",
+        PeerPath::Lan => "in the local network",
+    };
+    let rtt = session.rtt_ms.map(|ms| format!(", {ms} ms")).unwrap_or_default();
+    format!("{} ({path}{rtt})", printable(&session.contact))
 }

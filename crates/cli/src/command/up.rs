@@ -67,6 +67,7 @@ impl Up {
                 listen: self.listen,
                 api: self.api,
                 join: self.join.clone(),
+                relays: Vec::new(),
                 ui: !self.no_ui,
                 passphrase,
                 proxy: self.proxy.clone().filter(|url| !url.is_empty()),

@@ -11,8 +11,8 @@ use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
     Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Finding, FindingState,
     Identity, Imported, Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow,
-    Outbox, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Request, Response, Role, RoleStatus, Room, Status, StoreStatus,
-    Vault, Versions,
+    Outbox, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Request, Response, Role, RoleStatus, Room, Session, SessionChoice,
+    Status, StoreStatus, Vault, Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -137,7 +137,14 @@ pub(crate) fn alice(request: &Request) -> Reply {
         Request::NewInvite => Response::Invite(Invite { link: "samizdat:alice?secret".into(), name: ALICE.into() }),
         Request::Contacts => Response::Contacts(vec![
             bob(),
-            Contact { name: CAROL.into(), petname: None, state: ContactState::Blocked, known: true, receipts: false },
+            Contact {
+                name: CAROL.into(),
+                petname: None,
+                state: ContactState::Blocked,
+                known: true,
+                receipts: false,
+                session: SessionChoice::Off,
+            },
         ]),
         Request::AddContact { petname, .. } => Response::Contact(Contact { petname: petname.clone(), known: false, ..bob() }),
         Request::EditContact { .. } => Response::Contact(bob()),
@@ -242,7 +249,14 @@ pub(crate) fn other_identity() -> Identity {
 }
 
 fn bob() -> Contact {
-    Contact { name: BOB.into(), petname: Some("bob".into()), state: ContactState::Accepted, known: true, receipts: false }
+    Contact {
+        name: BOB.into(),
+        petname: Some("bob".into()),
+        state: ContactState::Accepted,
+        known: true,
+        receipts: false,
+        session: SessionChoice::Off,
+    }
 }
 
 fn request_of_carol() -> ContactRequest {
@@ -286,6 +300,14 @@ fn status() -> Status {
         name: ALICE.into(),
         identities: vec![identity()],
         peers: vec![Peer { peer: "p1".into(), path: PeerPath::Direct, rtt_ms: Some(12), since: NOON, dialed: true }],
+        sessions: vec![Session {
+            peer: "p2".into(),
+            contact: "bob".into(),
+            name: BOB.into(),
+            path: PeerPath::Relayed,
+            rtt_ms: Some(31),
+            since: NOON,
+        }],
         store: StoreStatus { envelopes: 6, bytes: 12_345, budget_bytes: 1_000_000_000, conflicts: 0 },
         outbox: Outbox { waiting: 1, stamping: 0, stamped: 2 },
         paths: [("cast".to_owned(), "hidden among ~40 people".to_owned())].into(),

@@ -2,7 +2,7 @@
 
 use crate::node::{CAROL, Node};
 use insta::assert_snapshot;
-use samizdat_api::{Answer, Request, call::ContactEdit};
+use samizdat_api::{Answer, Request, SessionChoice, call::ContactEdit};
 use serde_json::Value;
 
 #[test]
@@ -140,6 +140,17 @@ fn a_contact_is_told_what_was_read_when_one_says_so() {
         assert_eq!(node.asked().last(), Some(&Request::EditContact { who: CAROL.into(), edit }));
     }
     node.samizdat(&["contact", "receipts", CAROL, "perhaps"]).assert().code(2);
+}
+
+#[test]
+fn sessions_with_a_contact_are_chosen_by_word() {
+    let node = Node::alice();
+    for (word, choice) in [("off", SessionChoice::Off), ("relayed", SessionChoice::Relayed), ("direct", SessionChoice::Direct)] {
+        node.samizdat(&["contact", "session", CAROL, word]).assert().success();
+        let edit = ContactEdit { session: Some(choice), ..ContactEdit::default() };
+        assert_eq!(node.asked().last(), Some(&Request::EditContact { who: CAROL.into(), edit }));
+    }
+    node.samizdat(&["contact", "session", CAROL, "on"]).assert().code(2);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::thread;
 
 use samizdat_api::{
     Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, Identity, Imported,
-    Invite, KindCounts, LogCheck, LogStats, Mining, NetFound, Outbox, Reach, ReachVerdict, RelaysStatus, Room, Status, StoreStatus,
-    Vault, Versions,
+    Invite, KindCounts, LogCheck, LogStats, Mining, NetFound, Outbox, Reach, ReachVerdict, RelaysStatus, Room, SessionChoice,
+    Status, StoreStatus, Vault, Versions,
     call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NodeEdit, WaitQuery},
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -47,7 +47,14 @@ fn identity() -> Identity {
 }
 
 fn contact() -> Contact {
-    Contact { name: "bbbb".into(), petname: Some("bob".into()), state: ContactState::Added, known: false, receipts: false }
+    Contact {
+        name: "bbbb".into(),
+        petname: Some("bob".into()),
+        state: ContactState::Added,
+        known: false,
+        receipts: false,
+        session: SessionChoice::Off,
+    }
 }
 
 fn request() -> ContactRequest {
@@ -70,6 +77,7 @@ fn status() -> Status {
         name: "aaaa".into(),
         identities: vec![identity()],
         peers: vec![],
+        sessions: vec![],
         store: StoreStatus { envelopes: 0, bytes: 0, budget_bytes: 0, conflicts: 0 },
         outbox: Outbox { waiting: 0, stamping: 0, stamped: 0 },
         paths: [("cast".to_owned(), "hidden".to_owned())].into(),

@@ -1,0 +1,269 @@
+//! Two nodes with a session: gossip between them when the test wants it, endpoints for contacts that always work.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::collections::{BTreeMap, VecDeque};
+
+use samizdat_chat::{Answer, Chat, ContactEdit, Filter, Message, SessionChoice, State};
+use samizdat_core::{EnvelopeId, Now, PeerId, stamp::Mint};
+use samizdat_engine::{ContactInput, Engine, Input, Output, PeerAddr, Place, Way};
+use samizdat_store::{Log, Vault};
+
+const ALICE: usize = 0;
+const BOB: usize = 1;
+
+/// Bound endpoints have a key and an address.
+type Endpoints = BTreeMap<Way, Place>;
+
+struct World {
+    nodes: Vec<Engine>,
+    endpoints: [Endpoints; 2],
+    keys: u8,
+    ends: BTreeMap<(usize, u64), (usize, u64)>,
+    links: u64,
+    gossip: bool,
+    /// Whether stamps are found.
+    mints: bool,
+    minting: VecDeque<(usize, EnvelopeId, u64)>,
+    now: Now,
+}
+
+fn peer(node: usize) -> PeerId {
+    PeerId([u8::try_from(node).unwrap() + 1; 32])
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+        let node = |n: usize| {
+            let chat = Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [n as u8; 32]).unwrap();
+            Engine::new(Log::in_memory(1 << 30).unwrap(), chat, [n as u8 + 7; 32], peer(n), vec![1], now).unwrap()
+        };
+        let mut world = Self {
+            nodes: vec![node(ALICE), node(BOB)],
+            endpoints: [Endpoints::new(), Endpoints::new()],
+            keys: 10,
+            ends: BTreeMap::new(),
+            links: 0,
+            gossip: true,
+            mints: true,
+            minting: VecDeque::new(),
+            now,
+        };
+        for (from, to, dialed) in [(ALICE, BOB, true), (BOB, ALICE, false)] {
+            world.nodes[from].handle(Input::Connected { peer: peer(to), addr: vec![1], dialed, ip: None }, now);
+        }
+        world.run(2_000);
+        world
+    }
+
+    /// Alice and Bob know each other and want sessions; `choice` is Bob's.
+    fn acquainted(choice: SessionChoice) -> Self {
+        let mut world = Self::new();
+        let link = world.command(BOB, |chat| chat.invite()).to_string();
+        world.command(ALICE, |chat| chat.add_contact(&link, Some("bob")));
+        let now = world.now;
+        world.command(ALICE, |chat| chat.write("bob", "hello", 0, now));
+        world.run(2_000);
+        let name = world.name(ALICE);
+        world.command(BOB, |chat| chat.answer(&name, Answer::Accept));
+        world.run(2_000);
+        world.choose(ALICE, SessionChoice::Direct);
+        world.choose(BOB, choice);
+        world
+    }
+
+    fn name(&self, node: usize) -> String {
+        self.nodes[node].chat().identities().unwrap()[0].name.clone()
+    }
+
+    fn choose(&mut self, node: usize, choice: SessionChoice) {
+        let who = self.name(1 - node);
+        let edit = ContactEdit { session: Some(choice), ..ContactEdit::default() };
+        self.command(node, |chat| chat.edit_contact(&who, &edit));
+    }
+
+    fn command<T>(&mut self, node: usize, f: impl FnOnce(&mut Chat) -> Result<T, samizdat_chat::ChatError>) -> T {
+        let done = self.nodes[node].command(self.now, |chat, _| f(chat)).unwrap();
+        self.settle();
+        done
+    }
+
+    fn write(&mut self, node: usize, text: &str) -> Message {
+        let (who, now) = (self.name(1 - node), self.now);
+        self.command(node, |chat| chat.write(&who, text, 0, now))
+    }
+
+    fn state(&self, node: usize, message: &Message) -> State {
+        self.nodes[node].chat().message(&message.id).unwrap().state
+    }
+
+    fn texts(&self, node: usize) -> Vec<String> {
+        self.nodes[node].chat().messages(&Filter::default()).unwrap().into_iter().map(|message| message.text).collect()
+    }
+
+    fn ways(&self, node: usize) -> Vec<Way> {
+        let place = |peer: &PeerId| self.endpoints[1 - node].iter().find(|(_, place)| place.peer == *peer).map(|(way, _)| *way);
+        self.nodes[node].sessions().filter_map(|session| place(&session.peer)).collect()
+    }
+
+    fn settle(&mut self) {
+        let mut quiet = 0;
+        while quiet < 2 {
+            quiet += 1;
+            for node in [ALICE, BOB] {
+                self.nodes[node].commit(self.now);
+                while let Some(output) = self.nodes[node].poll_output() {
+                    quiet = 0;
+                    self.carry(node, output);
+                }
+            }
+            let ready = self.mints && quiet > 0;
+            if let Some((node, id, tries)) = ready.then(|| self.minting.pop_front()).flatten() {
+                let mut mint = Mint::new(id, tries, 0);
+                let nonce = std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap();
+                self.nodes[node].handle(Input::Stamped { id, nonce }, self.now);
+                quiet = 0;
+            }
+        }
+    }
+
+    fn carry(&mut self, node: usize, output: Output) {
+        let (other, now) = (1 - node, self.now);
+        match output {
+            Output::Send { bytes, .. } if self.gossip => self.nodes[other].handle(Input::Frame { peer: peer(node), bytes }, now),
+            Output::Dial { peer, .. } => self.nodes[node].handle(Input::DialFailed { peer }, now),
+            Output::Ask { ticket, .. } => self.nodes[node].handle(Input::AskFailed { ticket }, now),
+            Output::Mint { id, tries } => self.minting.push_back((node, id, tries)),
+            Output::Hangup { peer } => panic!("{peer:?} was hung up on"),
+            Output::ContactEndpoints { relayed, direct } => {
+                for (way, wanted) in [(Way::Relayed, relayed), (Way::Direct, direct.is_some())] {
+                    let bound = self.endpoints[node].contains_key(&way);
+                    if wanted && !bound {
+                        self.keys += 1;
+                        let place = Place { peer: PeerId([self.keys; 32]), addr: PeerAddr(vec![self.keys]) };
+                        self.endpoints[node].insert(way, place.clone());
+                        self.nodes[node].set_contact_endpoint(way, Some(place), now);
+                    } else if bound && !wanted {
+                        self.endpoints[node].remove(&way);
+                        self.nodes[node].set_contact_endpoint(way, None, now);
+                    }
+                }
+            }
+            Output::ContactDial { dial, way, to } => self.dial(node, dial, way, &to),
+            Output::ContactSend { link, bytes } => {
+                if let Some((other, link)) = self.ends.get(&(node, link)).copied() {
+                    self.nodes[other].handle(Input::Contact(ContactInput::Frame { link, bytes }), now);
+                }
+            }
+            Output::ContactClose { link } => {
+                if let Some((other, link)) = self.ends.remove(&(node, link)) {
+                    self.nodes[other].handle(Input::Contact(ContactInput::Closed { link }), now);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, node: usize, dial: u64, way: Way, to: &Place) {
+        let other = 1 - node;
+        let Some((there, _)) = self.endpoints[other].iter().find(|(_, place)| *place == to) else {
+            return self.nodes[node].handle(Input::Contact(ContactInput::DialFailed { dial }), self.now);
+        };
+        self.links += 2;
+        let (ours, theirs, binding) = (self.links, self.links + 1, [self.links as u8; 32]);
+        self.ends.insert((node, ours), (other, theirs));
+        self.ends.insert((other, theirs), (node, ours));
+        let own = self.endpoints[node][&way].peer;
+        let opened = ContactInput::Opened { link: theirs, dial: None, way: *there, peer: own, binding };
+        self.nodes[other].handle(Input::Contact(opened), self.now);
+        let opened = ContactInput::Opened { link: ours, dial: Some(dial), way, peer: to.peer, binding };
+        self.nodes[node].handle(Input::Contact(opened), self.now);
+    }
+
+    fn run(&mut self, ms: u64) {
+        let (end, start) = (self.now.mono_ms + ms, self.now);
+        self.settle();
+        while let Some(next) = self.nodes.iter().map(Engine::next_timeout).min().filter(|next| *next <= end) {
+            let mono_ms = next.max(self.now.mono_ms);
+            self.now = Now { mono_ms, unix_ms: start.unix_ms + mono_ms - start.mono_ms };
+            self.nodes.iter_mut().for_each(|node| node.handle(Input::Timeout, self.now));
+            self.settle();
+        }
+        self.now = Now { mono_ms: end, unix_ms: start.unix_ms + ms };
+    }
+}
+
+#[test]
+fn a_message_prefers_the_session_and_the_log_gets_it_later() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Relayed], vec![Way::Relayed]));
+    // Nothing gets a stamp, and nobody gossips.
+    (world.gossip, world.mints) = (false, false);
+    let message = world.write(ALICE, "quick");
+    assert_eq!(world.texts(BOB).last().unwrap(), "quick");
+    assert_eq!(world.state(ALICE, &message), State::Received);
+    let answer = world.write(BOB, "and back");
+    assert_eq!(world.texts(ALICE).last().unwrap(), "and back");
+    assert_eq!(world.state(BOB, &answer), State::Received);
+    let held = world.nodes[BOB].held();
+    (world.gossip, world.mints) = (true, true);
+    world.run(120_000);
+    assert!(world.nodes[BOB].held() > held);
+    assert_eq!(world.nodes[ALICE].root(), world.nodes[BOB].root());
+    assert_eq!(world.texts(BOB), world.texts(ALICE));
+}
+
+#[test]
+fn without_a_session_the_log_brings_it_and_a_session_brings_what_waits() {
+    let mut world = World::acquainted(SessionChoice::Off);
+    world.run(10_000);
+    assert!(world.ways(ALICE).is_empty());
+    let message = world.write(ALICE, "by the log");
+    world.run(10_000);
+    assert_eq!(world.state(ALICE, &message), State::Received);
+    // Where Alice is, Bob's node knows already: he had to choose only.
+    (world.gossip, world.mints) = (false, false);
+    let waits = world.write(ALICE, "waits");
+    assert_eq!(world.state(ALICE, &waits), State::Stamping);
+    world.choose(BOB, SessionChoice::Relayed);
+    world.run(10_000);
+    assert_eq!(world.state(ALICE, &waits), State::Received);
+}
+
+#[test]
+fn addresses_are_told_where_both_want_it_and_withdrawn_with_their_endpoint() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    // Alice wants it, and has not even an endpoint to tell of while Bob does not.
+    assert!([ALICE, BOB].iter().all(|node| !world.endpoints[*node].contains_key(&Way::Direct)));
+    world.choose(BOB, SessionChoice::Direct);
+    world.run(10_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
+    world.choose(ALICE, SessionChoice::Relayed);
+    assert!(!world.endpoints[ALICE].contains_key(&Way::Direct));
+    world.run(180_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Relayed], vec![Way::Relayed]));
+    world.choose(ALICE, SessionChoice::Off);
+    world.run(1_000);
+    assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty() && world.endpoints[ALICE].is_empty());
+}
+
+#[test]
+fn where_one_is_is_told_once_and_seldom() {
+    let mut world = World::acquainted(SessionChoice::Off);
+    world.run(10_000);
+    let held = world.nodes[BOB].held();
+    world.run(90_000);
+    assert_eq!(world.nodes[BOB].held(), held, "nothing new, nothing told");
+    // Her relay changes all the time.
+    for n in 0..20u8 {
+        let place = Place { addr: PeerAddr(vec![n]), ..world.endpoints[ALICE][&Way::Relayed].clone() };
+        world.endpoints[ALICE].insert(Way::Relayed, place.clone());
+        let now = world.now;
+        world.nodes[ALICE].set_contact_endpoint(Way::Relayed, Some(place), now);
+        world.run(60_000);
+    }
+    let told = world.nodes[BOB].held() - held;
+    assert!((3..=6).contains(&told), "{told}");
+}

@@ -1,0 +1,203 @@
+//! One endpoint for contacts, from its binding to its end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use iroh::endpoint::{Connection, Incoming, IncomingAddr};
+use iroh::{Endpoint, EndpointId, TransportAddr, Watcher};
+use samizdat_core::PeerId;
+use samizdat_core::record::Via;
+use samizdat_core::session::BINDING_LEN;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tracing::debug;
+use zeroize::Zeroizing;
+
+use super::{ContactEvent, Endpoints, Shared, Way};
+use crate::DialError;
+use crate::addr::PeerAddr;
+use crate::admission::{Admission, Gate};
+use crate::endpoint::{self, Listen};
+use crate::limits::Limits;
+use crate::link::{Link, Streams};
+use crate::proxy::Bridge;
+use crate::relay::{self, Names, Ours, Pins, RelayAt};
+
+/// Names the protocol in the TLS handshake.
+const ALPN: &[u8] = b"samizdat/contact/1";
+/// Names the keying material that both ends export.
+const BINDING_LABEL: &[u8] = b"EXPORTER-samizdat-contact-1";
+
+/// An endpoint that is bound.
+pub(super) struct Home {
+    way: Way,
+    number: u64,
+    endpoint: Endpoint,
+    pins: Pins,
+    proxied: bool,
+    gate: Gate,
+    limits: Limits,
+}
+
+/// A connection whose stream is open.
+type Opened = (Link, Streams, [u8; BINDING_LEN]);
+
+/// Binds and ends endpoints as they are wanted, until nobody wants anything any more.
+pub(super) async fn keep(shared: Arc<Shared>, mut wanted: watch::Receiver<Endpoints>, relays: Arc<watch::Sender<Vec<RelayAt>>>) {
+    while wanted.changed().await.is_ok() {
+        let Endpoints { relayed, direct } = *wanted.borrow_and_update();
+        for (way, number) in [(Way::Relayed, relayed), (Way::Direct, direct)] {
+            let held = shared.homes().get(&way).map(|home| home.number);
+            if held == number {
+                continue;
+            }
+            let old = shared.homes().remove(&way);
+            if let Some(old) = old {
+                old.close().await;
+            }
+            let bound = match number {
+                Some(number) => Home::bind(way, number, &shared).await,
+                None => None,
+            };
+            match bound {
+                Some(home) => home.begin(&shared, relays.subscribe()),
+                None => tell(&shared, ContactEvent::Gone { way }).await,
+            }
+        }
+    }
+}
+
+async fn tell(shared: &Shared, event: ContactEvent) {
+    if let Some(events) = shared.events() {
+        let _ = events.send(event).await;
+    }
+}
+
+impl Home {
+    async fn bind(way: Way, number: u64, shared: &Shared) -> Option<Arc<Self>> {
+        let limits = &shared.limits;
+        // Behind a proxy there is no address to show.
+        let bridge = match &shared.proxy {
+            Some(_) if way == Way::Direct => return None,
+            Some(proxy) => Some(Bridge::open(proxy.clone()).await.ok()?),
+            None => None,
+        };
+        let through = bridge.as_ref().map(Bridge::url).transpose().ok()?;
+        let through = through.as_ref().map(|url| url.as_str());
+        let mut secret = Zeroizing::new([0; 32]);
+        getrandom::fill(secret.as_mut_slice()).ok()?;
+        let pins = Pins::default();
+        let listen = match way {
+            Way::Relayed => Listen::Nowhere,
+            Way::Direct => Listen::At(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)),
+        };
+        // Nobody looks at relays here: a contact is dialled again when its connection is lost.
+        let names = Names::new(mpsc::channel(1).0);
+        let bound = endpoint::build(&secret, listen, &[ALPN], limits, Some(&pins), &names, through).await;
+        let endpoint = bound.inspect_err(|error| debug!(%error, "no endpoint for contacts")).ok()?;
+        let proxied = bridge.is_some();
+        if let Some(bridge) = bridge {
+            tokio::spawn(bridge.run(endpoint.closed()));
+        }
+        // Through a relay everybody comes from nowhere: no neighbourhood has a share of its own.
+        let per_prefix = if way == Way::Relayed { limits.inbound } else { limits.inbound_per_prefix };
+        let limits = Limits { inbound_per_prefix: per_prefix, ..*limits };
+        Some(Arc::new(Self { way, number, endpoint, pins, proxied, gate: Gate::default(), limits }))
+    }
+
+    fn begin(self: Arc<Self>, shared: &Arc<Shared>, mut relays: watch::Receiver<Vec<RelayAt>>) {
+        shared.homes().insert(self.way, self.clone());
+        relays.mark_changed();
+        let (ours, in_use) = watch::channel(Vec::new());
+        let (endpoint, pins) = (self.endpoint.clone(), self.pins.clone());
+        let ours = Ours { endpoint, pins, proxied: self.proxied, in_use: ours, doubts: mpsc::channel(1).0 };
+        tokio::spawn(relay::keep(ours, relays, watch::channel(None).1));
+        tokio::spawn(self.clone().tell_moves(shared.clone(), in_use));
+        tokio::spawn(self.run_accept(shared.clone()));
+    }
+
+    pub(super) async fn close(&self) {
+        let _ = timeout(self.limits.linger, self.endpoint.close()).await;
+    }
+
+    /// What of an address leads to another endpoint of this kind. The relayed one has no sockets to dial from.
+    pub(super) fn ways(&self, peer: PeerId, addr: &PeerAddr) -> Result<(EndpointId, Vec<TransportAddr>), DialError> {
+        let id = EndpointId::from_bytes(&peer.0).map_err(|_| DialError::Peer)?;
+        if peer.0 == *self.endpoint.id().as_bytes() {
+            return Err(DialError::Own);
+        }
+        let sockets = addr.sockets().filter(|socket| self.way == Way::Direct && !endpoint::is_own(&self.endpoint, *socket));
+        let relays = addr.relays().filter_map(|via| {
+            self.pins.add(via.addr.ip(), via.certificate);
+            relay::url(via.addr).map(TransportAddr::Relay)
+        });
+        let ways: Vec<TransportAddr> = sockets.map(TransportAddr::Ip).chain(relays).collect();
+        if ways.is_empty() { Err(DialError::NoAddress) } else { Ok((id, ways)) }
+    }
+
+    pub(super) async fn dial(&self, (id, ways): (EndpointId, Vec<TransportAddr>)) -> Option<Opened> {
+        let connection = endpoint::connect(&self.endpoint, id, ways, ALPN).await?;
+        // The other end sees the stream with the first frame on it.
+        let (send, recv) = connection.open_bi().await.ok()?;
+        opened(connection, Streams { send, recv })
+    }
+
+    async fn run_accept(self: Arc<Self>, shared: Arc<Shared>) {
+        while let Some(incoming) = self.endpoint.accept().await {
+            let from = match incoming.remote_addr() {
+                IncomingAddr::Ip(socket) => Some(socket),
+                _ => None,
+            };
+            let Some(admission) = self.gate.admit(from, &self.limits) else {
+                debug!("refused a contact: full");
+                incoming.refuse();
+                continue;
+            };
+            tokio::spawn(self.clone().run_incoming(incoming, admission, shared.clone()));
+        }
+    }
+
+    /// Whoever it is: a stranger who says nothing is let go after the same time as one who says something wrong.
+    async fn run_incoming(self: Arc<Self>, incoming: Incoming, mut admission: Admission, shared: Arc<Shared>) {
+        let coming = timeout(self.limits.handshake, async {
+            let connection = incoming.await.ok()?;
+            let (send, recv) = connection.accept_bi().await.ok()?;
+            opened(connection, Streams { send, recv })
+        });
+        if let Ok(Some((link, streams, binding))) = coming.await {
+            admission.settle();
+            shared.run(link, streams, None, self.way, binding).await;
+        }
+    }
+
+    /// Tells where this endpoint is, now and whenever that changes.
+    async fn tell_moves(self: Arc<Self>, shared: Arc<Shared>, mut in_use: watch::Receiver<Vec<Via>>) {
+        let peer = PeerId(*self.endpoint.id().as_bytes());
+        let mut addrs = self.endpoint.watch_addr();
+        let mut told = None;
+        loop {
+            let addr = match self.way {
+                Way::Relayed => PeerAddr::with_relays([], &in_use.borrow_and_update()),
+                Way::Direct => endpoint::local_addr(&self.endpoint, &in_use.borrow_and_update()),
+            };
+            if told.as_ref() != Some(&addr) {
+                tell(&shared, ContactEvent::Here { way: self.way, peer, addr: addr.clone() }).await;
+                told = Some(addr);
+            }
+            let goes_on = tokio::select! {
+                updated = addrs.updated() => updated.is_ok(),
+                changed = in_use.changed() => changed.is_ok(),
+                () = self.endpoint.closed() => false,
+            };
+            if !goes_on {
+                return;
+            }
+        }
+    }
+}
+
+fn opened(connection: Connection, streams: Streams) -> Option<Opened> {
+    let mut binding = [0; BINDING_LEN];
+    connection.export_keying_material(&mut binding, BINDING_LABEL, b"").ok()?;
+    Some((Link::new(connection), streams, binding))
+}

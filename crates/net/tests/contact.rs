@@ -1,0 +1,186 @@
+//! Endpoints for contacts on real loopback sockets, through a relay.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::time::Duration;
+
+use samizdat_core::PeerId;
+use samizdat_core::record::Via;
+use samizdat_net::{
+    Certificate, ContactEvent, Contacts, DialError, Endpoints, Limits, PathKind, PeerAddr, Relay, RelayAt, RelayConfig,
+    RelayLimits, Way,
+};
+use support::{LOOPBACK, soon};
+use tokio::sync::mpsc;
+
+async fn relay() -> (Relay, RelayAt) {
+    let loopback = LOOPBACK.parse().unwrap();
+    let certificate = Certificate::generate().unwrap();
+    let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
+    let relay = Relay::start(config).await.unwrap();
+    let service = relay.service();
+    let addr = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    (relay, RelayAt { addr, discovery_port: service.discovery_port, certificate: service.certificate })
+}
+
+struct Node {
+    contacts: Contacts,
+    events: mpsc::Receiver<ContactEvent>,
+}
+
+impl Node {
+    fn new(limits: Limits) -> Self {
+        let (contacts, events) = Contacts::start(limits, None);
+        Self { contacts, events }
+    }
+
+    /// With its relayed endpoint, reached through `relay`.
+    async fn reached_through(relay: &RelayAt) -> (Self, PeerId, PeerAddr) {
+        let mut node = Self::new(Limits::default());
+        node.contacts.use_relays(&[*relay]);
+        node.contacts.want(Endpoints { relayed: Some(0), direct: None });
+        let (peer, addr) = node.here(|_, addr| addr.relays().next().is_some()).await;
+        (node, peer, addr)
+    }
+
+    async fn next(&mut self) -> ContactEvent {
+        soon(self.events.recv()).await.unwrap()
+    }
+
+    async fn here(&mut self, wished: impl Fn(Way, &PeerAddr) -> bool) -> (PeerId, PeerAddr) {
+        loop {
+            match self.next().await {
+                ContactEvent::Here { way, peer, addr } if wished(way, &addr) => return (peer, addr),
+                ContactEvent::Here { .. } => {}
+                event => panic!("expected an endpoint, got {event:?}"),
+            }
+        }
+    }
+
+    /// What comes next but for changes of the own address.
+    async fn beyond(&mut self) -> ContactEvent {
+        loop {
+            match self.next().await {
+                ContactEvent::Here { .. } => {}
+                event => return event,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn contacts_meet_through_a_relay_and_see_no_address() {
+    let (carol, at) = relay().await;
+    let (mut alice, alices, _) = Node::reached_through(&at).await;
+    let (mut bob, bobs, addr) = Node::reached_through(&at).await;
+    assert_eq!((addr.sockets().count(), carol.usage().peers), (0, 2));
+    alice.contacts.dial(7, Way::Relayed, bobs, addr.as_bytes()).unwrap();
+    let ContactEvent::Opened { link, dial: Some(7), way: Way::Relayed, peer, binding } = alice.beyond().await else {
+        panic!("not opened")
+    };
+    assert_eq!(peer, bobs);
+    alice.contacts.send(link, b"hello".to_vec()).unwrap();
+    let ContactEvent::Opened { link: theirs, dial: None, way: Way::Relayed, peer, binding: same } = bob.beyond().await else {
+        panic!("not opened")
+    };
+    assert_eq!((peer, same), (alices, binding), "both ends see one connection");
+    assert_eq!(bob.beyond().await, ContactEvent::Frame { link: theirs, bytes: b"hello".to_vec() });
+    bob.contacts.send(theirs, b"and you".to_vec()).unwrap();
+    assert_eq!(alice.beyond().await, ContactEvent::Frame { link, bytes: b"and you".to_vec() });
+    for node in [&alice, &bob] {
+        assert_eq!(node.contacts.paths().into_iter().map(|(_, path)| path.kind).collect::<Vec<_>>(), [PathKind::Relayed]);
+    }
+    alice.contacts.hangup(link);
+    assert_eq!((alice.beyond().await, bob.beyond().await), (ContactEvent::Closed { link }, ContactEvent::Closed { link: theirs }));
+}
+
+#[tokio::test]
+async fn each_connection_has_a_binding_of_its_own() {
+    let (_carol, at) = relay().await;
+    let (mut alice, _, _) = Node::reached_through(&at).await;
+    let (_bob, bobs, addr) = Node::reached_through(&at).await;
+    let mut bindings = Vec::new();
+    for dial in [1, 2] {
+        alice.contacts.dial(dial, Way::Relayed, bobs, addr.as_bytes()).unwrap();
+        if let ContactEvent::Opened { binding, .. } = alice.beyond().await {
+            bindings.push(binding);
+        }
+    }
+    assert!(bindings.len() == 2 && bindings[0] != bindings[1]);
+}
+
+#[tokio::test]
+async fn the_relayed_endpoint_dials_no_address() {
+    let (_carol, at) = relay().await;
+    let (alice, _, _) = Node::reached_through(&at).await;
+    let (_bob, bobs, _) = Node::reached_through(&at).await;
+    let somewhere = PeerAddr::new(["203.0.113.7:4001".parse().unwrap()]);
+    assert_eq!(alice.contacts.dial(1, Way::Relayed, bobs, somewhere.as_bytes()), Err(DialError::NoAddress));
+    assert_eq!(alice.contacts.dial(1, Way::Direct, bobs, somewhere.as_bytes()), Err(DialError::Closed));
+}
+
+#[tokio::test]
+async fn direct_endpoints_meet_without_a_relay_and_have_no_key_in_common_with_others() {
+    let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
+    let both = Endpoints { relayed: Some(0), direct: Some(1) };
+    alice.contacts.want(both);
+    bob.contacts.want(both);
+    let (relayed, _) = bob.here(|way, _| way == Way::Relayed).await;
+    let (direct, addr) = bob.here(|way, addr| way == Way::Direct && addr.sockets().next().is_some()).await;
+    assert_ne!(relayed, direct);
+    alice.here(|way, _| way == Way::Direct).await;
+    alice.contacts.dial(1, Way::Direct, direct, addr.as_bytes()).unwrap();
+    let ContactEvent::Opened { link, way: Way::Direct, .. } = alice.beyond().await else { panic!("not opened") };
+    alice.contacts.send(link, b"hello".to_vec()).unwrap();
+    let ContactEvent::Opened { way: Way::Direct, .. } = bob.beyond().await else { panic!("not opened") };
+    assert!(matches!(bob.beyond().await, ContactEvent::Frame { .. }));
+
+    // Somebody may not have the addresses any more: another endpoint, and the connections of the old one go.
+    bob.contacts.want(Endpoints { direct: Some(2), ..both });
+    let mut closed = false;
+    let again = loop {
+        match bob.next().await {
+            ContactEvent::Closed { .. } => closed = true,
+            ContactEvent::Here { way: Way::Direct, peer, .. } if peer != direct => break peer,
+            _ => {}
+        }
+    };
+    assert!(again != direct);
+    while !closed {
+        closed = matches!(bob.next().await, ContactEvent::Closed { .. });
+    }
+    assert_eq!(alice.beyond().await, ContactEvent::Closed { link });
+    bob.contacts.want(Endpoints::default());
+    let mut gone = Vec::new();
+    while gone.len() < 2 {
+        if let ContactEvent::Gone { way } = bob.next().await {
+            gone.push(way);
+        }
+    }
+    assert_eq!(gone, [Way::Relayed, Way::Direct]);
+}
+
+#[tokio::test]
+async fn nobody_there_and_nothing_said_come_to_nothing_in_time() {
+    let (_carol, at) = relay().await;
+    let limits = Limits { handshake: Duration::from_secs(1), ..Limits::default() };
+    let mut alice = Node::new(limits);
+    alice.contacts.use_relays(&[at]);
+    alice.contacts.want(Endpoints { relayed: Some(0), direct: None });
+    alice.here(|_, addr| addr.relays().next().is_some()).await;
+    let nobody = PeerId(*iroh::SecretKey::from_bytes(&[9; 32]).public().as_bytes());
+    let via = PeerAddr::with_relays([], &[Via { addr: at.addr, certificate: at.certificate }]);
+    alice.contacts.dial(3, Way::Relayed, nobody, via.as_bytes()).unwrap();
+    assert_eq!(alice.beyond().await, ContactEvent::DialFailed { dial: 3 });
+}
+
+#[tokio::test]
+async fn closing_ends_everything() {
+    let (_carol, at) = relay().await;
+    let (mut alice, _, _) = Node::reached_through(&at).await;
+    soon(alice.contacts.close()).await;
+    assert!(alice.contacts.dial(1, Way::Relayed, PeerId([1; 32]), &[]).is_err());
+    // The receiver ends with the last of the tasks.
+    while soon(alice.events.recv()).await.is_some() {}
+}
