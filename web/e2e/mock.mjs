@@ -30,6 +30,7 @@ export class MockNode {
   /** Overrides the peers that follow from the network. */
   peers = null;
   vault = 'key file';
+  lan = false;
   token = randomBytes(16).toString('hex');
 
   constructor(network, seed) {
@@ -109,6 +110,11 @@ export class MockNode {
         return this.addContact(body);
       case 'PATCH contacts':
         return this.changeContact(second, body);
+      case 'PATCH node':
+        this.lan = body.lan ?? this.lan;
+        this.relay = body.relay ?? this.relay;
+        this.useRelays = body.use_relays ?? this.useRelays;
+        return this.status();
       case 'GET requests':
         return { requests: this.requests };
       case 'POST requests':
@@ -151,10 +157,36 @@ export class MockNode {
       store: { envelopes: 1204, bytes: 3_140_000, budget_bytes: 1_000_000_000, conflicts: 1 },
       outbox: { waiting: 0, stamping: 0, stamped: 0 },
       paths: { cast: 'Your messages take a random walk first, then go to everybody: hidden among about 40 nodes.' },
+      reach: { verdict: 'unreachable', why: 'Others cannot dial this node: a router is in the way.', nodes: 12 },
+      roles: [
+        {
+          role: 'relay',
+          on: !!this.relay,
+          announced: false,
+          why: this.relay ? 'Not announced until two others came through to it.' : 'Off: this node relays for nobody.',
+          means: 'Carries the packets of people who cannot reach each other directly.',
+          tcp_port: this.relay ? 4242 : null,
+          udp_port: this.relay ? 4243 : null,
+          peers: 0,
+          refused: 0,
+        },
+      ],
+      relays: {
+        allowed: this.useRelays ?? true,
+        through: ['203.0.113.9:443'],
+        known: 3,
+        why: 'Whoever cannot reach this node directly does so through a relay.',
+      },
       vault: this.vault,
       drops: this.drops,
       join: '203.0.113.7:4242/k3v2m7qf4d',
+      meeting: this.meeting(),
     };
+  }
+
+  meeting() {
+    const why = this.lan ? 'On: everybody in the local network can see it.' : 'Off: the local network is not told.';
+    return { entries: [], lan: { on: this.lan, why }, own_entry: null };
   }
 
   conversation(kind, who) {

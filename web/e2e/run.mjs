@@ -63,7 +63,13 @@ step('a message in the lobby appears', async ({ mine: { page } }) => {
 step('the status panel tells about the node', async ({ mine: { page } }) => {
   await page.locator('nav').getByRole('button', { name: /Status$/ }).click();
   await page.getByRole('heading', { name: 'How messages travel' }).waitFor();
+  const relay = page.getByRole('checkbox', { name: 'Be a relay' });
+  check(!(await relay.isChecked()), 'this node relays unasked');
+  await relay.check();
+  await page.getByText(/TCP port \d+, UDP port \d+/).waitFor();
   await inspect(page, 'status');
+  await relay.uncheck();
+  await page.getByText('Off: this node relays for nobody.').waitFor();
   await closeDialog(page);
 });
 

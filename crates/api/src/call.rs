@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::meeting::{EntryDomain, Meeting, NewOwnEntry};
 use crate::shape::{
     Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining,
     NetFound, NodeRow, Room, SessionChoice, Status,
@@ -99,6 +100,24 @@ pub enum Request {
         /// Its name.
         room: String,
     },
+    /// How this node meets others. [`Response::Meeting`]
+    Meeting,
+    /// Keeps an entry in a domain, instead of any other. [`Response::Meeting`]
+    SetOwnEntry(Box<NewOwnEntry>),
+    /// Takes it away. [`Response::Meeting`]
+    RemoveOwnEntry,
+    /// Domains in whose DNS this node looks for others. [`Response::Entries`]
+    Entries,
+    /// Adds one. [`Response::Entry`]
+    AddEntry {
+        /// A name in DNS.
+        domain: String,
+    },
+    /// Removes one. [`Response::Done`]
+    RemoveEntry {
+        /// Which.
+        domain: String,
+    },
     /// What the log holds. [`Response::LogStats`]
     LogStats,
     /// Checks every envelope again. [`Response::LogCheck`]
@@ -113,7 +132,7 @@ pub enum Request {
         /// A file of the server's, removed by it.
         path: PathBuf,
     },
-    /// Changes what this node does for others, and what it uses of them. [`Response::Status`]
+    /// Changes what this node does for others, what it uses of them, and what it shows. [`Response::Status`]
     EditNode(NodeEdit),
     /// The nodes that the routing knows. [`Response::NetTable`]
     NetTable,
@@ -137,7 +156,8 @@ impl Request {
 
 /// The answer to a [`Request`]; each variant says which.
 #[derive(Debug, Clone, PartialEq)]
-#[allow(missing_docs)]
+// There is one at a time, and it goes straight into JSON.
+#[allow(missing_docs, clippy::large_enum_variant)]
 pub enum Response {
     Status(Status),
     Identities(Vec<Identity>),
@@ -153,6 +173,9 @@ pub enum Response {
     Message(Message),
     Rooms(Vec<Room>),
     Room(Room),
+    Entries(Vec<EntryDomain>),
+    Entry(EntryDomain),
+    Meeting(Meeting),
     LogStats(LogStats),
     LogCheck(LogCheck),
     Imported(Imported),
@@ -378,6 +401,9 @@ pub struct NodeEdit {
     /// Whether this node may use the relays of others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub use_relays: Option<bool>,
+    /// Whether the local network is told that this node is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lan: Option<bool>,
 }
 
 /// Answer to `GET net/table`.

@@ -24,6 +24,7 @@ use crate::{
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
+    meeting::{EntryDomain, EntryDomainList, Meeting, NewEntryDomain, NewOwnEntry},
     shape::{
         Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, Mining, NetFound,
         NodeRow, Room, Status,
@@ -246,6 +247,36 @@ impl Client {
     /// Joins a room.
     pub fn join_room(&self, room: &str) -> Result<Room> {
         self.post("rooms", &NewRoom { room: room.to_owned() })
+    }
+
+    /// How the node meets others.
+    pub fn meeting(&self) -> Result<Meeting> {
+        self.get("node")
+    }
+
+    /// Has the node keep an entry in a domain.
+    pub fn set_own_entry(&self, body: &NewOwnEntry) -> Result<Meeting> {
+        self.post("node/entry", body)
+    }
+
+    /// Has it take that away.
+    pub fn remove_own_entry(&self) -> Result<Meeting> {
+        self.json(Method::DELETE, "node/entry", SendBody::none(), CLIENT_PATIENCE)
+    }
+
+    /// Domains in whose DNS the node looks for others.
+    pub fn entries(&self) -> Result<Vec<EntryDomain>> {
+        self.get("entries").map(|list: EntryDomainList| list.entries)
+    }
+
+    /// Adds one.
+    pub fn add_entry(&self, domain: &str) -> Result<EntryDomain> {
+        self.post("entries", &NewEntryDomain { domain: domain.to_owned() })
+    }
+
+    /// Removes one.
+    pub fn remove_entry(&self, domain: &str) -> Result<Done> {
+        self.json(Method::DELETE, &format!("entries/{}", percent(domain)), SendBody::none(), CLIENT_PATIENCE)
     }
 
     /// What the log holds.

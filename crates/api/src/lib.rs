@@ -4,6 +4,7 @@
 //! formats, no other crate of this workspace. The daemon converts to it, the command line and bots speak it.
 //!
 //! - [`shape`]: what a node tells (identities, contacts, messages, status);
+//! - [`meeting`]: how it meets others;
 //! - [`call`]: what can be asked of it, as [`Request`] and [`Response`], and the bodies of the HTTP calls;
 //! - [`event`]: what it says unasked;
 //! - [`client`]: a blocking client over HTTP and WebSocket.
@@ -12,11 +13,13 @@ pub mod call;
 pub mod client;
 pub mod event;
 pub mod limits;
+pub mod meeting;
 pub mod shape;
 
 pub use call::{Answer, ApiError, Destination, ErrorBody, ErrorKind, Request, Response};
 pub use client::{CallError, Client, ConnectError, Endpoint, Events};
 pub use event::Event;
+pub use meeting::{EntryDomain, Lan, Meeting, OwnEntry};
 pub use shape::{
     Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Finding, FindingState, Identity, Imported,
     Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow, Outbox, Peer, PeerPath,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::meeting::Meeting;
+
 /// One of my identities.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Identity {
@@ -276,6 +278,8 @@ pub struct Status {
     pub drops: BTreeMap<String, u64>,
     /// What another node passes to `--join` to meet this one.
     pub join: String,
+    /// How it meets others.
+    pub meeting: Box<Meeting>,
 }
 
 /// Whether strangers can dial this node, as others found out.

@@ -12,7 +12,7 @@ use etcetera::base_strategy::{BaseStrategy, Xdg};
 use samizdat_api::{Client, ConnectError};
 
 use crate::{
-    command::{contact, id, invite, log, message, net, node, passphrase, read, room, shell, status, up},
+    command::{contact, entry, id, invite, log, message, net, node, passphrase, read, room, shell, status, up},
     failure::Failure,
     output::Output,
 };
@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Invite(invite::Invite),
     /// Whom I know, and who wants to reach me.
     Contact(contact::Contact),
+    /// Domains in whose DNS this node looks for others when it is connected to nobody.
+    Entry(entry::Entry),
     /// Writes to somebody.
     Send(message::Send),
     /// Writes to a public room, and joins it.
@@ -94,14 +96,15 @@ impl Command {
             Self::Id(id) => id.run(context),
             Self::Invite(invite) => invite.run(context),
             Self::Contact(contact) => contact.run(context),
+            Self::Entry(entry) => entry.run(context),
             Self::Send(send) => send.run(context),
             Self::Post(post) => post.run(context),
             Self::Cancel(cancel) => cancel.run(context),
             Self::Read(read) => read.run(context),
             Self::Rooms => room::list(context),
-            Self::Node(node) => node.run(context),
             Self::Net(net) => net.run(context),
             Self::Log(log) => log.run(context),
+            Self::Node(node) => node.run(context),
             Self::Passphrase(passphrase) => passphrase.run(context),
             Self::Completions(completions) => completions.run(),
             Self::Man(man) => man.run(),

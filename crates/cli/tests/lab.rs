@@ -3,73 +3,12 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod lab_node;
 
+use lab_node::{Node, PATIENCE, samizdat};
 use samizdat_netlab::watch::{Destination, Protocol, excepted};
-use samizdat_netlab::{Kind, Plan, Process, Station, permitted};
+use samizdat_netlab::{Kind, Plan, permitted};
 use serde_json::Value;
-use tempfile::TempDir;
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Node<'a> {
-    station: &'a Station,
-    home: TempDir,
-    name: String,
-    join: String,
-    _process: Process,
-}
-
-impl<'a> Node<'a> {
-    fn start(station: &'a Station, joins: &[&str]) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let mut command = samizdat(&home);
-        command.args(["up", "--no-ui", "--listen", "0.0.0.0:4001"]);
-        joins.iter().for_each(|join| {
-            command.args(["--join", join]);
-        });
-        let process = station.start(&mut command).unwrap();
-        let ready: Value = process.json(PATIENCE).unwrap();
-        let text = |key: &str| ready[key].as_str().unwrap().to_owned();
-        Self { station, home, name: text("name"), join: text("join"), _process: process }
-    }
-
-    fn row(&self, arguments: &[&str]) -> Option<Value> {
-        self.rows(arguments).into_iter().next()
-    }
-
-    fn rows(&self, arguments: &[&str]) -> Vec<Value> {
-        let mut command = samizdat(&self.home);
-        let child = self.station.namespace().spawn(command.args(arguments).stdout(Stdio::piped())).unwrap();
-        let output = child.wait_with_output().unwrap();
-        // A search that finds nothing says so in its code.
-        assert!([Some(0), Some(3)].contains(&output.status.code()), "{arguments:?}: {}", output.status);
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    /// Asks until the answer is as wished. Each question is a process of its own, which is pause enough.
-    fn until(&self, arguments: &[&str], wished: impl Fn(&Value) -> bool) -> Value {
-        let start = Instant::now();
-        loop {
-            match self.row(arguments) {
-                Some(row) if wished(&row) => return row,
-                row => assert!(start.elapsed() < PATIENCE, "waited too long for {arguments:?}, got {row:?}"),
-            }
-        }
-    }
-
-    fn reach(&self, verdict: &str) {
-        self.until(&["status"], |status| status["reach"]["verdict"] == verdict);
-    }
-}
-
-fn samizdat(home: &TempDir) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_samizdat"));
-    command.arg("--home").arg(home.path().join("home")).arg("--json");
-    command.env_remove("SAMIZDAT_HOME").env_remove("SAMIZDAT_PASSPHRASE");
-    command
-}
 
 #[test]
 fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_through_the_relay_of_somebody_who_agreed() {
@@ -78,9 +17,9 @@ fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_thr
     }
     let lab = Plan::new().hosts(3).peer(Kind::Sym).peer(Kind::Sym).build().unwrap();
     let [first, second, third] = [0, 1, 2].map(|n| lab.host(n).unwrap());
-    let carol = Node::start(first, &[]);
-    let dave = Node::start(second, &[&carol.join]);
-    let erin = Node::start(third, &[&carol.join, &dave.join]);
+    let carol = Node::joining(first, &[]);
+    let dave = Node::joining(second, &[&carol.join]);
+    let erin = Node::joining(third, &[&carol.join, &dave.join]);
     [&carol, &dave, &erin].iter().for_each(|node| node.reach("reachable"));
 
     let role = carol.row(&["node", "role"]).unwrap();
@@ -94,7 +33,7 @@ fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_thr
     carol.until(&["node", "role"], |role| role["announced"] == true);
     assert!(carol.row(&["status"]).unwrap()["reach"]["verdict"] == "reachable");
 
-    let bob = Node::start(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+    let bob = Node::joining(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
     let relay = format!("{}:4001", first.address().unwrap());
     let is_reached = |relays: &Value| relays["through"][0] == relay.as_str();
     bob.until(&["node", "relays"], is_reached);
@@ -102,25 +41,33 @@ fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_thr
     // Alice has nothing but Bob's link.
     let link = bob.row(&["invite"]).unwrap()["link"].as_str().unwrap().to_owned();
     assert!(link.len() < 120, "{link}");
-    let alice = Node::start(lab.peer(0).unwrap().station(), &[]);
+    let alice = Node::joining(lab.peer(0).unwrap().station(), &[]);
     alice.row(&["contact", "add", &link, "--as", "bob"]);
     alice.row(&["send", "bob", "with nothing but your link", "--days", "1"]);
     let request = bob.until(&["contact", "requests"], |request| request["text"] == "with nothing but your link");
     assert_eq!(request["name"], alice.name.as_str());
     alice.until(&["node", "relays"], is_reached);
     let is_relayed = |status: &Value| status["peers"].as_array().unwrap().iter().any(|peer| peer["path"] == "relayed");
-    for node in [&alice, &bob] {
-        // Only each other is out of reach otherwise.
-        node.until(&["status"], is_relayed);
-    }
-    let status = alice.row(&["status"]).unwrap();
+    // Only each other is out of reach otherwise.
+    bob.until(&["status"], is_relayed);
+    let status = alice.until(&["status"], is_relayed);
     let key = status["peers"].as_array().unwrap().iter().find(|peer| peer["path"] == "relayed").unwrap()["peer"].clone();
     let found = dave.until(&["net", "lookup", key.as_str().unwrap()], |found| found["node"]["via"][0] == relay.as_str());
     assert!(found["node"]["addrs"].as_array().unwrap().is_empty(), "behind a router: {found}");
-    let table = alice.rows(&["net", "table"]);
-    assert!(table.iter().any(|node| node["roles"][0] == "relay") && table.len() == 3, "{table:?}");
+    let knows_relay = |node: &Value| node["roles"][0] == "relay";
+    alice.until(&["status"], |_| alice.rows(&["net", "table"]).iter().any(knows_relay));
     let findings = alice.rows(&["net", "doctor"]);
     assert!(findings.iter().all(|finding| finding["state"] != "bad"), "{findings:?}");
+
+    // A session of the two, and only through the relay.
+    bob.row(&["contact", "accept", &alice.name]);
+    alice.row(&["contact", "session", "bob", "relayed"]);
+    bob.row(&["contact", "session", &alice.name, "relayed"]);
+    for node in [&alice, &bob] {
+        node.until(&["status"], |status| status["sessions"][0]["path"] == "relayed");
+    }
+    let answer = bob.row(&["send", &alice.name, "over the session", "--days", "1", "--wait", "received"]).unwrap();
+    assert_eq!(answer["state"], "received");
 
     // Refused relays are left at once, and the one that is switched off is found out.
     bob.row(&["node", "relays", "off"]);
@@ -140,11 +87,11 @@ fn who_can_be_dialled_is_found_out_a_message_gets_through_and_nobody_else_is_con
     }
     let lab = Plan::new().hosts(3).peer(Kind::Port).peer(Kind::Sym).build().unwrap();
     let [first, second, third] = [0, 1, 2].map(|n| lab.host(n).unwrap());
-    let carol = Node::start(first, &[]);
-    let dave = Node::start(second, &[&carol.join]);
-    let erin = Node::start(third, &[&carol.join, &dave.join]);
-    let alice = Node::start(lab.peer(0).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
-    let bob = Node::start(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+    let carol = Node::joining(first, &[]);
+    let dave = Node::joining(second, &[&carol.join]);
+    let erin = Node::joining(third, &[&carol.join, &dave.join]);
+    let alice = Node::joining(lab.peer(0).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+    let bob = Node::joining(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
 
     [&carol, &dave, &erin].iter().for_each(|node| node.reach("reachable"));
     [&alice, &bob].iter().for_each(|node| node.reach("unreachable"));
@@ -170,7 +117,7 @@ fn behind_a_proxy_no_packet_leaves_but_to_the_proxy() {
     }
     let lab = Plan::new().hosts(2).peer(Kind::Port).build().unwrap();
     let [host, proxy] = [0, 1].map(|n| lab.host(n).unwrap());
-    let carol = Node::start(host, &[]);
+    let carol = Node::joining(host, &[]);
     // Alice knows where Carol is, and a relay of hers.
     let join = format!("{},{}:443/{}", carol.join, host.v4().unwrap(), "a".repeat(52));
     let (home, alice) = (tempfile::tempdir().unwrap(), lab.peer(0).unwrap().station());

@@ -20,6 +20,7 @@ pub(crate) const PROXIED: &str = "Others cannot dial this node: everything goes 
 pub(crate) const RELAY_MEANS: &str = "Carries the packets of people who cannot reach each other directly, up to 256 kB/s for each of at most \
      512. What they say stays encrypted; their internet addresses, and when and how much they talk, your node sees. Your own address \
      becomes known as a relay's.";
+pub(crate) const BESIDE_PROXY: &str = "this would go beside the proxy: leave the proxy with `samizdat up --proxy off` first";
 pub(crate) const RELAY_PROXIED: &str =
     "nobody can reach a relay behind a proxy: leave the proxy with `samizdat up --proxy off` first";
 pub(crate) const RELAY_OFF: &str = "Off: this node relays for nobody.";
@@ -46,6 +47,10 @@ pub(crate) const ADVICE_ALLOW_RELAYS: &str =
     "Allow relays with `samizdat node relays on`, if their seeing your address is no danger to you.";
 pub(crate) const ADVICE_RELAYS: &str =
     "Somebody you trust who has a public address can switch one on with `samizdat node role relay on`.";
+
+/// Discovery in the local network.
+pub(crate) const LAN_ON: &str = "On: everybody in the local network can see that this node is here, not whose it is.";
+pub(crate) const LAN_OFF: &str = "Off: the local network is not told of this node.";
 
 /// Below so many known nodes nobody is hidden among them.
 const CROWD: usize = 30;

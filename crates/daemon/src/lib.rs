@@ -3,13 +3,17 @@
 
 mod contacts;
 mod convert;
+mod entries;
 mod home;
 pub mod http;
 mod jobs;
+mod keeping;
 mod labels;
 mod limits;
+mod meeting;
 mod mine;
 mod mint;
+mod nearby;
 mod net;
 mod node;
 mod places;

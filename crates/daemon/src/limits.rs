@@ -20,3 +20,17 @@ pub(crate) const BIND_TRIES: u32 = 50;
 pub(crate) const BIND_PAUSE: Duration = Duration::from_millis(20);
 /// Threads that mint or mine at most; the rest of the machine is for its owner.
 pub(crate) const LANES_MAX: usize = 8;
+/// Entry domains of one person.
+pub(crate) const ENTRY_DOMAINS_MAX: usize = 8;
+/// Alone for so long, a node asks DNS: whom it remembers had time to answer.
+pub(crate) const LONELY_MS: u64 = 6_000;
+/// Until it asks again, still alone; it doubles each time.
+pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
+/// How long at most.
+pub(crate) const LOOK_AGAIN_MAX_MS: u64 = 15 * 60_000;
+/// Answers from outside that wait for the loop.
+pub(crate) const NEWS: usize = 64;
+/// With so many neighbours nobody is dialled only because they are near.
+pub(crate) const NEAR_ENOUGH: usize = 9;
+/// How long the end of a node may wait for its entry to be taken out of DNS; otherwise it expires there.
+pub(crate) const WITHDRAW_PATIENCE: Duration = Duration::from_secs(5);

@@ -21,6 +21,7 @@ use crate::{
     http::Call,
     jobs::Jobs,
     limits::{BATCH, PEERS_MAX, RESULTS},
+    meeting::Meeting,
     mine::Miner,
     mint::{Minted, Minter},
     net::Searches,
@@ -118,7 +119,7 @@ pub(crate) struct Node {
     minter: Minter,
     minted: mpsc::Receiver<Minted>,
     pub(crate) results: mpsc::Sender<Minted>,
-    status_due: bool,
+    pub(crate) status_due: bool,
     jobs: Jobs,
     pub(crate) stamps: BTreeMap<EnvelopeId, (u64, u64)>,
     pub(crate) presence: Presence,
@@ -126,17 +127,18 @@ pub(crate) struct Node {
     pub(crate) searches: Searches,
     pub(crate) places: Places,
     pub(crate) rotation: Rotation,
+    pub(crate) meeting: Meeting,
 }
 
 impl Node {
     pub(crate) fn new(
         engine: Engine,
-        net: Net,
-        contacts: Contacts,
+        (net, contacts): (Net, Contacts),
         secret: PeerSecret,
         rotation: Rotation,
         clock: Clock,
         events: broadcast::Sender<Event>,
+        meeting: Meeting,
     ) -> Self {
         let (results, minted) = mpsc::channel(RESULTS);
         let minter = Minter::new(results.clone());
@@ -161,6 +163,7 @@ impl Node {
             searches: Searches::default(),
             places,
             rotation,
+            meeting,
         }
     }
 
@@ -193,6 +196,7 @@ impl Node {
                     }
                 }
                 Some(minted) = self.minted.recv() => self.on_minted(minted),
+                Some(news) = self.meeting.news.recv() => self.on_news(news),
                 Some(event) = net.recv() => {
                     self.on_net(event);
                     for _ in 1..BATCH {
@@ -216,6 +220,7 @@ impl Node {
                     self.retry_relay().await;
                     self.ask_places();
                     self.renew_record();
+                    self.meet();
                     self.end_abandoned_mining();
                     self.rotate_when_due(&mut net).await;
                 }
@@ -228,6 +233,7 @@ impl Node {
         self.minter.cancel();
         self.miner = None;
         self.remember();
+        self.withdraw().await;
     }
 
     /// What the status says is no longer so.
@@ -327,6 +333,7 @@ impl Node {
                     self.use_relays();
                     self.presence.hurry();
                 }
+                Output::Probed { peer, answered } => self.on_probed(peer, answered),
                 Output::ContactDial { dial, way, to } => self.dial_contact(dial, way, &to),
                 Output::ContactSend { link, bytes } => {
                     if let Err(error) = self.contacts.send(link, bytes) {

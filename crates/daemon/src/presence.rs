@@ -56,7 +56,7 @@ impl Node {
         let fields = NodeFields {
             issued: 0,
             lifetime_s: RECORD_LIFETIME_S,
-            roles: relay.map_or(Roles::default(), |_| Roles::default().with(Role::Relay)),
+            roles: self.meeting.keeping.roles(relay.map_or(Roles::default(), |_| Roles::default().with(Role::Relay))),
             addrs: addrs.clone(),
             relay,
             via: self.net.reached_through(),

@@ -147,6 +147,18 @@ impl Node {
             }
             Request::NetTable => Ok(Response::NetTable(self.table())),
             Request::NetDoctor => self.doctor().map(Response::NetDoctor),
+            Request::Meeting => Ok(Response::Meeting(self.meeting.row())),
+            Request::SetOwnEntry(wish) => {
+                self.set_own_entry(*wish)?;
+                Ok(Response::Meeting(self.meeting.row()))
+            }
+            Request::RemoveOwnEntry => {
+                self.remove_own_entry()?;
+                Ok(Response::Meeting(self.meeting.row()))
+            }
+            Request::Entries => Ok(Response::Entries(self.meeting.entries.rows())),
+            Request::AddEntry { domain } => self.add_entry(&domain).map(Response::Entry),
+            Request::RemoveEntry { domain } => self.remove_entry(&domain).map(|()| Response::Done),
             Request::LogVerify
             | Request::LogExport { .. }
             | Request::LogImport { .. }
@@ -225,6 +237,7 @@ impl Node {
                 .map(|(reason, count)| (reason.to_owned(), count)),
             ),
             join: self.net.join_string(),
+            meeting: Box::new(self.meeting.row()),
         })
     }
 

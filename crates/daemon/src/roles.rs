@@ -8,7 +8,7 @@ use samizdat_core::record::RelayService;
 use samizdat_net::{Certificate, PathKind, Relay, RelayAt, RelayConfig, RelayLimits};
 use tracing::debug;
 
-use crate::{convert, labels, node::Node};
+use crate::{convert, keeping::Keeping, labels, node::Node};
 
 const CONSENT: &str = "consent";
 const CERTIFICATE: &str = "relay certificate";
@@ -47,7 +47,7 @@ impl Consent {
 
 /// Whether its owner agreed that this node does something for others at its address.
 pub(crate) fn has_role(chat: &Chat) -> bool {
-    Roles::load(chat).consent.relay
+    Roles::load(chat).wants_relay() || Keeping::is_kept(chat)
 }
 
 impl Roles {
@@ -56,6 +56,10 @@ impl Roles {
         // A vault that cannot be read agrees to nothing new; the next start asks it again.
         let kept = chat.kept(CONSENT).ok().flatten();
         Self { consent: Consent::read(kept.as_deref()), relay: None, failed: None }
+    }
+
+    pub(crate) fn wants_relay(&self) -> bool {
+        self.consent.relay
     }
 
     pub(crate) fn relay(&self) -> Option<&Relay> {
@@ -74,6 +78,7 @@ impl Node {
         if edit.relay == Some(true) && self.net.is_proxied() {
             return Err(ApiError::refused(labels::RELAY_PROXIED));
         }
+        edit.lan.map_or(Ok(()), |on| self.set_lan(on))?;
         let before = self.roles.consent;
         let consent =
             Consent { relay: edit.relay.unwrap_or(before.relay), use_relays: edit.use_relays.unwrap_or(before.use_relays) };
@@ -99,7 +104,7 @@ impl Node {
             let relayed = self.net.paths().into_iter().filter(|path| path.kind == PathKind::Relayed);
             relayed.for_each(|path| self.net.hangup(path.peer));
         }
-        self.settle(relay);
+        self.settle();
         if relay && self.net.is_proxied() {
             self.roles.failed = Some((labels::RELAY_PROXIED.to_owned(), u64::MAX));
         } else if relay && self.roles.relay.is_none() {
@@ -130,18 +135,19 @@ impl Node {
         }
     }
 
-    /// HTTPS has the number of the node's own port, TCP instead of UDP; address discovery has the next one. So whoever forwards
-    /// ports on a router knows which.
+    /// HTTPS has the number of the node's own port, TCP instead of UDP; address discovery has the next one, unless another program
+    /// has it. So whoever forwards ports on a router knows which.
     async fn start_relay(&mut self) -> Result<Relay, String> {
         let certificate = self.certificate()?;
         let port = self.net.port();
-        let next = port.checked_add(1).unwrap_or(port);
-        let mut error = String::new();
+        let next = port.checked_add(1).unwrap_or_default();
+        let asked = Some(self.rotation.listen.ip()).filter(|ip| !ip.is_unspecified());
         // A socket for both IPv6 and IPv4, where there is IPv6.
-        for ip in [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)] {
-            let asked = Some(self.rotation.listen.ip()).filter(|ip| !ip.is_unspecified());
-            let ip = asked.unwrap_or(ip);
-            let [listen, discovery] = [port, next].map(|port| SocketAddr::new(ip, port));
+        let everywhere = [IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let ips = asked.map_or(everywhere.to_vec(), |ip| vec![ip]);
+        let mut error = String::new();
+        for (ip, discovery_port) in ips.into_iter().flat_map(|ip| [(ip, next), (ip, 0)]) {
+            let [listen, discovery] = [port, discovery_port].map(|port| SocketAddr::new(ip, port));
             let config = RelayConfig { listen, discovery, certificate: certificate.clone(), limits: RelayLimits::default() };
             match Relay::start(config).await {
                 Ok(relay) => return Ok(relay),

@@ -128,8 +128,8 @@ impl Node {
 
     /// Others are told from now on at which address this node is, because it has a role there, or no longer. The key that it has
     /// is kept for as long as that of others at known addresses.
-    pub(crate) fn settle(&mut self, has_role: bool) {
-        let settled = has_role || self.rotation.asked;
+    pub(crate) fn settle(&mut self) {
+        let settled = self.rotation.asked || self.roles.wants_relay() || self.meeting.keeping.is_wanted();
         if settled == self.rotation.settled {
             return;
         }
@@ -166,6 +166,7 @@ impl Node {
         self.rotation.until_ms = term.until_ms;
         self.rotation.current.send_replace(net.clone());
         self.net = net;
+        self.meeting.nearby.renew(&self.net, &self.meeting.tell);
         self.apply_consent().await;
         self.status_changed();
         debug!("another transport key");

@@ -15,6 +15,7 @@ use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_core::PeerSecret;
 use samizdat_engine::Engine;
+use samizdat_entry::NameServers;
 use samizdat_net::{BindError, Contacts, JoinError, Limits, Net, Proxy, ProxyError, RelayAt, parse_join};
 use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
@@ -24,6 +25,7 @@ use crate::{
     home,
     http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
     limits::DISK_BUDGET,
+    meeting::Meeting,
     node::{Clock, Node, Peers},
     roles::has_role,
     rotation::{self, Rotation, Term},
@@ -45,6 +47,10 @@ pub struct Options {
     pub join: Vec<String>,
     /// Relays to be reached through.
     pub relays: Vec<RelayAt>,
+    /// The name server that is asked for entry domains; otherwise those of the system.
+    pub resolver: Option<SocketAddr>,
+    /// Whether the local network is told of this node in this run, even where that is not switched on.
+    pub lan: bool,
     /// Whether the web UI is served.
     pub ui: bool,
     /// Opens the vault, or seals a new one.
@@ -174,12 +180,14 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
     joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
 
+    let servers = options.resolver.map_or(NameServers::System, |server| NameServers::Given(vec![server]));
+    let meeting = Meeting::load(&engine, &net, servers, options.lan)?;
     let join = net.join_string();
     let (handle, calls) = NodeHandle::new();
     let (stop, stopped) = oneshot::channel();
     let (contacts, contact_events) = Contacts::start(Limits::default(), rotation.proxy.clone());
     let secret = PeerSecret(*term.secret);
-    let mut node = Node::new(engine, net, contacts.clone(), secret, rotation, clock, handle.events.clone());
+    let mut node = Node::new(engine, (net, contacts.clone()), secret, rotation, clock, handle.events.clone(), meeting);
     node.given = options.relays;
     let runtime = tokio::runtime::Handle::current();
     // A thread of its own: the engine works synchronously with the disk.

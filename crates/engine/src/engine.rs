@@ -158,6 +158,13 @@ pub enum Output {
     },
     /// A search is over.
     Found(Found),
+    /// What [`Engine::probe`] found out.
+    Probed {
+        /// Whose record it was.
+        peer: PeerId,
+        /// Whether that node answered.
+        answered: bool,
+    },
     /// [`Engine::standing`] changed.
     Standing,
     /// Be reached through these relays, the first that works; [`Engine::relay_connected`] hears whether one does.

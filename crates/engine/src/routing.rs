@@ -52,6 +52,8 @@ enum Purpose {
     Reach(u64),
     /// A neighbour shall say who it is.
     Introduction(PeerId),
+    /// A node shall show that it lives.
+    Probe(PeerId),
 }
 
 /// Both machines, and what is under way.
@@ -74,6 +76,7 @@ pub(crate) struct Routing {
     checks: (u64, usize),
     checking: BTreeMap<u64, IpAddr>,
     standing: (Verdict, Vec<SocketAddr>, bool),
+    record: Option<Arc<NodeRecord>>,
     out: VecDeque<Output>,
 }
 
@@ -98,6 +101,7 @@ impl Routing {
             checks: (0, 0),
             checking: BTreeMap::new(),
             standing: (Verdict::Alone, Vec::new(), false),
+            record: None,
             out: VecDeque::new(),
         }
     }
@@ -181,6 +185,9 @@ impl Routing {
                 }
                 Err(_) => self.router.handle(RouterInput::Failed { ticket: asked }, now),
             },
+            Purpose::Probe(peer) => {
+                self.out.push_back(Output::Probed { peer, answered: AnswerIn::decode(answer).is_ok() });
+            }
             Purpose::Introduction(peer) => {
                 if let Ok(answer) = AnswerIn::decode(answer)
                     && let Answer::Nodes { found, closer } = answer.verify(&mut self.verified, unix_s(now))
@@ -197,6 +204,7 @@ impl Routing {
         match self.asking.remove(&ticket) {
             Some((Purpose::Routing(ticket), _)) => self.router.handle(RouterInput::Failed { ticket }, now),
             Some((Purpose::Reach(ticket), _)) => self.reach.answered(ticket, None, now),
+            Some((Purpose::Probe(peer), _)) => self.out.push_back(Output::Probed { peer, answered: false }),
             Some((Purpose::Introduction(_), _)) | None => {}
         }
         self.settle(now);
@@ -215,7 +223,20 @@ impl Routing {
         self.settle(now);
     }
 
+    /// Asks a node, whatever the age of its record, so that it shows that it lives.
+    pub(crate) fn probe(&mut self, record: NodeRecord) {
+        let peer = record.peer();
+        if self.may_ask() {
+            let question = QuestionIn::of(None, &Question::Find { target: Key::of(&peer) }).encode();
+            self.ask(Purpose::Probe(peer), None, Whom::Node(Arc::new(record)), question);
+        } else {
+            // Who was not asked is not dead.
+            self.out.push_back(Output::Probed { peer, answered: true });
+        }
+    }
+
     pub(crate) fn set_record(&mut self, record: Option<Arc<NodeRecord>>, now: Now) {
+        self.record.clone_from(&record);
         let publishes = record.is_some();
         self.router.set_own(record, now);
         if publishes {
@@ -379,6 +400,25 @@ impl Engine {
     /// What this node says of itself from now on, to be found by others.
     pub fn set_record(&mut self, record: Option<NodeRecord>, now: Now) {
         self.routing.set_record(record.map(Arc::new), now);
+    }
+
+    /// What [`Engine::set_record`] was given last.
+    pub fn record(&self) -> Option<&Arc<NodeRecord>> {
+        self.routing.record.as_ref()
+    }
+
+    /// Asks a node whether it lives, whatever the age of its record; [`Output::Probed`] follows.
+    pub fn probe(&mut self, record: NodeRecord) {
+        self.routing.probe(record);
+    }
+
+    /// A node that is known by its record, as from DNS: it can be asked, and perhaps become a neighbour at `addr`, which is the
+    /// shell's encoding of where it is.
+    pub fn learn_record(&mut self, record: NodeRecord, addr: Vec<u8>, now: Now) {
+        let peer = record.peer();
+        self.routing.learn(&Arc::new(record), now);
+        self.routing.settle(now);
+        self.learn(peer, addr, false, now);
     }
 
     /// Looks for the record of a node; [`Output::Found`] follows. `None` if too many searches are under way.

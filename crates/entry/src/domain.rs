@@ -1,5 +1,7 @@
 //! Names in DNS.
 
+use core::fmt;
+
 use hickory_proto::rr::{Name, RData, Record};
 
 use crate::text::{LABEL, Txt};
@@ -41,6 +43,13 @@ impl Domain {
     }
 }
 
+/// As a person writes it: without the dot at its end, letters beyond ASCII as they are.
+impl fmt::Display for Domain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.plain.to_utf8().trim_end_matches('.'))
+    }
+}
+
 impl Txt {
     pub(crate) fn from_dns(record: &Record) -> Option<Self> {
         let RData::TXT(txt) = &record.data else { return None };
@@ -58,6 +67,11 @@ mod tests {
             assert_eq!(Domain::new(domain).unwrap().entries().to_ascii(), "_samizdat.example.org.");
         }
         assert_eq!(Domain::new("bücher.example").unwrap().plain().to_ascii(), "xn--bcher-kva.example.");
+        for (written, shown) in [("Example.org.", "example.org"), ("BÜCHER.example", "bücher.example")] {
+            let domain = Domain::new(written).unwrap();
+            assert_eq!(domain.to_string(), shown);
+            assert_eq!(Domain::new(shown), Ok(domain));
+        }
         let long = "a.".repeat(126);
         for bad in ["", ".", "a..b", "*.example.org", "a b.example", &long] {
             assert_eq!(Domain::new(bad), Err(BadDomain), "{bad}");

@@ -15,6 +15,7 @@ mod contact;
 mod endpoint;
 mod frame;
 mod hybrid;
+pub mod lan;
 pub mod limits;
 mod link;
 mod path;
@@ -37,6 +38,7 @@ use tokio::sync::{mpsc, watch};
 
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
 pub use contact::{ContactEvent, Contacts, Endpoints, Way};
+pub use lan::{Lan, Near};
 pub use limits::{Limits, RelayLimits};
 pub use path::{PathInfo, PathKind};
 pub use proxy::{Proxy, ProxyError};
@@ -345,6 +347,14 @@ impl Net {
     /// When there is nothing to begin; then no event follows.
     pub fn dial(&self, peer: PeerId, addr: &[u8]) -> Result<(), DialError> {
         self.peers.dial(peer, &PeerAddr::decode(addr)?)
+    }
+
+    /// The same at one address.
+    ///
+    /// # Errors
+    /// When there is nothing to begin; then no event follows.
+    pub fn dial_at(&self, peer: PeerId, at: SocketAddr) -> Result<(), DialError> {
+        self.peers.dial_at(peer, at)
     }
 
     /// Asks a node that need not be connected. `Answered` or `AskFailed` follows, with this `ticket`.

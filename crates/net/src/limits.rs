@@ -83,6 +83,19 @@ pub const PROXY_PATIENCE: Duration = Duration::from_secs(20);
 /// After a connection could not be taken, for want of file handles most likely.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Between two calls to the local network, from three quarters of it to five.
+pub const LAN_EVERY_MS: u64 = 30_000;
+/// Packets of one address that are looked at in a minute: several nodes may be there.
+pub const LAN_PER_SOURCE: u32 = 12;
+/// Packets that are looked at in a minute.
+pub const LAN_PER_MINUTE: u32 = 120;
+/// Addresses that are told apart in a minute.
+pub const LAN_SOURCES_MAX: usize = 64;
+/// Local networks of this machine that are told.
+pub const LAN_POSTS_MAX: usize = 16;
+/// Packets that wait to be looked at, and nodes nearby that wait to be dialled.
+pub const LAN_HEARD_MAX: usize = 32;
+
 /// What a relay spends on others. [`RelayLimits::default`] suits a node at home with a fast line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RelayLimits {

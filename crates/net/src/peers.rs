@@ -161,11 +161,21 @@ impl Peers {
 
     /// Starts a dial, unless one is in progress or the peer is connected.
     pub(crate) fn dial(self: &Arc<Self>, peer: PeerId, addr: &PeerAddr) -> Result<(), DialError> {
+        self.dial_ways(peer, self.ways(addr))
+    }
+
+    /// The same at one address.
+    pub(crate) fn dial_at(self: &Arc<Self>, peer: PeerId, at: SocketAddr) -> Result<(), DialError> {
+        let own = self.proxied || self.endpoint().is_none_or(|endpoint| is_own(&endpoint, at));
+        let ways = if own { Vec::new() } else { vec![TransportAddr::Ip(at)] };
+        self.dial_ways(peer, ways)
+    }
+
+    fn dial_ways(self: &Arc<Self>, peer: PeerId, ways: Vec<TransportAddr>) -> Result<(), DialError> {
         let id = EndpointId::from_bytes(&peer.0).map_err(|_| DialError::Peer)?;
         if peer == self.me {
             return Err(DialError::Own);
         }
-        let ways = self.ways(addr);
         if ways.is_empty() {
             return Err(DialError::NoAddress);
         }

@@ -454,6 +454,7 @@ impl World {
             | Output::Check { .. }
             | Output::Found(_)
             | Output::Relays(_)
+            | Output::Probed { .. }
             | Output::Standing
             | Output::ContactDial { .. }
             | Output::ContactSend { .. }

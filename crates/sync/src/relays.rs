@@ -269,7 +269,7 @@ mod tests {
         }
         assert_eq!(alice.known(), 3 + RELAYS_PER_PREFIX);
         for n in 4..=250 {
-            alice.offer(&record(n, &format!("192.{n}.2.1"), true, START_S));
+            alice.offer(&record(n, &format!("[2001:db8:{n:x}::1]"), true, START_S));
         }
         assert!(alice.known() <= RELAYS_KNOWN_MAX);
     }

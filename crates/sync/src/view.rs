@@ -91,8 +91,10 @@ pub struct View {
     shuffle_ms: u64,
     explore_ms: u64,
     wake_ms: u64,
-    /// Not all neighbours were told of our address.
+    /// Our address is another one.
     moved: bool,
+    /// When all neighbours are told of it.
+    tell_ms: Option<u64>,
     acts: Vec<Act>,
 }
 
@@ -109,6 +111,7 @@ impl View {
             explore_ms: 0,
             wake_ms: u64::MAX,
             moved: false,
+            tell_ms: None,
             acts: Vec::new(),
         }
     }
@@ -132,7 +135,7 @@ impl View {
         self.dialing.clear();
         self.known.remove(&own);
         self.known.values_mut().for_each(|known| known.met = false);
-        self.moved = false;
+        (self.moved, self.tell_ms) = (false, None);
         (self.shuffle_ms, self.explore_ms, self.wake_ms) = (0, 0, 0);
     }
 
@@ -315,6 +318,11 @@ impl View {
             self.acts.push(Act::Hangup(peer, HangupReason::Silent));
         }
         if std::mem::take(&mut self.moved) {
+            // Those whom we told something just now would not listen.
+            self.tell_ms = Some(now.saturating_add(SHUFFLE_LEAST_MS.saturating_mul(5) / 4));
+        }
+        if self.tell_ms.is_some_and(|at| at <= now) {
+            self.tell_ms = None;
             let all: Vec<PeerId> = self.active().map(|(p, _)| *p).collect();
             all.into_iter().for_each(|peer| self.shuffle(peer, draw));
         }
@@ -467,8 +475,9 @@ impl View {
         }
         if let Some(known) = self.known.get_mut(&peer) {
             let broken = !known.proven || known.failures > 0 || self.links.contains_key(&peer);
-            if broken && !known.trusted && !addr.0.is_empty() {
-                known.addr = addr;
+            if broken && !known.trusted && !addr.0.is_empty() && known.addr != addr {
+                // Whoever could not be reached there may be reached here, and need not wait. The failures count on.
+                (known.addr, known.retry_ms) = (addr, 0);
             }
             return;
         }
@@ -539,7 +548,7 @@ impl View {
         let (trusted, any) = (room && self.pending() < ACTIVE_MAX, room && self.pending() < ACTIVE_TARGET);
         let retries = self.idle().filter(|(_, k)| any || trusted && k.trusted).map(|(_, k)| k.retry_ms);
         let periodic = [self.shuffle_ms, self.explore_ms].into_iter().filter(|_| !self.links.is_empty());
-        let all = greeting.chain(retries).chain(periodic).chain(self.dialing.values().copied());
+        let all = greeting.chain(retries).chain(periodic).chain(self.dialing.values().copied()).chain(self.tell_ms);
         all.min().unwrap_or(u64::MAX).max(now.saturating_add(1))
     }
 }
@@ -625,6 +634,20 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_somewhere_else_now_is_dialled_there_at_once() {
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
+        view.learn(id(1), addr(1), false, &mut draw);
+        let dials = dials_in_vain(&mut view, &mut draw, 10_000);
+        let now = dials[dials.len() - 1] + 1;
+        view.learn(id(1), addr(1), false, &mut draw);
+        view.poll(now, &mut draw);
+        assert!(view.take_acts().is_empty(), "nothing new");
+        view.learn(id(1), addr(2), false, &mut draw);
+        view.poll(now + 1, &mut draw);
+        assert_eq!(view.take_acts(), [Act::Dial(id(1), addr(2))]);
+    }
+
+    #[test]
     fn whoever_moves_tells_all_neighbours_and_they_tell_others() {
         let (mut alice, mut bob, mut draw) = (View::new(id(0), addr(0)), View::new(id(1), addr(1)), Draw::new([1; 32]));
         (1..=5).for_each(|n| {
@@ -636,8 +659,11 @@ mod tests {
         alice.poll(40_000, &mut draw);
         alice.take_acts();
         alice.set_own_addr(addr(9));
-        assert!(alice.next_timeout().is_some_and(|at| at <= 40_001));
         alice.poll(40_001, &mut draw);
+        assert!(alice.take_acts().is_empty(), "whoever was told something just now would not listen");
+        let at = alice.next_timeout().unwrap_or_default();
+        assert!((45_001..50_000).contains(&at));
+        alice.poll(at, &mut draw);
         let told = alice.take_acts();
         let shuffles = told.into_iter().filter_map(|act| match act {
             Act::Send(_, frame @ Frame::Shuffle { .. }) => Some(frame),
@@ -645,10 +671,10 @@ mod tests {
         });
         let shuffles: Vec<Frame> = shuffles.collect();
         assert_eq!(shuffles.len(), 5);
-        shuffles.into_iter().take(1).for_each(|frame| assert!(bob.handle(id(0), frame, 40_002, &mut draw)));
+        shuffles.into_iter().take(1).for_each(|frame| assert!(bob.handle(id(0), frame, at, &mut draw)));
         assert!(bob.remembered().contains(&(id(0), addr(9))));
         alice.set_own_addr(addr(9));
-        alice.poll(40_003, &mut draw);
+        alice.poll(at + 1, &mut draw);
         assert!(alice.take_acts().is_empty(), "nothing changed");
     }
 

@@ -153,6 +153,17 @@ describe('the status panel', () => {
     expect(box.checked).toBe(true);
   });
 
+  it('switches the local network on and says what that shows', async () => {
+    const lan = { on: true, why: 'Everybody near can see it.' };
+    const editNode = vi.fn(async () => status({ meeting: { ...status().meeting, lan } }));
+    const { container } = await show(StatusPanel, { editNode }, {});
+    const box = screen.getByLabelText(/Find nodes in the local network/);
+    await userEvent.click(box);
+    expect(editNode).toHaveBeenCalledWith({ lan: true });
+    expect(container.textContent).toContain('Everybody near can see it.');
+    expect((box as HTMLInputElement).checked).toBe(true);
+  });
+
   it('says what to do without peers', async () => {
     const { container } = await show(StatusPanel, { status: async () => status({ peers: [] }) }, {});
     expect(container.textContent).toContain('samizdat up --join');

@@ -93,7 +93,7 @@ export interface RoleStatus {
 }
 
 /** What is absent stays. */
-export type NodeEdit = { relay?: boolean; use_relays?: boolean };
+export type NodeEdit = { relay?: boolean; use_relays?: boolean; lan?: boolean };
 
 /** A contact whose node is connected to mine. */
 export interface ContactSession {
@@ -122,6 +122,22 @@ export interface Status {
   vault: 'key file' | 'passphrase';
   drops: Record<string, number>;
   join: string;
+  meeting: Meeting;
+}
+
+/** A domain in whose DNS this node looks for others when it is connected to nobody. */
+export interface EntryDomain {
+  domain: string;
+  looked_at: number | null;
+  nodes: number;
+  why: string;
+}
+
+/** How a node meets others. */
+export interface Meeting {
+  entries: EntryDomain[];
+  lan: { on: boolean; why: string };
+  own_entry: { domain: string; stands: boolean; why: string } | null;
 }
 
 /** How far the stamp of a message has come. */

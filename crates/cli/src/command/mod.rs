@@ -1,6 +1,7 @@
 //! The commands, one file for each group.
 
 pub(crate) mod contact;
+pub(crate) mod entry;
 pub(crate) mod id;
 pub(crate) mod invite;
 pub(crate) mod log;

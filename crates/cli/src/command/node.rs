@@ -1,8 +1,9 @@
-//! `node`: what my node does for others, and what it uses of them.
+//! `node`: what my node does for others, what it uses of them, and what it shows.
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::{RoleStatus, Status, call::NodeEdit};
 
+use super::entry::Keep;
 use crate::{arguments::Context, failure::Failure, output::count, printable::printable};
 
 #[derive(Args)]
@@ -26,6 +27,13 @@ enum Command {
         /// Whether it may.
         switch: Option<Switch>,
     },
+    /// Whether the local network is told that this node is here, and others are found there; at first not.
+    Lan {
+        /// Whether it is; shows how it is when left out.
+        lan: Option<Switch>,
+    },
+    /// Keeps this node's record in a domain, where those look who know nobody.
+    Entry(Keep),
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -42,9 +50,9 @@ pub(crate) enum Switch {
 
 impl Node {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        let client = context.client()?;
         match self.command {
             Command::Role { role, switch } => {
+                let client = context.client()?;
                 let status = match role.zip(switch) {
                     Some((Role::Relay, switch)) => {
                         client.edit_node(&NodeEdit { relay: Some(switch == Switch::On), ..NodeEdit::default() })?
@@ -54,6 +62,7 @@ impl Node {
                 status.roles.iter().try_for_each(|role| context.output.row(role, || role_page(role)))
             }
             Command::Relays { switch } => {
+                let client = context.client()?;
                 let use_relays = switch.map(|switch| switch == Switch::On);
                 let status = match use_relays {
                     Some(_) => client.edit_node(&NodeEdit { use_relays, ..NodeEdit::default() })?,
@@ -61,6 +70,16 @@ impl Node {
                 };
                 context.output.row(&status.relays, || relays_line(&status))
             }
+            Command::Lan { lan } => {
+                let client = context.client()?;
+                let lan = lan.map(|switch| switch == Switch::On);
+                let status = match lan {
+                    Some(_) => client.edit_node(&NodeEdit { lan, ..NodeEdit::default() })?,
+                    None => client.status()?,
+                };
+                context.output.row(&status.meeting.lan, || printable(&status.meeting.lan.why))
+            }
+            Command::Entry(keep) => keep.run(context),
         }
     }
 }

@@ -76,6 +76,13 @@ fn page(context: &Context, status: &Status) -> String {
     if !status.sessions.is_empty() {
         rows.push(("Contacts", status.sessions.iter().map(session).collect::<Vec<_>>().join(", ")));
     }
+    rows.extend(status.meeting.entries.iter().map(|entry| ("Entry", printable(&format!("{}: {}", entry.domain, entry.why)))));
+    if status.meeting.lan.on {
+        rows.push(("Nearby", printable(&status.meeting.lan.why)));
+    }
+    if let Some(entry) = &status.meeting.own_entry {
+        rows.push(("Entry of", printable(&format!("{}: {}", entry.domain, entry.why))));
+    }
     if store.conflicts > 0 {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
     }

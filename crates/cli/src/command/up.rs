@@ -30,6 +30,12 @@ pub(crate) struct Up {
     /// A node to meet at the start, as its `join` line says; may be given several times.
     #[arg(long, value_name = "ADDR")]
     join: Vec<String>,
+    /// The name server to ask for entry domains [default: those of the system].
+    #[arg(long, value_name = "IP:PORT")]
+    resolver: Option<SocketAddr>,
+    /// Tell the local network that this node is here, and find others there, in this run; `node lan on` keeps it so.
+    #[arg(long)]
+    lan: bool,
     /// Do not serve the web UI.
     #[arg(long)]
     no_ui: bool,
@@ -68,6 +74,8 @@ impl Up {
                 api: self.api,
                 join: self.join.clone(),
                 relays: Vec::new(),
+                resolver: self.resolver,
+                lan: self.lan,
                 ui: !self.no_ui,
                 passphrase,
                 proxy: self.proxy.clone().filter(|url| !url.is_empty()),

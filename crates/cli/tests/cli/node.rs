@@ -9,10 +9,10 @@ use std::{
 
 use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
-    Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Event, Finding, FindingState,
-    Identity, Imported, Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow,
-    Outbox, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Request, Response, Role, RoleStatus, Room, Session, SessionChoice,
-    Status, StoreStatus, Vault, Versions,
+    Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, EntryDomain, Event, Finding,
+    FindingState, Identity, Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Message, MessagePath, MessageState,
+    Mining, NetFound, NodeRow, Outbox, OwnEntry, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Request, Response, Role,
+    RoleStatus, Room, Session, SessionChoice, Status, StoreStatus, Vault, Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -88,6 +88,7 @@ impl Node {
                 Request::Contacts => Response::Contacts(vec![]),
                 Request::Requests => Response::Requests(vec![]),
                 Request::Rooms => Response::Rooms(vec![]),
+                Request::Entries => Response::Entries(vec![]),
                 Request::Messages(_) => Response::Messages(vec![]),
                 _ => return None,
             }))
@@ -213,7 +214,13 @@ pub(crate) fn alice(request: &Request) -> Reply {
                 advice: Some("Forward a port.".into()),
             },
         ]),
-        Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
+        Request::Entries => Response::Entries(vec![entry()]),
+        Request::Meeting | Request::SetOwnEntry(_) => Response::Meeting(meeting()),
+        Request::RemoveOwnEntry => Response::Meeting(Meeting { own_entry: None, ..meeting() }),
+        Request::AddEntry { domain } => {
+            Response::Entry(EntryDomain { domain: domain.clone(), looked_at: None, nodes: 0, why: "Not looked up yet.".into() })
+        }
+        Request::RemoveEntry { .. } | Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
     })
 }
 
@@ -293,6 +300,16 @@ fn node_behind_it() -> NodeRow {
     NodeRow { peer: "bobs".into(), addrs: vec![], roles: vec![], via: vec!["192.0.2.1:4433".into()], expires: NOON }
 }
 
+fn meeting() -> Meeting {
+    let why = "The entry stands in entry.example.".into();
+    let own_entry = Some(OwnEntry { domain: "entry.example".into(), stands: true, why });
+    Meeting { entries: vec![entry()], lan: Lan { on: true, why: "On: everybody can see it.".into() }, own_entry }
+}
+
+fn entry() -> EntryDomain {
+    EntryDomain { domain: "example.org".into(), looked_at: Some(NOON), nodes: 2, why: "2 nodes stand there.".into() }
+}
+
 fn status() -> Status {
     Status {
         version: "0.1.0".into(),
@@ -317,5 +334,6 @@ fn status() -> Status {
         vault: Vault::KeyFile,
         drops: [("expired".to_owned(), 0), ("stamp".to_owned(), 3)].into(),
         join: "p0@192.0.2.1:4433".into(),
+        meeting: Box::new(meeting()),
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::node::{CAROL, Node};
 use insta::assert_snapshot;
-use samizdat_api::{Answer, Request, SessionChoice, call::ContactEdit};
+use samizdat_api::{
+    Answer, Request, SessionChoice,
+    call::{ContactEdit, NodeEdit},
+};
 use serde_json::Value;
 
 #[test]
@@ -38,6 +41,45 @@ fn rooms_for_people() {
 #[test]
 fn log_for_people() {
     assert_snapshot!("log_stats", Node::alice().prints(&["log", "stats"]));
+}
+
+#[test]
+fn entry_domains_for_people() {
+    assert_snapshot!("entry_list", Node::alice().prints(&["entry", "list"]));
+}
+
+#[test]
+fn the_local_network_is_told_when_one_says_so() {
+    let node = Node::alice();
+    for (word, lan) in [("on", true), ("off", false)] {
+        node.samizdat(&["node", "lan", word]).assert().success();
+        assert_eq!(node.asked().last(), Some(&Request::EditNode(NodeEdit { lan: Some(lan), ..NodeEdit::default() })));
+    }
+    node.samizdat(&["node", "lan", "perhaps"]).assert().code(2);
+}
+
+#[test]
+fn an_operator_says_where_the_entry_stands_and_the_secret_is_not_shown() {
+    let node = Node::alice();
+    let file = node.home.path().join("key");
+    std::fs::write(&file, "c2VjcmV0").unwrap();
+    let file = file.to_str().unwrap();
+    let set = ["node", "entry", "set", "entry.example", "--secret-file", file];
+    for wrong in [&[][..], &["--server", "192.0.2.1:53", "--dyndns", "https://x"], &["--dyndns", "https://x"], &["--slots", "9"]] {
+        node.samizdat(&set).args(wrong).assert().code(2);
+    }
+    let out = node.prints(&[&set[..], &["--server", "192.0.2.1:53", "--key", "k", "--slots", "2"]].concat());
+    assert_eq!(out, "entry.example  The entry stands in entry.example.\n");
+    let asked = node.asked();
+    let Some(Request::SetOwnEntry(wish)) = asked.last() else { panic!("{asked:?}") };
+    assert_eq!((wish.domain.as_str(), wish.secret.reveal(), wish.slots), ("entry.example", "c2VjcmV0", Some(2)));
+    assert!(!format!("{asked:?}").contains("c2VjcmV0"));
+    assert!(node.prints(&["node", "entry", "off"]).contains("no entry point"));
+}
+
+#[test]
+fn who_adds_an_entry_domain_is_told_who_sees_it() {
+    assert_snapshot!("entry_add", Node::alice().prints(&["entry", "add", "example.org"]));
 }
 
 #[test]
@@ -94,6 +136,12 @@ fn every_row_for_programs_is_one_object() {
         &["net", "doctor"],
         &["net", "table"],
         &["net", "lookup", "bobs"],
+        &["node", "lan"],
+        &["node", "lan", "on"],
+        &["node", "entry"],
+        &["entry", "list"],
+        &["entry", "add", "example.org"],
+        &["entry", "remove", "example.org"],
         &["log", "stats"],
         &["log", "verify"],
     ] {
@@ -109,7 +157,7 @@ fn every_row_for_programs_is_one_object() {
 #[test]
 fn empty_lists_are_empty_for_programs_and_a_hint_for_people() {
     let node = Node::empty();
-    for arguments in [&["contact", "list"][..], &["contact", "requests"], &["rooms"], &["read"]] {
+    for arguments in [&["contact", "list"][..], &["contact", "requests"], &["rooms"], &["read"], &["entry", "list"]] {
         node.samizdat(arguments).arg("--json").assert().success().stdout("").stderr("");
         let hint = node.prints(arguments);
         assert!(hint.lines().count() == 1 && hint.contains("samizdat"), "{hint}");

@@ -58,14 +58,18 @@ impl Person {
     }
 
     pub(crate) fn restart(&mut self, joins: &[&str]) {
+        let options: Vec<&str> = joins.iter().flat_map(|join| ["--join", join]).collect();
+        self.start_with(&options);
+    }
+
+    /// Starts the node with these options of `up`.
+    pub(crate) fn start_with(&mut self, options: &[&str]) {
         let mut command = self.command(&["up", "--no-ui", "--listen", "127.0.0.1:0"]);
         // A port that others remember stays the same.
         if let Some(port) = self.join.rsplit(':').next().filter(|_| !self.join.is_empty()) {
             command = self.command(&["up", "--no-ui", "--listen", &format!("127.0.0.1:{port}")]);
         }
-        joins.iter().for_each(|join| {
-            command.args(["--join", join]);
-        });
+        command.args(options);
         self.up(command);
     }
 

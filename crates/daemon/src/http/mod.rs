@@ -9,6 +9,7 @@ mod endpoint;
 mod events;
 pub mod limits;
 mod log;
+mod meeting;
 mod messages;
 mod net;
 mod node;

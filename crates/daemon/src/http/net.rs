@@ -11,7 +11,8 @@ use super::{
     serve::App,
 };
 
-/// Changes what this node does for others, and what it uses of them; what is absent stays.
+/// Changes what this node does for others, what it uses of them, and what it shows; what is absent stays. With `lan`, everybody in the
+/// local network can see that this node is here.
 #[utoipa::path(patch, path = "/node", request_body = NodeEdit, responses((status = 200, body = Status), Failures))]
 pub(super) async fn edit(State(app): State<App>, Body(body): Body<NodeEdit>) -> Reply<Status> {
     ask!(app, Request::EditNode(body), Status).map(Json)

@@ -22,7 +22,7 @@ use utoipa::{
 
 use super::{
     answer::{Failure, Failures, Reply, Segment, ask},
-    auth, events, log, messages, net, people, qr,
+    auth, events, log, meeting, messages, net, people, qr,
     serve::App,
     ui,
 };
@@ -80,7 +80,13 @@ calls! {
         post "/read" => messages::mark_read,
         get "/rooms" => messages::rooms,
         post "/rooms" => messages::join_room,
+        get "/node" => meeting::node,
         patch "/node" => net::edit,
+        post "/node/entry" => meeting::set_own_entry,
+        delete "/node/entry" => meeting::remove_own_entry,
+        get "/entries" => meeting::entries,
+        post "/entries" => meeting::add_entry,
+        delete "/entries/{name}" => meeting::remove_entry,
         get "/net/table" => net::table,
         get "/net/nodes/{peer}" => net::lookup,
         get "/net/doctor" => net::doctor,

@@ -41,6 +41,8 @@ async fn every_call_of_the_table_reaches_the_node_or_answers_itself() {
             "/messages" => r#"{"who":"a","text":"b"}"#,
             "/read" => r#"{"conversation":"a"}"#,
             "/rooms" => r#"{"room":"a"}"#,
+            "/node/entry" => r#"{"domain":"a.example","secret":"s"}"#,
+            "/entries" => r#"{"domain":"a.example"}"#,
             _ => "",
         };
         let expected = match *path {

@@ -3,10 +3,11 @@
 use std::thread;
 
 use samizdat_api::{
-    Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, Identity, Imported,
-    Invite, KindCounts, LogCheck, LogStats, Mining, NetFound, Outbox, Reach, ReachVerdict, RelaysStatus, Room, SessionChoice,
-    Status, StoreStatus, Vault, Versions,
+    Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, EntryDomain, Identity,
+    Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Mining, NetFound, Outbox, OwnEntry, Reach, ReachVerdict,
+    RelaysStatus, Room, SessionChoice, Status, StoreStatus, Vault, Versions,
     call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NodeEdit, WaitQuery},
+    meeting::{NewOwnEntry, Secret},
 };
 use tokio::{net::TcpListener, sync::oneshot};
 
@@ -87,7 +88,17 @@ fn status() -> Status {
         vault: Vault::KeyFile,
         drops: [].into(),
         join: "j".into(),
+        meeting: Box::new(meeting()),
     }
+}
+
+fn meeting() -> Meeting {
+    let own_entry = OwnEntry { domain: "b.example".into(), stands: true, why: "It stands.".into() };
+    Meeting { entries: vec![entry()], lan: Lan { on: true, why: "On.".into() }, own_entry: Some(own_entry) }
+}
+
+fn entry() -> EntryDomain {
+    EntryDomain { domain: "a.example".into(), looked_at: None, nodes: 0, why: "Not yet.".into() }
 }
 
 fn mining() -> Mining {
@@ -123,13 +134,16 @@ fn answer(asked: Request) -> Result<Response, ApiError> {
             Response::Imported(Imported { new, duplicate: 0, refused: 0 })
         }
         Request::EditNode(edit) => {
-            assert_eq!(edit, NodeEdit { relay: Some(true), use_relays: None });
+            assert_eq!(edit, NodeEdit { relay: Some(true), use_relays: None, lan: Some(true) });
             Response::Status(status())
         }
         Request::NetTable => Response::NetTable(vec![]),
         Request::NetLookup { peer } => Response::NetFound(NetFound { peer, node: None, closest: vec![], hops: 1, asked: 2 }),
         Request::NetDoctor => Response::NetDoctor(vec![]),
-        Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
+        Request::Meeting | Request::SetOwnEntry(_) | Request::RemoveOwnEntry => Response::Meeting(meeting()),
+        Request::Entries => Response::Entries(vec![entry()]),
+        Request::AddEntry { .. } => Response::Entry(entry()),
+        Request::RemoveEntry { .. } | Request::CancelMine | Request::MarkRead { .. } | Request::Shutdown => Response::Done,
     })
 }
 
@@ -161,10 +175,25 @@ async fn every_call_of_the_client_is_understood() {
         client.mark_read("c1", Some("m1")).unwrap();
         assert_eq!(client.rooms().unwrap(), [room()]);
         assert_eq!(client.join_room("lobby").unwrap(), room());
-        assert_eq!(client.edit_node(&NodeEdit { relay: Some(true), use_relays: None }).unwrap(), status());
+        assert_eq!(client.edit_node(&NodeEdit { relay: Some(true), use_relays: None, lan: Some(true) }).unwrap(), status());
         assert_eq!(client.net_table().unwrap(), []);
         assert_eq!(client.net_lookup("a key").unwrap().peer, "a key");
         assert_eq!(client.net_doctor().unwrap(), []);
+        assert_eq!(client.entries().unwrap(), [entry()]);
+        assert_eq!(client.meeting().unwrap(), meeting());
+        let wish = NewOwnEntry {
+            domain: "b.example".into(),
+            server: Some("192.0.2.1:53".into()),
+            key: None,
+            dyndns: None,
+            user: None,
+            secret: Secret::new("s"),
+            slots: Some(2),
+        };
+        assert_eq!(client.set_own_entry(&wish).unwrap(), meeting());
+        assert_eq!(client.remove_own_entry().unwrap(), meeting());
+        assert_eq!(client.add_entry("a.example").unwrap(), entry());
+        client.remove_entry("a.example").unwrap();
         assert_eq!(client.log_stats().unwrap(), stats());
         assert_eq!(client.log_verify().unwrap().checked, 1);
         let mut slice = Vec::new();

@@ -1,0 +1,121 @@
+//! An entry point in the laboratory, with a real BIND 9: Carol, whom strangers can dial, keeps her entry in a domain; Alice, who
+//! knows nothing but that domain, finds her and writes to somebody.
+#![cfg(target_os = "linux")]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod lab_node;
+
+use std::{
+    fs,
+    io::Write,
+    net::SocketAddr,
+    process::{Command, Stdio},
+};
+
+use lab_node::{Node, PATIENCE};
+use samizdat_netlab::{Kind, Plan, Process, Station, permitted};
+use tempfile::TempDir;
+
+const DOMAIN: &str = "entry.samizdat.test";
+
+/// A name server on a station of the lab, with a key that may change the entries of the domain.
+struct Named {
+    addr: String,
+    key_file: String,
+    wrong_key_file: String,
+    folder: TempDir,
+    _process: Process,
+}
+
+impl Named {
+    fn start(station: &Station) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().display();
+        let key = keygen("node-key");
+        let ip = station.v4().unwrap();
+        let zone = "$TTL 60\n@ SOA ns admin 1 60 60 3600 60\n@ NS ns\nns A 192.0.2.12\n";
+        let configuration = format!(
+            r#"{key}
+options {{
+    directory "{home}"; managed-keys-directory "{home}"; pid-file none; session-keyfile none; lock-file none;
+    listen-on port 53 {{ {ip}; }}; listen-on-v6 {{ none; }};
+    recursion no; dnssec-validation no; notify no; allow-transfer {{ none; }};
+}};
+controls {{ }};
+zone "samizdat.test" {{ type primary; file "zone"; update-policy {{ grant node-key name _samizdat.{DOMAIN}. TXT; }}; }};
+"#
+        );
+        for (file, text) in [("zone", zone), ("conf", &configuration), ("key", &key), ("wrong", &keygen("node-key"))] {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        // Its log is on standard error, and the lab reads standard output.
+        let script = format!("exec {} -g -n 1 -c {home}/conf 2>&1", program("named"));
+        let process = station.start(Command::new("sh").args(["-c", &script])).unwrap();
+        while !process.line(PATIENCE).unwrap().trim_end().ends_with(" running") {}
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let (key_file, wrong_key_file) = (file("key"), file("wrong"));
+        Self { addr: SocketAddr::new(ip.into(), 53).to_string(), key_file, wrong_key_file, folder, _process: process }
+    }
+}
+
+fn keygen(name: &str) -> String {
+    let output = Command::new(program("tsig-keygen")).arg(name).output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Where Debian has it, which is not on everybody's path.
+fn program(name: &str) -> String {
+    let sbin = format!("/usr/sbin/{name}");
+    if fs::exists(&sbin).unwrap() { sbin } else { name.to_owned() }
+}
+
+fn bind_is_here() -> bool {
+    let found = Command::new(program("named")).arg("-v").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        let _ = writeln!(std::io::stderr(), "\n*** NOT RUN: an entry point in the laboratory: there is no named ***\n");
+    }
+    found
+}
+
+#[test]
+fn alice_who_knows_only_a_domain_finds_carol_who_stands_there() {
+    if !permitted("a node stands in DNS and is found there") || !bind_is_here() {
+        return;
+    }
+    let lab = Plan::new().hosts(4).peer(Kind::Port).build().unwrap();
+    let hosts = [0, 1, 2, 3].map(|n| lab.host(n).unwrap());
+    let named = Named::start(hosts[3]);
+    let carol = Node::start(hosts[0], &[]);
+    let dave = Node::start(hosts[1], &["--join", &carol.join]);
+    let erin = Node::start(hosts[2], &["--join", &carol.join, "--join", &dave.join]);
+    [&carol, &dave, &erin].iter().for_each(|node| node.reach("reachable"));
+
+    // A wrong key is told in one sentence.
+    let set = |file: &str| carol.row(&["node", "entry", "set", DOMAIN, "--server", &named.addr, "--secret-file", file]).unwrap();
+    assert_eq!(set(&named.wrong_key_file)["stands"], false);
+    let wrong = "The entry cannot be kept: the name server does not accept this key.";
+    carol.until(&["node", "entry"], |entry| entry["why"] == wrong);
+    set(&named.key_file);
+    carol.until(&["node", "entry"], |entry| entry["stands"] == true);
+
+    let alice = Node::start(lab.peer(0).unwrap().station(), &["--resolver", &named.addr]);
+    alice.row(&["entry", "add", DOMAIN]);
+    let found = alice.until(&["entry", "list"], |entry| entry["nodes"] == 1);
+    assert_eq!(found["why"], "One node stands there.");
+    alice.until(&["status"], |status| status["peers"][0]["peer"].is_string());
+    let invite = dave.row(&["invite"]).unwrap();
+    alice.row(&["contact", "add", invite["link"].as_str().unwrap(), "--as", "dave"]);
+    alice.row(&["send", "dave", "found you in DNS", "--days", "1"]);
+    dave.until(&["contact", "requests"], |request| request["text"] == "found you in DNS");
+
+    // Carol leaves and takes her entry with her: a newcomer finds nobody there.
+    carol.row(&["stop"]);
+    let bob = Node::start(hosts[3], &["--resolver", &named.addr]);
+    bob.row(&["entry", "add", DOMAIN]);
+    bob.until(&["entry", "list"], |entry| entry["why"] == "No node stands there.");
+    for node in [&alice, &bob, &dave, &erin] {
+        lab.assert_only_lab(node.station).unwrap();
+    }
+    assert!(named.folder.path().exists());
+}

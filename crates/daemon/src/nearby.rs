@@ -1,0 +1,75 @@
+//! The local network: whether this node tells it that it is here, and whom it finds there. Off until somebody switches it on,
+//! since it shows presence.
+
+use samizdat_api::{ApiError, Lan as Row};
+use samizdat_net::{Lan, Near, Net};
+use tracing::debug;
+
+use crate::{
+    convert,
+    labels::{BESIDE_PROXY, LAN_OFF, LAN_ON},
+    limits::NEAR_ENOUGH,
+    meeting::{News, Tell},
+    node::Node,
+};
+
+const LAN: &str = "lan";
+
+/// Discovery while it is switched on.
+pub(crate) struct Nearby(Option<Lan>);
+
+impl Nearby {
+    /// `kept` is what the vault says, `asked` what the command line does, for this run.
+    pub(crate) fn load(kept: Option<Vec<u8>>, asked: bool, net: &Net, tell: &Tell) -> Self {
+        let on = (asked || kept.as_deref() == Some(&[1])) && !net.is_proxied();
+        Self(on.then(|| start(net, tell)).flatten())
+    }
+
+    pub(crate) fn kept(engine: &samizdat_engine::Engine) -> Result<Option<Vec<u8>>, samizdat_chat::ChatError> {
+        engine.chat().kept(LAN)
+    }
+
+    /// The node has another key, and perhaps another port.
+    pub(crate) fn renew(&mut self, net: &Net, tell: &Tell) {
+        if self.0.take().is_some() {
+            self.0 = start(net, tell);
+        }
+    }
+
+    pub(crate) fn row(&self) -> Row {
+        let on = self.0.is_some();
+        Row { on, why: if on { LAN_ON } else { LAN_OFF }.to_owned() }
+    }
+}
+
+fn start(net: &Net, tell: &Tell) -> Option<Lan> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).ok()?;
+    let tell = tell.clone();
+    // Whoever is not taken in now is heard again later.
+    Some(Lan::start(net, seed, move |near| drop(tell.try_send(News::Near(near)))))
+}
+
+impl Node {
+    pub(crate) fn set_lan(&mut self, on: bool) -> Result<(), ApiError> {
+        if on && self.net.is_proxied() {
+            return Err(ApiError::refused(BESIDE_PROXY));
+        }
+        let now = self.clock.now();
+        self.engine.command(now, |chat, _| chat.keep(LAN, &[on.into()])).map_err(convert::error)?;
+        self.status_due = true;
+        let Nearby(running) = &mut self.meeting.nearby;
+        if on != running.is_some() {
+            *running = on.then(|| start(&self.net, &self.meeting.tell)).flatten();
+        }
+        if on == running.is_some() { Ok(()) } else { Err(ApiError::internal("the system gives no random bytes")) }
+    }
+
+    /// Somebody in the local network says that a node is there; the connection proves it, or does not come about.
+    pub(crate) fn on_near(&mut self, near: Near) {
+        let known = self.engine.peers().any(|status| status.peer == near.peer);
+        if !known && self.engine.peers().count() < NEAR_ENOUGH && self.net.dial_at(near.peer, near.at).is_err() {
+            debug!("a node nearby was not dialled");
+        }
+    }
+}
