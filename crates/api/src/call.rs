@@ -126,6 +126,8 @@ pub enum Request {
     LogExport {
         /// A file of the server's, removed by it.
         path: PathBuf,
+        /// Only what the others of this conversation need; otherwise everything.
+        of: Option<Destination>,
     },
     /// Takes in the log slice in the file `path`. [`Response::Imported`]
     LogImport {
@@ -284,6 +286,19 @@ pub struct MessageQuery {
     /// So many (default 200, at most 1000): the newest, but with `since` the oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
+}
+
+/// Which envelopes to export: at most one of the two; otherwise all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ExportQuery {
+    /// Only what this petname, name or link needs of what I sent to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
+    /// Only the posts of this room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<String>,
 }
 
 /// How long to wait for a message to get on.

@@ -18,9 +18,9 @@ use ureq::{
 
 use crate::{
     call::{
-        Answer, ApiError, ContactEdit, ContactList, ConversationList, Done, ErrorBody, FindingList, IdentityList, MessageList,
-        MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NewRoom, NodeEdit, NodeList, ReadMark, RequestList, RoomList,
-        UiLink, WaitQuery,
+        Answer, ApiError, ContactEdit, ContactList, ConversationList, Done, ErrorBody, ExportQuery, FindingList, IdentityList,
+        MessageList, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NewRoom, NodeEdit, NodeList, ReadMark,
+        RequestList, RoomList, UiLink, WaitQuery,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -290,8 +290,9 @@ impl Client {
     }
 
     /// Writes the log slice to `out`; returns its size, bytes.
-    pub fn log_export(&self, out: &mut impl io::Write) -> Result<u64> {
-        let body = self.exchange(Method::GET, "log/export", SendBody::none(), None)?;
+    pub fn log_export(&self, of: &ExportQuery, out: &mut impl io::Write) -> Result<u64> {
+        let path = with_query("log/export", &[("who", of.who.as_deref()), ("room", of.room.as_deref())]);
+        let body = self.exchange(Method::GET, &path, SendBody::none(), None)?;
         io::copy(&mut body.into_reader(), out).map_err(CallError::File)
     }
 

@@ -9,6 +9,7 @@
 //! ```
 
 mod announce;
+mod bundle;
 mod chat;
 mod contact;
 pub mod content;

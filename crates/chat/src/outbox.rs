@@ -86,6 +86,7 @@ impl Chat {
                 )?;
                 work.carried(&EnvelopeId(id), State::Failed)?;
             }
+            work.conn.execute("DELETE FROM sent WHERE expires < ?1", [now.0])?;
             Ok(())
         })
     }
@@ -110,6 +111,12 @@ impl Work<'_> {
                 unstamped.fields().expires().0,
             ),
         )?;
+        if let Some(conversation) = conversation {
+            self.conn.execute(
+                "INSERT OR IGNORE INTO sent(envelope, conversation, expires) VALUES(?1, ?2, ?3)",
+                (unstamped.id().0, conversation, unstamped.fields().expires().0),
+            )?;
+        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
 pub(crate) const MIGRATIONS: &[&str] =
-    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS, SESSIONS];
+    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS, SESSIONS, SENT];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
@@ -159,6 +159,15 @@ ALTER TABLE contact ADD COLUMN session INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE epoch ADD COLUMN session BLOB;
 ALTER TABLE outbox ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE presence(contact INTEGER PRIMARY KEY REFERENCES contact, at INTEGER NOT NULL, place BLOB NOT NULL) STRICT;
+";
+
+/// What was sent in which direct conversation, as long as it lives: the outbox forgets it once another node has it.
+const SENT: &str = "
+CREATE TABLE sent(envelope BLOB PRIMARY KEY, conversation INTEGER NOT NULL, expires INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_conversation ON sent(conversation);
+INSERT INTO sent SELECT envelope, conversation, expires FROM outbox WHERE conversation IS NOT NULL;
+INSERT OR IGNORE INTO sent SELECT m.envelope, m.conversation, m.at / 3600000 + 24 * 56 FROM message m JOIN conversation c USING (conversation)
+    WHERE m.mine = 1 AND m.envelope IS NOT NULL AND c.contact IS NOT NULL;
 ";
 
 /// Tags that the log may hold something under from before they were expected, until it has been looked at. Of those that were

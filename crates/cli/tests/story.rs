@@ -65,6 +65,48 @@ fn the_first_message_reaches_bob_through_carol_after_alice_has_left() {
     }
 }
 
+#[test]
+fn on_a_stick_a_conversation_goes_both_ways_without_any_network() {
+    let (alice, bob) = (Person::new("alice").start(&[]), Person::new("bob").start(&[]));
+    for person in [&alice, &bob] {
+        eventually("the announcement to be stamped", || {
+            (person.json(&["status"])["identities"][0]["announced"] == "stamped").then_some(())
+        });
+    }
+    let carry = |from: &Person, to: &Person, options: &[&str]| {
+        let stick = from.home().parent().unwrap().join("stick");
+        let stick = stick.to_str().unwrap();
+        from.run(&[&["log", "export", stick][..], options].concat());
+        to.json(&["log", "import", stick])
+    };
+    assert_eq!(carry(&bob, &alice, &[])["new"], 1, "Bob's keys");
+    let link = bob.json(&["invite"])["link"].as_str().unwrap().to_owned();
+    alice.run(&["contact", "add", &link, "--as", "bob"]);
+    alice.run(&["post", "to all", "--days", "1"]);
+    alice.run(&["send", "bob", "by stick", "--days", "1"]);
+    let is_stamped = |who: &Person, with: &str, text: &str| {
+        eventually("the stamp", || {
+            who.rows(&["read", with]).into_iter().find(|row| row["text"] == text && row["state"] == "stamped")
+        })
+    };
+    is_stamped(&alice, "bob", "by stick");
+    assert_eq!(carry(&alice, &bob, &["--for", "bob"])["new"], 2, "Alice's keys and her request, and not what she said to all");
+    let request = eventually("the request", || bob.rows(&["contact", "requests"]).into_iter().next());
+    assert_eq!((&request["text"], &request["name"]), (&"by stick".into(), &alice.name.as_str().into()));
+    bob.run(&["contact", "accept", &alice.name]);
+    bob.run(&["send", &alice.name, "and back", "--days", "1"]);
+    is_stamped(&bob, &alice.name, "and back");
+    carry(&bob, &alice, &["--for", &alice.name]);
+    eventually("the answer", || alice.rows(&["read", "bob"]).into_iter().find(|row| row["text"] == "and back"));
+
+    // A room's posts, and nobody's conversations.
+    eventually("the stamp of the post", || {
+        alice.rows(&["read", "--room", "lobby"]).into_iter().find(|row| row["text"] == "to all" && row["state"] == "stamped")
+    });
+    assert_eq!(carry(&alice, &bob, &["--room", "lobby"])["new"], 1);
+    assert_eq!(alice.code(&["log", "export", "stick", "--for", "nobody"]), 3);
+}
+
 /// The log of somebody as a person would look at it, with the tool that everybody has.
 fn look(whose: &Person, query: &str) -> String {
     let log = whose.home().join("log.sqlite");

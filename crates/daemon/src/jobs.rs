@@ -8,11 +8,12 @@ use std::{
 };
 
 use data_encoding::HEXLOWER;
-use samizdat_api::{self as api, ApiError, Request, Response};
-use samizdat_core::Now;
+use samizdat_api::{self as api, ApiError, Destination, Request, Response};
+use samizdat_core::{EnvelopeId, Now};
 use samizdat_engine::{Engine, Export, FileError, Import, Verification};
 use tokio::sync::oneshot;
 
+use crate::convert;
 use crate::limits::JOBS_MAX;
 use crate::requests::{Answered, file_error, store};
 
@@ -37,10 +38,18 @@ impl Jobs {
         &mut self,
         request: Request,
         answer: oneshot::Sender<Answered>,
+        engine: &mut Engine,
+        now: Now,
     ) -> Option<(Request, oneshot::Sender<Answered>)> {
         let job = match &request {
             Request::LogImport { path } => import(path),
-            Request::LogExport { path } => export(path),
+            Request::LogExport { path, of } => match of.as_ref().map(|of| bundle(engine, of, now)).transpose() {
+                Ok(only) => export(path, only),
+                Err(error) => {
+                    let _ = answer.send(Err(error));
+                    return None;
+                }
+            },
             Request::LogVerify => Ok(Job::Verify(Verification::default())),
             _ => return Some((request, answer)),
         };
@@ -101,6 +110,18 @@ fn import(path: &Path) -> Result<Job, FileError> {
     Ok(Job::Import(Import::new(BufReader::new(File::open(path)?))?))
 }
 
-fn export(path: &Path) -> Result<Job, FileError> {
-    Ok(Job::Export(Export::new(BufWriter::new(File::create(path)?))?))
+fn export(path: &Path, only: Option<Vec<EnvelopeId>>) -> Result<Job, FileError> {
+    Ok(Job::Export(Export::new(BufWriter::new(File::create(path)?), only)?))
+}
+
+/// The envelopes of one conversation.
+fn bundle(engine: &mut Engine, of: &Destination, now: Now) -> Result<Vec<EnvelopeId>, ApiError> {
+    let found = engine.command(now, |chat, _| {
+        let conversation = match of {
+            Destination::Who(who) => chat.find_conversation(who)?,
+            Destination::Room(room) => chat.find_room(room)?,
+        };
+        chat.bundle(conversation)
+    });
+    found.map_err(convert::error)
 }

@@ -186,7 +186,9 @@ impl Node {
                 biased;
                 _ = &mut stop => break,
                 Some((request, answer)) = calls.recv() => {
-                    if let Some((request, answer)) = self.jobs.begin(request, answer).and_then(|(request, answer)| self.search(request, answer)) {
+                    let now = self.clock.now();
+                    let other = self.jobs.begin(request, answer, &mut self.engine, now);
+                    if let Some((request, answer)) = other.and_then(|(request, answer)| self.search(request, answer)) {
                         let (result, ended) = self.answer(request).await;
                         // Whoever asked may have gone.
                         let _ = answer.send(result);

@@ -1,7 +1,11 @@
 //! The log as a file, for a stick or another node: `samizdat log v1\n`, then for each envelope its length (u32 BE) and
 //! its bytes. What is in it comes in through the same door as everything else.
 
-use std::io::{self, Read, Write};
+use std::{
+    collections::VecDeque,
+    io::{self, Read, Write},
+    sync::Arc,
+};
 
 use samizdat_core::{EnvelopeId, Now, limits::ENVELOPE_MAX};
 use samizdat_store::StoreError;
@@ -75,31 +79,43 @@ impl<R: Read> Import<R> {
 pub struct Export<W> {
     to: W,
     row: i64,
+    /// Only these, those that are left; otherwise all.
+    only: Option<VecDeque<EnvelopeId>>,
     count: u64,
 }
 
 impl<W: Write> Export<W> {
-    /// Writes the beginning of the file only.
-    pub fn new(mut to: W) -> Result<Self, FileError> {
+    /// Writes the beginning of the file only. All envelopes follow, or only those of `only` that the log holds.
+    pub fn new(mut to: W, only: Option<Vec<EnvelopeId>>) -> Result<Self, FileError> {
         to.write_all(MAGIC)?;
-        Ok(Self { to, row: 0, count: 0 })
+        Ok(Self { to, row: 0, only: only.map(VecDeque::from), count: 0 })
     }
 
     /// Writes the next envelopes; how many there were when all are.
     pub fn step(&mut self, engine: &Engine) -> Result<Option<u64>, FileError> {
-        let batch = engine.log.after(self.row, BATCH)?;
-        let Some(last) = batch.last() else {
+        let Some(batch) = self.next_batch(engine)? else {
             self.to.flush()?;
             return Ok(Some(self.count));
         };
-        self.row = last.row;
-        for stored in &batch {
-            let length = u32::try_from(stored.bytes.len()).unwrap_or(u32::MAX);
+        for bytes in &batch {
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             self.to.write_all(&length.to_be_bytes())?;
-            self.to.write_all(&stored.bytes)?;
+            self.to.write_all(bytes)?;
             self.count = self.count.saturating_add(1);
         }
         Ok(None)
+    }
+
+    fn next_batch(&mut self, engine: &Engine) -> Result<Option<Vec<Arc<[u8]>>>, StoreError> {
+        let Some(only) = &mut self.only else {
+            let batch = engine.log.after(self.row, BATCH)?;
+            let Some(last) = batch.last() else { return Ok(None) };
+            self.row = last.row;
+            return Ok(Some(batch.into_iter().map(|stored| stored.bytes).collect()));
+        };
+        let count = only.len().min(BATCH as usize);
+        let ids: Vec<EnvelopeId> = only.drain(..count).collect();
+        Ok(if ids.is_empty() { None } else { Some(engine.log.get(&ids)?.into_iter().flatten().collect()) })
     }
 }
 
@@ -130,7 +146,7 @@ impl Verification {
 impl Engine {
     /// Writes everything that is held; how many envelopes.
     pub fn export(&self, to: &mut impl Write) -> Result<u64, FileError> {
-        let mut export = Export::new(to)?;
+        let mut export = Export::new(to, None)?;
         loop {
             if let Some(count) = export.step(self)? {
                 return Ok(count);

@@ -2,21 +2,23 @@
 
 use std::{
     fs::{self, File},
-    io::BufReader,
+    io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
-use samizdat_api::{CallError, Client};
+use samizdat_api::{CallError, Client, call::ExportQuery};
 use serde_json::json;
 
 use crate::{
     arguments::Context,
     failure::Failure,
-    output::{count, size, time},
+    output::{Progress, count, size, time},
 };
 
 const HOUR_MS: u64 = 3_600_000;
+/// Bytes between two lines of progress.
+const SHOWN_EVERY: u64 = 1 << 20;
 
 #[derive(Args)]
 pub(crate) struct Log {
@@ -34,6 +36,12 @@ enum Command {
     Export {
         /// The file; replaced if it exists.
         file: PathBuf,
+        /// Only what somebody needs of what I sent to them: a petname, a name or a link.
+        #[arg(long = "for", value_name = "WHO", conflicts_with = "room")]
+        who: Option<String>,
+        /// Only the posts of a room.
+        #[arg(long)]
+        room: Option<String>,
     },
     /// Takes in what another node exported; every envelope is checked.
     Import {
@@ -48,7 +56,7 @@ impl Log {
         match self.command {
             Command::Stats => stats(context, &client),
             Command::Verify => verify(context, &client),
-            Command::Export { file } => export(context, &client, &file),
+            Command::Export { file, who, room } => export(context, &client, &ExportQuery { who, room }, &file),
             Command::Import { file } => import(context, &client, &file),
         }
     }
@@ -87,13 +95,13 @@ fn verify(context: &Context, client: &Client) -> Result<(), Failure> {
     Err(Failure::internal("the log is damaged: export it, remove it and import it again to drop what is bad"))
 }
 
-fn export(context: &Context, client: &Client, file: &Path) -> Result<(), Failure> {
+fn export(context: &Context, client: &Client, of: &ExportQuery, file: &Path) -> Result<(), Failure> {
     // Half a log must not look like a whole one.
     let mut part = file.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let mut out = File::create(&part).map_err(|e| Failure::file(&part, &e))?;
-    let written = client.log_export(&mut out).map_err(|error| match error {
+    let written = client.log_export(of, &mut Counted::new(&mut out, None)).map_err(|error| match error {
         CallError::File(e) => Failure::file(&part, &e),
         other => other.into(),
     });
@@ -109,6 +117,51 @@ fn export(context: &Context, client: &Client, file: &Path) -> Result<(), Failure
 
 fn import(context: &Context, client: &Client, file: &Path) -> Result<(), Failure> {
     let slice = File::open(file).map_err(|e| Failure::file(file, &e))?;
-    let report = client.log_import(&mut BufReader::new(slice))?;
+    let length = slice.metadata().map_err(|e| Failure::file(file, &e))?.len();
+    let report = client.log_import(&mut Counted::new(BufReader::new(slice), Some(length)))?;
     context.output.row(&report, || format!("{} new, {} known already, {} refused", report.new, report.duplicate, report.refused))
+}
+
+/// A file that says how much of it has passed.
+struct Counted<F> {
+    file: F,
+    done: u64,
+    of: Option<u64>,
+    progress: Progress,
+}
+
+impl<F> Counted<F> {
+    fn new(file: F, of: Option<u64>) -> Self {
+        Self { file, done: 0, of, progress: Progress::new() }
+    }
+
+    fn passed(&mut self, bytes: usize) {
+        let before = self.done;
+        self.done = self.done.saturating_add(bytes as u64);
+        if before / SHOWN_EVERY == self.done / SHOWN_EVERY && self.of != Some(self.done) {
+            return;
+        }
+        match self.of {
+            // What the node does with it then may take as long.
+            Some(of) if self.done >= of => self.progress.show(&format!("{} given to the node, which checks it", size(of))),
+            Some(of) => self.progress.show(&format!("{} of {}", size(self.done), size(of))),
+            None => self.progress.show(&size(self.done)),
+        }
+    }
+}
+
+impl<F: Read> Read for Counted<F> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        self.file.read(bytes).inspect(|count| self.passed(*count))
+    }
+}
+
+impl<F: Write> Write for Counted<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).inspect(|count| self.passed(*count))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }

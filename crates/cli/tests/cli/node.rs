@@ -183,7 +183,7 @@ pub(crate) fn alice(request: &Request) -> Reply {
             conflicts: 1,
         }),
         Request::LogVerify => Response::LogCheck(LogCheck { checked: 6, bad: vec![] }),
-        Request::LogExport { path } => {
+        Request::LogExport { path, .. } => {
             fs::write(path, "slice").unwrap();
             Response::Done
         }

@@ -11,7 +11,7 @@ use axum::{
     response::IntoResponse,
 };
 use http_body_util::BodyExt;
-use samizdat_api::{ApiError, Imported, LogCheck, LogStats, Request, Response, limits::MAX_IMPORT};
+use samizdat_api::{ApiError, Destination, Imported, LogCheck, LogStats, Request, Response, call::ExportQuery, limits::MAX_IMPORT};
 use tokio::{
     fs::File,
     io::{AsyncSeekExt, AsyncWriteExt},
@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 
 use super::{
-    answer::{Failure, Failures, Reply, ask},
+    answer::{Failure, Failures, Params, Reply, ask},
     limits::IMPORT_PAUSE,
     serve::App,
     tmp,
@@ -38,14 +38,18 @@ pub(super) async fn verify(State(app): State<App>) -> Reply<LogCheck> {
     ask!(app, Request::LogVerify, LogCheck).map(Json)
 }
 
-/// The log slice as a file.
+/// The log slice as a file; with `who` or `room` only what the others of that conversation need.
 #[utoipa::path(
-    get, path = "/log/export",
+    get, path = "/log/export", params(ExportQuery),
     responses((status = 200, description = "The log slice", content_type = "application/octet-stream", body = Vec<u8>), Failures)
 )]
-pub(super) async fn export(State(app): State<App>) -> Result<impl IntoResponse, Failure> {
+pub(super) async fn export(State(app): State<App>, Params(query): Params<ExportQuery>) -> Result<impl IntoResponse, Failure> {
+    let of = match (query.who, query.room) {
+        (Some(_), Some(_)) => return Err(ApiError::usage("ask for a contact or for a room, not for both").into()),
+        (who, room) => who.map(Destination::Who).or(room.map(Destination::Room)),
+    };
     let slice = tmp::file(&app.home, "")?;
-    match app.node.call(Request::LogExport { path: slice.path().to_owned() }).await? {
+    match app.node.call(Request::LogExport { path: slice.path().to_owned(), of }).await? {
         Response::Done => {}
         _ => return Err(Failure::mixed_up()),
     }

@@ -134,7 +134,7 @@ async fn a_qr_code_is_a_drawing() {
 #[tokio::test]
 async fn a_log_slice_is_exported_and_its_file_goes() {
     let server = Server::new(|request| {
-        let Request::LogExport { path } = request else { panic!("{request:?}") };
+        let Request::LogExport { path, .. } = request else { panic!("{request:?}") };
         std::fs::write(path, "slice").unwrap();
         Ok(Response::Done)
     });

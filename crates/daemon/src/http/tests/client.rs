@@ -6,7 +6,7 @@ use samizdat_api::{
     Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, EntryDomain, Identity,
     Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Mining, NetFound, Outbox, OwnEntry, Reach, ReachVerdict,
     RelaysStatus, Room, SessionChoice, Status, StoreStatus, Vault, Versions,
-    call::{ContactEdit, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NodeEdit, WaitQuery},
+    call::{ContactEdit, ExportQuery, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NodeEdit, WaitQuery},
     meeting::{NewOwnEntry, Secret},
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -125,7 +125,7 @@ fn answer(asked: Request) -> Result<Response, ApiError> {
         Request::JoinRoom { .. } => Response::Room(room()),
         Request::LogStats => Response::LogStats(stats()),
         Request::LogVerify => Response::LogCheck(LogCheck { checked: 1, bad: vec![] }),
-        Request::LogExport { path } => {
+        Request::LogExport { path, .. } => {
             std::fs::write(path, "slice").unwrap();
             Response::Done
         }
@@ -197,7 +197,7 @@ async fn every_call_of_the_client_is_understood() {
         assert_eq!(client.log_stats().unwrap(), stats());
         assert_eq!(client.log_verify().unwrap().checked, 1);
         let mut slice = Vec::new();
-        assert_eq!((client.log_export(&mut slice).unwrap(), slice.as_slice()), (5, &b"slice"[..]));
+        assert_eq!((client.log_export(&ExportQuery::default(), &mut slice).unwrap(), slice.as_slice()), (5, &b"slice"[..]));
         assert_eq!(client.log_import(&mut &b"12345678"[..]).unwrap().new, 8);
         assert!(client.ui_page().unwrap().ends_with(".html"));
         client.shutdown().unwrap();
