@@ -87,7 +87,7 @@ fn page(context: &Context, status: &Status) -> String {
         rows.push(("Rewritten", format!("{} of authors who rewrote their history", count(store.conflicts, "proof"))));
     }
     for role in status.roles.iter().filter(|role| role.on) {
-        rows.push(("Relays", format!("for others, {} now. {}", count(role.peers, "peer"), printable(&role.why))));
+        rows.push(("Relaying", format!("{} now. {}", count(role.peers, "peer"), printable(&role.why))));
     }
     rows.extend(status.paths.iter().map(|(path, sentence)| (path.as_str(), printable(sentence))));
     let drops: Vec<String> =
