@@ -54,6 +54,14 @@ impl Node {
         }
     }
 
+    /// The routing begins anew and counts its searches anew: nobody may get the answer to another's.
+    pub(crate) fn end_searches(&mut self) {
+        for (_, answer) in std::mem::take(&mut self.searches.0).into_values() {
+            let error = ApiError::refused("the node has taken another transport key meanwhile: search again");
+            let _ = answer.send(Err(error));
+        }
+    }
+
     /// The nodes that the routing knows, the closest to our own position first.
     pub(crate) fn table(&self) -> Vec<api::NodeRow> {
         self.engine.nodes(self.clock.now()).iter().map(|record| row(record)).collect()

@@ -166,6 +166,7 @@ impl Node {
         self.rotation.until_ms = term.until_ms;
         self.rotation.current.send_replace(net.clone());
         self.net = net;
+        self.end_searches();
         self.meeting.nearby.renew(&self.net, &self.meeting.tell);
         self.apply_consent().await;
         self.status_changed();

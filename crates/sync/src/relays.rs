@@ -116,6 +116,8 @@ impl Relays {
         let unix_s = now.unix_ms / 1000;
         self.known.retain(|_, record| record.holds(unix_s) && relay_of(record).is_some());
         let before = self.chosen.clone();
+        let known = &self.known;
+        self.failed.retain(|peer| known.contains_key(peer));
         if !self.wanted {
             self.chosen.clear();
             return before != self.chosen;
@@ -327,6 +329,23 @@ mod tests {
         (2..9).for_each(|n| alice.offer(&record(n, &format!("198.51.{n}.1"), true, START_S)));
         alice.step(true, at(ms));
         assert!(!alice.poll_walk() && alice.next_timeout().is_none());
+    }
+
+    #[test]
+    fn relays_that_never_work_and_are_replaced_for_ever_fill_no_memory() {
+        let mut alice = Relays::new([7; 32], PeerId([0; 32]));
+        alice.want(true, at(0));
+        let mut failed = 0;
+        for round in 1..=40u8 {
+            let ms = u64::from(round) * 2 * 3_600_000;
+            for n in (1..=200).filter(|n| n % 40 == round % 40) {
+                alice.offer(&record(n, &format!("[2001:db8:{n:x}::1]"), true, START_S + ms / 1000));
+            }
+            alice.step(true, at(ms));
+            alice.step(true, at(ms + LOST_MS));
+            failed = failed.max(alice.failed.len());
+        }
+        assert!((1..16).contains(&failed), "{failed}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! Whoever stands between can answer as somebody else, and so can whoever made the link: what comes back is a stranger's record
 //! like any other, and proves no more than that it belongs to the relay that was asked.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,17 +10,13 @@ use http::Request;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use iroh_relay::tls::CaTlsConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::pki_types::ServerName;
 use samizdat_core::NodeRecord;
 use samizdat_core::limits::RECORD_MAX;
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, NodeRecordIn, certificate_hash};
 use tokio::net::TcpStream;
 
-use crate::hybrid;
+use super::Pins;
 
 /// Where a relay shows the record of its node.
 pub(crate) const RECORD_PATH: &str = "/samizdat/record";
@@ -42,7 +37,7 @@ fn is_of(record: &NodeRecord, at: SocketAddr, certificate: &[u8; CERTIFICATE_HAS
 
 /// What is shown at [`RECORD_PATH`], and the hash of the certificate of whoever shows it.
 async fn ask(at: SocketAddr) -> Option<(Bytes, [u8; CERTIFICATE_HASH_LEN])> {
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(whoever()?));
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(Pins::whoever()?));
     let stream = TcpStream::connect(at).await.ok()?;
     let stream = connector.connect(ServerName::from(at.ip()), stream).await.ok()?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).map(|der| certificate_hash(der))?;
@@ -57,53 +52,6 @@ async fn ask(at: SocketAddr) -> Option<(Bytes, [u8; CERTIFICATE_HASH_LEN])> {
     tokio::select! {
         bytes = answer => Some((bytes?, certificate)),
         _ = connection => None,
-    }
-}
-
-/// TLS with whoever answers.
-fn whoever() -> Option<ClientConfig> {
-    let config = CaTlsConfig::custom_server_cert_verifier(Arc::new(|provider| {
-        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Whoever(provider));
-        Ok::<_, io::Error>(verifier)
-    }));
-    config.client_config(hybrid::provider()).ok()
-}
-
-#[derive(Debug)]
-struct Whoever(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Whoever {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 

@@ -44,16 +44,17 @@ impl Pins {
     }
 
     pub(crate) fn tls_config(&self) -> CaTlsConfig {
-        let pins = self.clone();
-        CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| {
-            let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Verifier { pins: pins.clone(), provider });
-            Ok::<_, io::Error>(verifier)
-        }))
+        verified_by(Some(self.clone()))
     }
 
     /// TLS that takes these certificates and no others.
     pub(crate) fn client_config(&self) -> Option<ClientConfig> {
         self.tls_config().client_config(hybrid::provider()).ok()
+    }
+
+    /// TLS with whoever answers, for those who know nothing but an address.
+    pub(crate) fn whoever() -> Option<ClientConfig> {
+        verified_by(None).client_config(hybrid::provider()).ok()
     }
 
     fn holds(&self, ip: IpAddr, certificate: &[u8]) -> bool {
@@ -65,9 +66,17 @@ impl Pins {
     }
 }
 
+fn verified_by(pins: Option<Pins>) -> CaTlsConfig {
+    CaTlsConfig::custom_server_cert_verifier(Arc::new(move |provider| {
+        let verifier: Arc<dyn ServerCertVerifier> = Arc::new(Verifier { pins: pins.clone(), provider });
+        Ok::<_, io::Error>(verifier)
+    }))
+}
+
 #[derive(Debug)]
 struct Verifier {
-    pins: Pins,
+    /// Without them, any certificate will do.
+    pins: Option<Pins>,
     provider: Arc<CryptoProvider>,
 }
 
@@ -80,13 +89,14 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(pins) = &self.pins else { return Ok(ServerCertVerified::assertion()) };
         let ip = match server_name {
             ServerName::IpAddress(ip) => Some((*ip).into()),
             ServerName::DnsName(name) => addr_of(name.as_ref()).map(|addr| addr.ip()),
             _ => None,
         };
         let ip = ip.ok_or(Error::InvalidCertificate(CertificateError::NotValidForName))?;
-        if self.pins.holds(ip, end_entity) {
+        if pins.holds(ip, end_entity) {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))
