@@ -5,11 +5,12 @@ use anyhow::Result;
 use crate::{repo::Repo, step::Report};
 
 /// Every crate, by its folder, and all that it may depend on.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("core", &[]),
+    ("cluster", &["core"]),
     ("sync", &["core"]),
     ("store", &["core"]),
-    ("chat", &["core", "store"]),
+    ("chat", &["core", "cluster", "store"]),
     ("engine", &["core", "sync", "store", "chat"]),
     ("net", &["core"]),
     ("entry", &["core"]),
@@ -17,7 +18,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("daemon", &["core", "store", "chat", "engine", "net", "entry", "api"]),
     // Its tests start the binary in the laboratory.
     ("cli", &["api", "daemon", "netlab"]),
-    ("sim", &["core", "sync", "store", "chat", "engine"]),
+    ("sim", &["core", "cluster", "sync", "store", "chat", "engine"]),
     // Its program can be one bare node of `net`, to be started in the laboratory.
     ("netlab", &["api", "core", "net"]),
     ("xtask", &[]),

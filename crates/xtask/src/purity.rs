@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::{repo::Repo, step::Report};
 
 /// Crates that must run under a virtual clock and network.
-const PURE: [&str; 4] = ["core", "sync", "chat", "engine"];
+const PURE: [&str; 5] = ["core", "cluster", "sync", "chat", "engine"];
 /// Nothing behind a pure crate may bring a runtime or a socket.
 const RUNTIMES: [&str; 12] =
     ["async-io", "async-std", "axum", "hyper", "iroh", "mio", "quinn", "reqwest", "smol", "socket2", "tokio", "ureq"];

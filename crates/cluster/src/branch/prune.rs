@@ -1,0 +1,126 @@
+//! Forgetting states: those out of the window, and those that somebody made to fill our memory. A state in which anybody but its
+//! committer stands is never dropped for want of room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Branches, Node};
+use crate::{
+    ids::{MemberId, StateId},
+    limits::{CHILDREN_MAX, STATES_MAX},
+};
+
+impl Branches {
+    /// Forgets what lies more than `window` epochs behind the tip, and with it the branches that forked off there, and makes room if
+    /// there are too many states. A state that `is_young` is in the window whatever its epoch. Returns what is gone.
+    pub fn prune(&mut self, window: u64, is_young: impl Fn(&StateId) -> bool) -> Vec<StateId> {
+        let mut gone = self.drop_old(window, is_young);
+        gone.extend(self.drop_repeated());
+        gone.extend(self.drop_excess());
+        self.forget_strangers();
+        gone
+    }
+
+    fn drop_old(&mut self, window: u64, is_young: impl Fn(&StateId) -> bool) -> Vec<StateId> {
+        let Some(tip) = self.tip() else { return Vec::new() };
+        let floor = self.get(&tip).map_or(0, |tip| tip.epoch.saturating_sub(window));
+        let within = |node: &&Node| node.epoch >= floor || is_young(&node.id);
+        let line: Vec<&Node> = self.upwards(&tip).collect();
+        // No gaps: whatever is younger than something that stays, stays.
+        let stay = line.iter().rposition(within).map_or(0, |oldest| oldest.saturating_add(1));
+        let mut kept: BTreeSet<StateId> = BTreeSet::new();
+        if let Some(oldest) = line.get(stay.saturating_sub(1)) {
+            kept.extend(self.subtree(oldest));
+        }
+        let strange = |root: &&Node| !line.iter().any(|node| node.id == root.id);
+        for root in self.roots().filter(strange) {
+            let tree = self.subtree(root);
+            if tree.iter().filter_map(|id| self.get(id)).any(|node| within(&node)) {
+                kept.extend(tree);
+            }
+        }
+        let gone = self.states.keys().filter(|id| !kept.contains(id)).copied().collect();
+        self.remove(gone)
+    }
+
+    /// Somebody that makes more and more children of one state: the best stay, and those in which others stand.
+    fn drop_repeated(&mut self) -> Vec<StateId> {
+        let Some(tip) = self.tip() else { return Vec::new() };
+        let support = self.support();
+        let mut groups: BTreeMap<(StateId, MemberId), Vec<&Node>> = BTreeMap::new();
+        for node in self.states.values() {
+            if let (Some(parent), Some(committer)) = (node.parent, node.committer) {
+                groups.entry((parent, committer)).or_default().push(node);
+            }
+        }
+        let mut gone = BTreeSet::new();
+        for mut group in groups.into_values() {
+            group.sort_by_key(|node| self.order(node, &support));
+            let surplus = group.into_iter().skip(CHILDREN_MAX).filter(|node| !self.is_ancestor(&node.id, &tip));
+            for node in surplus {
+                let tree = self.subtree(node);
+                if !tree.iter().any(|id| self.is_used(id, node.committer)) {
+                    gone.extend(tree);
+                }
+            }
+        }
+        self.remove(gone.into_iter().collect())
+    }
+
+    /// Ends of branches that nobody follows, the oldest first.
+    fn drop_excess(&mut self) -> Vec<StateId> {
+        let Some(tip) = self.tip() else { return Vec::new() };
+        let mut gone = Vec::new();
+        while self.len() > STATES_MAX {
+            let ends = self.states.values().filter(|node| node.id != tip && self.children(node).next().is_none());
+            let idle = ends.filter(|node| !self.is_used(&node.id, node.committer));
+            let Some(worst) = idle.max_by_key(|node| (core::cmp::Reverse(node.epoch), !node.certified, node.rank, node.id)) else {
+                break;
+            };
+            let worst = worst.id;
+            gone.extend(self.remove(vec![worst]));
+        }
+        while self.len() > STATES_MAX {
+            let Some(oldest) = self.upwards(&tip).last().filter(|oldest| oldest.id != tip) else { break };
+            if self.is_used(&oldest.id, oldest.committer) || self.children(oldest).count() > 1 {
+                break;
+            }
+            let oldest = oldest.id;
+            gone.extend(self.remove(vec![oldest]));
+        }
+        gone
+    }
+
+    /// Whether anybody else than `maker` stands in it.
+    fn is_used(&self, state: &StateId, maker: Option<MemberId>) -> bool {
+        self.standing.iter().any(|(member, (_, stand))| stand == state && Some(*member) != maker)
+    }
+
+    fn subtree(&self, top: &Node) -> BTreeSet<StateId> {
+        let mut tree = BTreeSet::new();
+        let mut next = vec![top];
+        while let Some(node) = next.pop() {
+            tree.insert(node.id);
+            next.extend(self.children(node));
+        }
+        tree
+    }
+
+    fn remove(&mut self, gone: Vec<StateId>) -> Vec<StateId> {
+        for id in &gone {
+            let Some(parent) = self.states.remove(id).and_then(|node| node.parent) else { continue };
+            if let Some(children) = self.children.get_mut(&parent) {
+                children.remove(id);
+                if children.is_empty() {
+                    self.children.remove(&parent);
+                }
+            }
+        }
+        gone
+    }
+
+    /// Where people stand who are members of no state any more says nothing.
+    fn forget_strangers(&mut self) {
+        let Self { states, standing, .. } = self;
+        standing.retain(|member, _| states.values().any(|node| node.roster.contains(member)));
+    }
+}

@@ -1,0 +1,278 @@
+//! Certificates: a motion with the yes of enough members. It goes with the change that it allows, and proves itself to anybody who
+//! knows the members of then.
+
+use core::fmt;
+
+use minicbor::Decoder;
+
+use crate::{
+    ballot::{Choice, is_yes},
+    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, list, to_bytes, versioned, write_list},
+    ids::{ClusterId, MemberId},
+    limits::{CAP_MAX, CERTIFICATE_MAX},
+    motion::{BadMotion, Kind, Motion, MotionIn},
+    roster::Past,
+    tally::Tally,
+};
+
+const VERSION: u8 = 1;
+
+/// A certificate as received.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificateIn {
+    motion: MotionIn,
+    yes: Vec<(MemberId, [u8; 64])>,
+}
+
+/// A motion that passed, and may change the state whose past was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    motion: Motion,
+    voters: Vec<MemberId>,
+}
+
+/// Why a certificate proves nothing here.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+pub enum BadCertificate {
+    /// The motion was not in order.
+    #[error(transparent)]
+    Motion(#[from] BadMotion),
+    /// Its time is over.
+    #[error("the motion has outlived itself: open it again")]
+    Outlived,
+    /// A question decides nothing.
+    #[error("nothing follows from the answer to a question")]
+    NoConsequence,
+    /// A voter twice, or not in order.
+    #[error("the ballots of the certificate are not in order, or one of them is there twice")]
+    Unsorted,
+    /// A voter who may not vote.
+    #[error("the certificate has the ballot of somebody who had no vote on its motion")]
+    NotEntitled,
+    /// Too few.
+    #[error("the certificate has too few ballots")]
+    NoQuorum,
+    /// A signature that is none.
+    #[error("a ballot of the certificate is not signed by the member whose it says it is")]
+    Forged,
+}
+
+impl CertificateIn {
+    /// Of a motion that has passed: with the ballots of as many as were needed, and of no more.
+    pub fn of(tally: &Tally) -> Option<Self> {
+        let yes = tally.ballots().filter(|ballot| *ballot.choice() == Choice::Decision(true));
+        let yes = yes.take(tally.motion().needed()).map(|ballot| (ballot.voter(), *ballot.signature())).collect();
+        tally.has_passed().then(|| Self { motion: tally.motion().unverified(), yes })
+    }
+
+    /// Reads a certificate.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        from_bytes(bytes, CERTIFICATE_MAX)
+    }
+
+    /// To be sent.
+    pub fn encode(&self) -> Vec<u8> {
+        to_bytes(self)
+    }
+
+    /// What it says to have passed.
+    pub fn motion(&self) -> &MotionIn {
+        &self.motion
+    }
+
+    /// The only door to a [`Certificate`]: whether the state at the end of `past` may be changed by it.
+    ///
+    /// # Errors
+    /// With the first reason why not.
+    pub fn verify(&self, cluster: &ClusterId, past: &Past) -> Result<Certificate, BadCertificate> {
+        let motion = self.motion.clone().verify(cluster, past)?;
+        if past.epoch() > motion.fields().until {
+            return Err(BadCertificate::Outlived);
+        }
+        if matches!(motion.fields().kind, Kind::Question { .. }) {
+            return Err(BadCertificate::NoConsequence);
+        }
+        if !self.yes.windows(2).all(|pair| pair.first().map(|(voter, _)| voter) < pair.last().map(|(voter, _)| voter)) {
+            return Err(BadCertificate::Unsorted);
+        }
+        if !self.yes.iter().all(|(voter, _)| motion.electorate().contains(voter)) {
+            return Err(BadCertificate::NotEntitled);
+        }
+        if self.yes.len() < motion.needed() {
+            return Err(BadCertificate::NoQuorum);
+        }
+        if !self.yes.iter().all(|(voter, signature)| is_yes(&motion.id(), voter, signature)) {
+            return Err(BadCertificate::Forged);
+        }
+        Ok(Certificate { motion, voters: self.yes.iter().map(|(voter, _)| *voter).collect() })
+    }
+}
+
+impl Certificate {
+    /// What has passed.
+    pub fn motion(&self) -> &Motion {
+        &self.motion
+    }
+
+    /// By whose yes.
+    pub fn voters(&self) -> &[MemberId] {
+        &self.voters
+    }
+}
+
+impl Wire for CertificateIn {
+    fn write(&self, e: &mut Out) -> Written {
+        e.array(3)?.u8(VERSION)?;
+        self.motion.write(e)?;
+        write_list(e, &self.yes, |e, (voter, signature)| {
+            e.array(2)?;
+            voter.write(e)?;
+            e.bytes(signature)?;
+            Ok(())
+        })
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        versioned(d, 3, VERSION)?;
+        let motion = MotionIn::read(d)?;
+        let yes = list(d, CAP_MAX.into(), |d| {
+            array(d, 2)?;
+            Some((MemberId::read(d)?, exact(d)?))
+        })?;
+        Some(Self { motion, yes })
+    }
+}
+
+impl fmt::Debug for CertificateIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ballots for {:?}", self.yes.len(), self.motion)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        charter::{Charter, Quorum},
+        motion::Method,
+        people::{CLUSTER, admit, certificate, circle, expel, fields, id, member, motion, question, roster, secret, vote},
+    };
+    use proptest::prelude::*;
+
+    fn good() -> (Past, CertificateIn) {
+        let past = circle(1..=5);
+        let certificate = certificate(&past, 1, expel(5), 1..=4);
+        (past, certificate)
+    }
+
+    fn verdict(certificate: &CertificateIn, past: &Past) -> Result<(), BadCertificate> {
+        certificate.verify(&CLUSTER, past).map(|_| ())
+    }
+
+    #[test]
+    fn a_passed_motion_proves_itself_as_long_as_it_lives() {
+        let (mut past, certificate) = good();
+        assert_eq!(CertificateIn::decode(&certificate.encode()), Ok(certificate.clone()));
+        let verified = certificate.verify(&CLUSTER, &past).unwrap();
+        assert_eq!((verified.motion().id(), verified.voters().len()), (id(&certificate), 3));
+        for epoch in 1..=5 {
+            past = past.after(roster(2..=6), past.charter().clone());
+            let expected = if epoch <= 4 { Ok(()) } else { Err(BadCertificate::Outlived) };
+            assert_eq!(verdict(&certificate, &past), expected, "the members of then decided: epoch {epoch}");
+        }
+    }
+
+    #[test]
+    fn what_a_certificate_lacks_is_told_apart() {
+        let (past, good) = good();
+        let change = |change: &dyn Fn(&mut CertificateIn)| {
+            let mut changed = good.clone();
+            change(&mut changed);
+            verdict(&changed, &past)
+        };
+        let yes = |who: u8| (member(who), *vote(&motion(&past, 1, expel(5)), who, Choice::Decision(true)).signature());
+        let subject = || (member(5), secret(5).sign(b"expel me"));
+        let sorted = |mut yes: Vec<(MemberId, [u8; 64])>| {
+            yes.sort();
+            yes
+        };
+        assert_eq!(change(&|_| ()), Ok(()));
+        assert_eq!(change(&|c| c.yes.truncate(2)), Err(BadCertificate::NoQuorum));
+        assert_eq!(change(&|c| c.yes.clear()), Err(BadCertificate::NoQuorum));
+        assert_eq!(change(&|c| c.yes.reverse()), Err(BadCertificate::Unsorted));
+        assert_eq!(change(&|c| c.yes = vec![c.yes[0]; 3]), Err(BadCertificate::Unsorted));
+        assert_eq!(change(&|c| c.yes = sorted(vec![yes(1), yes(2), subject()])), Err(BadCertificate::NotEntitled));
+        assert_eq!(change(&|c| c.yes[1].1[0] ^= 1), Err(BadCertificate::Forged));
+        let foreign = good.verify(&ClusterId([8; 32]), &past);
+        assert_eq!(foreign, Err(BadCertificate::Motion(BadMotion::ForeignCluster)));
+        let elsewhere = circle(1..=6);
+        assert_eq!(verdict(&good, &elsewhere), Err(BadCertificate::Motion(BadMotion::UnknownRoster)));
+    }
+
+    #[test]
+    fn a_no_is_no_yes() {
+        let (past, mut certificate) = good();
+        let motion = motion(&past, 1, expel(5));
+        certificate.yes = (1..=4).map(|who| (member(who), *vote(&motion, who, Choice::Decision(false)).signature())).collect();
+        certificate.yes.sort();
+        assert_eq!(verdict(&certificate, &past), Err(BadCertificate::Forged));
+    }
+
+    #[test]
+    fn ballots_of_another_motion_do_not_count() {
+        let (past, mut certificate) = good();
+        certificate.motion = MotionIn::new(fields(&past, 1, expel(4))).unwrap();
+        assert!(verdict(&certificate, &past).is_err());
+        certificate.motion = MotionIn::new(fields(&past, 2, expel(5))).unwrap();
+        assert_eq!(verdict(&certificate, &past), Err(BadCertificate::Forged));
+    }
+
+    #[test]
+    fn an_answer_has_no_consequence_and_no_certificate() {
+        let past = circle(1..=3);
+        let motion = motion(&past, 1, question(Method::Plurality));
+        let mut tally = Tally::new(motion.clone());
+        (1..=3).for_each(|who| {
+            tally.add(vote(&motion, who, Choice::Options(vec![0])));
+        });
+        assert_eq!(CertificateIn::of(&tally), None);
+        let invented = CertificateIn { motion: motion.unverified(), yes: Vec::new() };
+        assert_eq!(verdict(&invented, &past), Err(BadCertificate::NoConsequence));
+    }
+
+    #[test]
+    fn the_charter_of_then_says_how_many_are_needed() {
+        let strict = Charter { quorum: Quorum::TwoThirds, ..Charter::new("circle").unwrap() };
+        let past = Past::founded(roster(1..=6), strict);
+        let motion = motion(&past, 1, admit(9));
+        let mut tally = Tally::new(motion.clone());
+        (1..=4).for_each(|who| {
+            tally.add(vote(&motion, who, Choice::Decision(true)));
+        });
+        assert_eq!(CertificateIn::of(&tally), None);
+        tally.add(vote(&motion, 5, Choice::Decision(true)));
+        assert_eq!(
+            verdict(&CertificateIn::of(&tally).unwrap(), &past.after(roster(1..=6), Charter::new("circle").unwrap())),
+            Ok(())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_written_as_it_came(at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
+            let _ = CertificateIn::decode(&junk);
+            let (past, good) = good();
+            let mut like = good.encode();
+            let at = at.index(like.len());
+            like[at] = byte;
+            if let Ok(certificate) = CertificateIn::decode(&like) {
+                prop_assert_eq!(certificate.encode(), like);
+                // Whatever was changed, it is noticed.
+                prop_assert!(certificate == good || verdict(&certificate, &past).is_err());
+            }
+        }
+    }
+}

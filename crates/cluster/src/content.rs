@@ -1,0 +1,295 @@
+//! What lies inside the messages of a cluster. Types that this version does not know are unknown, so that a later one can add some;
+//! the turn of their author counts all the same.
+
+use minicbor::{Decoder, Encoder};
+use samizdat_core::limits::TEXT_MAX;
+
+use crate::{
+    ballot::BallotIn,
+    cbor::{Malformed, Out, Wire, Written, exact, from_bytes, is_line, list, text, to_bytes, write_list},
+    claim::ClaimIn,
+    door::DoorSecret,
+    ids::MemberId,
+    leave::LeaveIn,
+    limits::{LABEL_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX},
+    motion::MotionIn,
+};
+
+/// After 1, of conversations of two.
+const VERSION: u8 = 2;
+const HERE: u8 = 0;
+const TEXT: u8 = 1;
+const ACK: u8 = 2;
+const MOTION: u8 = 3;
+const BALLOT: u8 = 4;
+const LEAVE: u8 = 5;
+const INVITE: u8 = 6;
+const INVITE_CLOSED: u8 = 7;
+const CLAIM: u8 = 8;
+
+/// Names a text within its cluster.
+pub type TextId = [u8; 16];
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// A number of its author that only grows: where the message with the highest was sent, its author stands.
+    pub turn: u64,
+    /// What it is about.
+    pub body: Body,
+}
+
+/// What a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// Nothing: its author is in this state.
+    Here,
+    /// Something written.
+    Text(Text),
+    /// All up to `heads` has arrived; `read` says that a person has read it, too.
+    Ack {
+        /// The newest texts that have arrived.
+        heads: Vec<TextId>,
+        /// Whether they were read.
+        read: bool,
+    },
+    /// Something to vote on.
+    Motion(MotionIn),
+    /// A vote.
+    Ballot(BallotIn),
+    /// Its author leaves.
+    Leave(LeaveIn),
+    /// A door that was opened: requests come in by it.
+    Invite {
+        /// Under which secret.
+        door: DoorSecret,
+        /// What it is for, one line.
+        label: String,
+        /// Hour since 1970 in which it closes.
+        expires: u32,
+    },
+    /// A door that was closed.
+    InviteClosed {
+        /// Which.
+        door: DoorSecret,
+    },
+    /// Its author says which name it is.
+    Claim(ClaimIn),
+    /// Of a type that this version does not know.
+    Unknown,
+}
+
+/// Something written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Random; the same text never counts twice.
+    pub id: TextId,
+    /// When it was written by its author's clock, milliseconds.
+    pub at: u64,
+    /// The newest texts that its author had seen.
+    pub parents: Vec<TextId>,
+    /// Whom it calls.
+    pub mentions: Vec<MemberId>,
+    /// What it says.
+    pub text: String,
+}
+
+impl Message {
+    /// The bytes to encrypt.
+    pub fn encode(&self) -> Vec<u8> {
+        to_bytes(self)
+    }
+
+    /// Reads what was decrypted.
+    ///
+    /// # Errors
+    /// If it is no message.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        match unknown(bytes) {
+            Some(turn) if bytes.len() <= MESSAGE_MAX => Ok(Self { turn, body: Body::Unknown }),
+            _ => from_bytes(bytes, MESSAGE_MAX),
+        }
+    }
+}
+
+/// The turn in a message of a type that came later.
+fn unknown(bytes: &[u8]) -> Option<u64> {
+    let mut d = Decoder::new(bytes);
+    d.array().ok()?.filter(|elements| *elements >= 3)?;
+    let later = d.u8().ok()? == VERSION && d.u8().ok()? > CLAIM;
+    if later { d.u64().ok() } else { None }
+}
+
+impl Body {
+    /// Elements of the array, and the type.
+    fn head(&self) -> (u64, u8) {
+        match self {
+            Self::Here => (3, HERE),
+            Self::Text(_) => (8, TEXT),
+            Self::Ack { .. } => (5, ACK),
+            Self::Motion(_) => (4, MOTION),
+            Self::Ballot(_) => (4, BALLOT),
+            Self::Leave(_) => (4, LEAVE),
+            Self::Invite { .. } => (6, INVITE),
+            Self::InviteClosed { .. } => (4, INVITE_CLOSED),
+            Self::Claim(_) => (5, CLAIM),
+            Self::Unknown => (3, u8::MAX),
+        }
+    }
+
+    fn write(&self, e: &mut Out) -> Written {
+        match self {
+            Self::Here | Self::Unknown => Ok(()),
+            Self::Text(text) => text.write(e),
+            Self::Ack { heads, read } => {
+                write_ids(e, heads)?;
+                e.bool(*read).map(|_| ())
+            }
+            Self::Motion(motion) => motion.write(e),
+            Self::Ballot(ballot) => ballot.write(e),
+            Self::Leave(leave) => leave.write(e),
+            Self::Invite { door, label, expires } => {
+                door.write(e)?;
+                e.str(label)?.u32(*expires).map(|_| ())
+            }
+            Self::InviteClosed { door } => door.write(e),
+            Self::Claim(claim) => claim.write(e),
+        }
+    }
+
+    fn read(d: &mut Decoder<'_>, kind: u8) -> Option<Self> {
+        Some(match kind {
+            HERE => Self::Here,
+            TEXT => Self::Text(Text::read(d)?),
+            ACK => Self::Ack { heads: read_ids(d)?, read: d.bool().ok()? },
+            MOTION => Self::Motion(MotionIn::read(d)?),
+            BALLOT => Self::Ballot(BallotIn::read(d)?),
+            LEAVE => Self::Leave(LeaveIn::read(d)?),
+            INVITE => Self::Invite {
+                door: DoorSecret::read(d)?,
+                label: text(d, LABEL_MAX).filter(|label| label.is_empty() || is_line(label, LABEL_MAX))?,
+                expires: d.u32().ok()?,
+            },
+            INVITE_CLOSED => Self::InviteClosed { door: DoorSecret::read(d)? },
+            CLAIM => Self::Claim(ClaimIn::read(d)?),
+            _ => return None,
+        })
+    }
+}
+
+impl Wire for Message {
+    fn write(&self, e: &mut Encoder<Vec<u8>>) -> Written {
+        let (elements, kind) = self.body.head();
+        e.array(elements)?.u8(VERSION)?.u8(kind)?.u64(self.turn)?;
+        self.body.write(e)
+    }
+
+    /// A wrong number of elements does not come out as it went in.
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        d.array().ok()??;
+        (d.u8().ok()? == VERSION).then_some(())?;
+        let (kind, turn) = (d.u8().ok()?, d.u64().ok()?);
+        Some(Self { turn, body: Body::read(d, kind)? })
+    }
+}
+
+impl Wire for Text {
+    fn write(&self, e: &mut Out) -> Written {
+        e.bytes(&self.id)?.u64(self.at)?;
+        write_ids(e, &self.parents)?;
+        write_list(e, &self.mentions, |e, member| member.write(e))?;
+        e.str(&self.text).map(|_| ())
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        Some(Self {
+            id: exact(d)?,
+            at: d.u64().ok()?,
+            parents: read_ids(d)?,
+            mentions: list(d, MENTIONS_MAX, MemberId::read)?,
+            text: text(d, TEXT_MAX)?,
+        })
+    }
+}
+
+fn write_ids(e: &mut Out, ids: &[TextId]) -> Written {
+    write_list(e, ids, |e, id| e.bytes(id).map(|_| ()))
+}
+
+fn read_ids(d: &mut Decoder<'_>) -> Option<Vec<TextId>> {
+    list(d, PARENTS_MAX, exact)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ballot::Choice,
+        leave::Leave,
+        people::{CLUSTER, admit, circle, member, motion, secret, vote},
+    };
+    use proptest::prelude::*;
+    use samizdat_core::identity::IdentitySecret;
+
+    fn bodies() -> Vec<Body> {
+        let motion = motion(&circle(1..=3), 1, admit(9));
+        let door = || DoorSecret([3; 32]);
+        vec![
+            Body::Here,
+            Body::Text(Text { id: [1; 16], at: 5, parents: vec![[2; 16]; 8], mentions: vec![member(2)], text: "hello".into() }),
+            Body::Ack { heads: vec![[1; 16], [2; 16]], read: true },
+            Body::Motion(motion.unverified()),
+            Body::Ballot(vote(&motion, 2, Choice::Decision(false)).unverified()),
+            Body::Leave(Leave::sign(CLUSTER, &secret(1)).unverified()),
+            Body::Invite { door: door(), label: "the book fair".into(), expires: 500_000 },
+            Body::Invite { door: door(), label: String::new(), expires: 0 },
+            Body::InviteClosed { door: door() },
+            Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1))),
+        ]
+    }
+
+    #[test]
+    fn every_body_survives() {
+        for body in bodies() {
+            let message = Message { turn: u64::MAX, body };
+            assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
+        assert_eq!(Message::decode(&[0x84, 2, 9, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
+        assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
+        assert_eq!(Message::decode(&[0x82, 2, 9]), Err(Malformed));
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let text = |change: &dyn Fn(&mut Text)| {
+            let mut text = Text { id: [1; 16], at: 5, parents: Vec::new(), mentions: Vec::new(), text: String::new() };
+            change(&mut text);
+            Message::decode(&Message { turn: 1, body: Body::Text(text) }.encode()).is_ok()
+        };
+        assert!(text(&|text| text.text = "x".repeat(TEXT_MAX)) && !text(&|text| text.text = "x".repeat(TEXT_MAX + 1)));
+        assert!(text(&|text| text.parents = vec![[1; 16]; 8]) && !text(&|text| text.parents = vec![[1; 16]; 9]));
+        assert!(text(&|text| text.mentions = vec![member(1); 16]) && !text(&|text| text.mentions = vec![member(1); 17]));
+        let label =
+            |label: &str| Message { turn: 1, body: Body::Invite { door: DoorSecret([1; 32]), label: label.into(), expires: 1 } };
+        assert!(Message::decode(&label(&"x".repeat(65)).encode()).is_err() && Message::decode(&label("a\nb").encode()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_written_as_it_came(which in any::<prop::sample::Index>(), at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
+            let _ = Message::decode(&junk);
+            let mut like = Message { turn: 7, body: which.get(&bodies()).clone() }.encode();
+            let at = at.index(like.len());
+            like[at] = byte;
+            if let Ok(message) = Message::decode(&like) {
+                prop_assert!(message.body == Body::Unknown || message.encode() == like);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Every bound of this crate.
+
+/// Longest name of a cluster, bytes of UTF-8.
+pub const NAME_MAX: usize = 64;
+/// Longest nickname, bytes of UTF-8.
+pub const NICK_MAX: usize = 64;
+/// Members that a charter allows at least: with one nobody would ever be admitted.
+pub const CAP_MIN: u16 = 2;
+/// Members that a charter allows at most: a rollout of all keys then takes 600 KB.
+pub const CAP_MAX: u16 = 500;
+/// Longest rollout period, hours: keys are fresh every month at the latest.
+pub const ROLLOUT_MAX_HOURS: u16 = 720;
+/// Longest life of a motion, epochs.
+pub const MOTION_EPOCHS_MAX: u8 = 64;
+/// Longest time of membership that a charter may ask of sponsors, epochs: past rosters must be known for so long.
+pub const SPONSOR_EPOCHS_MAX: u16 = 64;
+/// Changes of roster and charter that one [`crate::Past`] holds: one for each epoch that a motion can depend on.
+pub const PAST_STEPS_MAX: usize = MOTION_EPOCHS_MAX as usize + SPONSOR_EPOCHS_MAX as usize + 2;
+
+/// Longest text of a question, bytes of UTF-8.
+pub const QUESTION_MAX: usize = 2000;
+/// Longest option of a question, bytes of UTF-8.
+pub const OPTION_MAX: usize = 200;
+/// Options of a question at least.
+pub const OPTIONS_MIN: usize = 2;
+/// Options of a question at most.
+pub const OPTIONS_MAX: usize = 16;
+/// Largest encoded motion, bytes: one that drops [`CAP_MAX`] silent members has 17,000.
+pub const MOTION_MAX: usize = 24 * 1024;
+/// Largest encoded ballot, bytes.
+pub const BALLOT_MAX: usize = 256;
+/// Largest encoded certificate, bytes: the ballots of [`CAP_MAX`] members have 50,000.
+pub const CERTIFICATE_MAX: usize = 80 * 1024;
+/// Largest encoded statement that somebody leaves, bytes.
+pub const LEAVE_MAX: usize = 256;
+/// Motions that one Commit carries out.
+pub const CERTIFICATES_MAX: usize = 16;
+/// Members whose leaving one Commit carries out.
+pub const LEAVES_MAX: usize = 64;
+
+/// States that are kept at once, unless more are in use.
+pub const STATES_MAX: usize = 64;
+/// Children of one state by one committer that are kept: an honest one makes one.
+pub const CHILDREN_MAX: usize = 2;
+/// Members whose standing is remembered: those of two branches that have no member in common.
+pub const STANDINGS_MAX: usize = 2 * CAP_MAX as usize;
+
+/// Between the moments at which two members next to each other in rank commit: twice what a message takes to reach everybody.
+pub const SLOT_MS: u64 = 10_000;
+/// How long before a rollout is due fresh keys are proposed for it.
+pub const UPDATE_LEAD_MS: u64 = 10 * 60_000;
+/// Members that have not spoken in a state say that they are there within this time, at a moment that they draw.
+pub const HERE_SPREAD_MS: u64 = 60_000;
+
+/// Largest encoded part, bytes: with the encryption around it, one envelope of the largest size.
+pub const PART_MAX: usize = 64_000;
+/// What surrounds the bytes of a part in its encoding, at most.
+pub const PART_OVERHEAD: usize = 40;
+/// Largest payload that travels in parts, bytes: what admits somebody to [`CAP_MAX`] members has 1.4 million, and past rosters.
+pub const PAYLOAD_MAX: usize = 4 * 1024 * 1024;
+/// Unfinished payloads of one sender; the oldest goes.
+pub const PAYLOADS_PER_SENDER: usize = 4;
+/// Bytes of all unfinished payloads; the oldest goes.
+pub const PARTS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Parts of all unfinished payloads, since small ones cost memory as well; the oldest payload goes.
+pub const PARTS_COUNT_MAX: usize = 4096;
+
+/// Parents that a message names.
+pub const PARENTS_MAX: usize = 8;
+/// Members that a message mentions.
+pub const MENTIONS_MAX: usize = 16;
+/// Largest message inside the encryption, bytes.
+pub const MESSAGE_MAX: usize = 48 * 1024;
+/// Longest label of an invitation, bytes of UTF-8.
+pub const LABEL_MAX: usize = 64;
+/// Longest words to a cluster in a request, bytes of UTF-8.
+pub const WORDS_MAX: usize = 500;
+/// Largest request, bytes.
+pub const REQUEST_MAX: usize = samizdat_core::limits::KEY_PACKAGE_MAX + 1024;
+/// Motions that were carried out and could be again, as told to a newcomer.
+pub const DONE_MAX: usize = 2048;
+/// Decisions that an audit replays.
+pub const DECISIONS_MAX: usize = 100_000;
+
+/// One-time tags of a door for each day: requests that find room there.
+pub const DOOR_SLOTS: u8 = 8;

@@ -1,0 +1,113 @@
+//! Cluster links: `samizdat:cluster/` and twenty random bytes in base32. The link is a door; it names neither the cluster nor anybody
+//! in it. Later parts follow after another `/` and are ignored by readers that do not know them.
+
+use core::{fmt, str::FromStr};
+
+use data_encoding::BASE32_NOPAD;
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::door::DoorSecret;
+
+/// What every cluster link starts with.
+pub const SCHEME: &str = "samizdat:cluster/";
+/// Length of what a link holds, bytes.
+pub const SECRET_LEN: usize = 20;
+const SECRET_CHARS: usize = 32;
+
+/// A link by which anybody can ask to be admitted.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct ClusterLink(pub [u8; SECRET_LEN]);
+
+/// Why something is no cluster link.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+pub enum LinkError {
+    /// It begins otherwise.
+    #[error("this is no link to a cluster, which starts with {SCHEME}: ask a member for one")]
+    NotCluster,
+    /// Too short or too long.
+    #[error(
+        "the link to the cluster is not whole: after {SCHEME} it has {SECRET_CHARS} letters and digits, this has {0}: copy all of it"
+    )]
+    Length(usize),
+    /// A letter that cannot be there.
+    #[error("'{0}' cannot be in a link to a cluster (only a to z and 2 to 7): copy the whole link again")]
+    Character(char),
+}
+
+impl ClusterLink {
+    /// The door that it is.
+    pub fn door(&self) -> DoorSecret {
+        DoorSecret(Sha256::new().chain_update(b"samizdat door v1\0").chain_update(self.0).finalize().into())
+    }
+}
+
+impl fmt::Display for ClusterLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}", BASE32_NOPAD.encode(&self.0).to_ascii_lowercase())
+    }
+}
+
+impl fmt::Debug for ClusterLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterLink(..)")
+    }
+}
+
+impl FromStr for ClusterLink {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let text = text.trim();
+        let (scheme, rest) = text.split_at_checked(SCHEME.len()).ok_or(LinkError::NotCluster)?;
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Err(LinkError::NotCluster);
+        }
+        let secret = rest.split('/').next().unwrap_or_default();
+        if let Some(wrong) = secret.chars().find(|c| !matches!(c.to_ascii_lowercase(), 'a'..='z' | '2'..='7')) {
+            return Err(LinkError::Character(wrong));
+        }
+        let bytes = BASE32_NOPAD.decode(secret.to_ascii_uppercase().as_bytes());
+        bytes.ok().and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or(LinkError::Length(secret.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::string_slice)]
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_link_survives_writing(secret: [u8; SECRET_LEN]) {
+            let link = ClusterLink(secret);
+            prop_assert_eq!(link.to_string().len(), SCHEME.len() + SECRET_CHARS);
+            prop_assert_eq!(link.to_string().parse(), Ok(link.clone()));
+            prop_assert_eq!(format!(" {} ", link.to_string().to_uppercase()).parse(), Ok(link.clone()));
+            prop_assert_eq!(format!("{link}/more/of/it").parse(), Ok(link));
+        }
+
+        #[test]
+        fn any_text_parses_without_panic(text in ".{0,80}") {
+            let _ = text.parse::<ClusterLink>();
+            let _ = format!("{SCHEME}{text}").parse::<ClusterLink>();
+        }
+    }
+
+    #[test]
+    fn damage_is_told_apart() {
+        let link = ClusterLink([7; SECRET_LEN]).to_string();
+        assert_eq!("samizdat:abc".parse::<ClusterLink>(), Err(LinkError::NotCluster));
+        assert_eq!("".parse::<ClusterLink>(), Err(LinkError::NotCluster));
+        assert_eq!(link[..link.len() - 1].parse::<ClusterLink>(), Err(LinkError::Length(31)));
+        assert_eq!(format!("{link}aa").parse::<ClusterLink>(), Err(LinkError::Length(34)));
+        assert_eq!(link.replacen("/a", "/1", 1).parse::<ClusterLink>(), Err(LinkError::Character('1')));
+    }
+
+    #[test]
+    fn two_links_are_two_doors() {
+        assert_ne!(ClusterLink([1; SECRET_LEN]).door(), ClusterLink([2; SECRET_LEN]).door());
+        assert_eq!(format!("{:?} {:?}", ClusterLink([1; 20]), ClusterLink([1; 20]).door()), "ClusterLink(..) DoorSecret(..)");
+    }
+}

@@ -1,0 +1,81 @@
+//! People of the tests: alice, bob, carol, and a cluster of any number.
+#![allow(clippy::arithmetic_side_effects)]
+
+use crate::{
+    ballot::{Ballot, Choice},
+    certificate::CertificateIn,
+    charter::Charter,
+    ids::{ClusterId, MemberId, MemberSecret, MotionId},
+    motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
+    roster::{Past, Roster},
+    tally::Tally,
+};
+
+pub(crate) const CLUSTER: ClusterId = ClusterId([7; 32]);
+
+pub(crate) fn secret(who: u8) -> MemberSecret {
+    MemberSecret::from_seed([who; 32])
+}
+
+pub(crate) fn member(who: u8) -> MemberId {
+    secret(who).member()
+}
+
+pub(crate) fn roster(people: impl IntoIterator<Item = u8>) -> Roster {
+    Roster::of(people.into_iter().map(member))
+}
+
+pub(crate) fn circle(people: impl IntoIterator<Item = u8>) -> Past {
+    Past::founded(roster(people), Charter::new("circle").unwrap())
+}
+
+pub(crate) fn fields(past: &Past, proposer: u8, kind: Kind) -> MotionFields {
+    MotionFields {
+        cluster: CLUSTER,
+        epoch: past.epoch(),
+        roster: past.roster().hash(),
+        until: past.epoch() + 4,
+        proposer: member(proposer),
+        nonce: [3; 16],
+        kind,
+    }
+}
+
+pub(crate) fn motion(past: &Past, proposer: u8, kind: Kind) -> Motion {
+    MotionIn::new(fields(past, proposer, kind)).unwrap().verify(&CLUSTER, past).unwrap()
+}
+
+pub(crate) fn admission(who: u8) -> Admission {
+    Admission { member: member(who), key_package: [who; 32], nick: format!("nick-{who}") }
+}
+
+pub(crate) fn admit(who: u8) -> Kind {
+    Kind::Admit(admission(who))
+}
+
+pub(crate) fn expel(who: u8) -> Kind {
+    Kind::Expel { member: member(who) }
+}
+
+pub(crate) fn question(method: Method) -> Kind {
+    let options = ["tea", "coffee", "water", "wine", "beer"].map(str::to_owned).into();
+    Kind::Question { text: "What shall\nwe drink?".into(), options, method }
+}
+
+pub(crate) fn vote(motion: &Motion, who: u8, choice: Choice) -> Ballot {
+    Ballot::cast(motion, &secret(who), choice).unwrap()
+}
+
+/// A certificate of `kind` by the yes of those of `voters` who may vote, as `proposer` moved it at the end of `past`.
+pub(crate) fn certificate(past: &Past, proposer: u8, kind: Kind, voters: impl IntoIterator<Item = u8>) -> CertificateIn {
+    let motion = motion(past, proposer, kind);
+    let mut tally = Tally::new(motion.clone());
+    for who in voters.into_iter().filter(|who| motion.electorate().contains(&member(*who))) {
+        tally.add(vote(&motion, who, Choice::Decision(true)));
+    }
+    CertificateIn::of(&tally).unwrap()
+}
+
+pub(crate) fn id(certificate: &CertificateIn) -> MotionId {
+    certificate.motion().claimed().id()
+}

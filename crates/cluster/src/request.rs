@@ -1,0 +1,213 @@
+//! What somebody outside puts under a door, and what it is answered.
+
+use core::fmt;
+
+use minicbor::Decoder;
+use samizdat_core::limits::KEY_PACKAGE_MAX;
+
+use crate::{
+    cbor::{Malformed, Out, Wire, Written, ascends, blob, from_bytes, is_line, list, text, to_bytes, versioned, write_list},
+    door::DoorSecret,
+    ids::{ClusterId, MotionId},
+    limits::{DONE_MAX, NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
+    roster::PastIn,
+};
+
+const VERSION: u8 = 1;
+const JOIN: u8 = 0;
+const RETURN: u8 = 1;
+
+/// Somebody outside asks. Whoever else knows the door can read this, not the answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Under which the answer comes.
+    pub reply: DoorSecret,
+    /// With which it will be added.
+    pub key_package: Vec<u8>,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// What somebody outside asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be admitted.
+    Join {
+        /// Under which nickname, one line.
+        nick: String,
+        /// What it says to the members; may be empty.
+        words: String,
+    },
+    /// To be let back in: it is a member, but was away for too long.
+    Return,
+}
+
+/// What lets somebody in. It travels in parts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Into which cluster.
+    pub cluster: ClusterId,
+    /// The Welcome of the group.
+    pub welcome: Vec<u8>,
+    /// The door of the cluster for members who were away.
+    pub door: DoorSecret,
+    /// What the newcomer must know of the past to judge motions.
+    pub past: PastIn,
+    /// Motions that were carried out and could be again; by id, none twice.
+    pub done: Vec<MotionId>,
+}
+
+impl Request {
+    /// The bytes to seal.
+    pub fn encode(&self) -> Vec<u8> {
+        to_bytes(self)
+    }
+
+    /// Reads what lay under a door.
+    ///
+    /// # Errors
+    /// If it is no request.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        from_bytes(bytes, REQUEST_MAX)
+    }
+}
+
+impl Answer {
+    /// The payload to cut in parts.
+    pub fn encode(&self) -> Vec<u8> {
+        to_bytes(self)
+    }
+
+    /// Reads what the parts make.
+    ///
+    /// # Errors
+    /// If it is no answer.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        from_bytes(bytes, PAYLOAD_MAX)
+    }
+}
+
+impl Wire for Request {
+    fn write(&self, e: &mut Out) -> Written {
+        let (elements, kind) = match self.purpose {
+            Purpose::Join { .. } => (6, JOIN),
+            Purpose::Return => (4, RETURN),
+        };
+        e.array(elements)?.u8(VERSION)?.u8(kind)?;
+        self.reply.write(e)?;
+        e.bytes(&self.key_package)?;
+        if let Purpose::Join { nick, words } = &self.purpose {
+            e.str(nick)?.str(words)?;
+        }
+        Ok(())
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        let elements = d.array().ok()??;
+        (d.u8().ok()? == VERSION).then_some(())?;
+        let kind = d.u8().ok()?;
+        let (reply, key_package) = (DoorSecret::read(d)?, blob(d, KEY_PACKAGE_MAX)?);
+        let purpose = match (elements, kind) {
+            (6, JOIN) => {
+                Purpose::Join { nick: text(d, NICK_MAX).filter(|nick| is_line(nick, NICK_MAX))?, words: text(d, WORDS_MAX)? }
+            }
+            (4, RETURN) => Purpose::Return,
+            _ => return None,
+        };
+        Some(Self { reply, key_package, purpose })
+    }
+}
+
+impl Wire for Answer {
+    fn write(&self, e: &mut Out) -> Written {
+        e.array(6)?.u8(VERSION)?;
+        self.cluster.write(e)?;
+        e.bytes(&self.welcome)?;
+        self.door.write(e)?;
+        self.past.write(e)?;
+        write_list(e, &self.done, |e, motion| motion.write(e))
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        versioned(d, 6, VERSION)?;
+        let answer = Self {
+            cluster: ClusterId::read(d)?,
+            welcome: blob(d, PAYLOAD_MAX)?,
+            door: DoorSecret::read(d)?,
+            past: PastIn::read(d)?,
+            done: list(d, DONE_MAX, MotionId::read)?,
+        };
+        ascends(&answer.done).then_some(answer)
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Request(..)")
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::people::{CLUSTER, circle};
+    use proptest::prelude::*;
+
+    fn join() -> Request {
+        let purpose = Purpose::Join { nick: "carol".into(), words: "We met\nat the fair.".into() };
+        Request { reply: DoorSecret([1; 32]), key_package: vec![2; 40], purpose }
+    }
+
+    fn answer() -> Answer {
+        let done = vec![MotionId([1; 32]), MotionId([2; 32])];
+        Answer { cluster: CLUSTER, welcome: vec![3; 50], door: DoorSecret([4; 32]), past: circle(1..=3).into(), done }
+    }
+
+    #[test]
+    fn requests_and_answers_survive() {
+        let back = Request { purpose: Purpose::Return, ..join() };
+        for request in [join(), back] {
+            assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
+        assert_eq!(Answer::decode(&answer().encode()), Ok(answer()));
+        assert_eq!(format!("{:?} {:?}", join(), answer()), "Request(..) Answer(..)");
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let taken = |change: &dyn Fn(&mut Request)| {
+            let mut request = join();
+            change(&mut request);
+            Request::decode(&request.encode()).is_ok()
+        };
+        let says = |nick: &str, words: &str| Purpose::Join { nick: nick.into(), words: words.into() };
+        assert!(taken(&|r| r.key_package = vec![0; KEY_PACKAGE_MAX]) && !taken(&|r| r.key_package = vec![0; KEY_PACKAGE_MAX + 1]));
+        assert!(
+            taken(&|r| r.purpose = says("c", &"x".repeat(WORDS_MAX)))
+                && !taken(&|r| r.purpose = says("c", &"x".repeat(WORDS_MAX + 1)))
+        );
+        assert!(!taken(&|r| r.purpose = says("", "")) && !taken(&|r| r.purpose = says("a\tb", "")));
+        assert!(!taken(&|r| r.purpose = says(&"x".repeat(NICK_MAX + 1), "")));
+        let twice = Answer { done: vec![MotionId([1; 32]); 2], ..answer() };
+        assert_eq!(Answer::decode(&twice.encode()), Err(Malformed));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_written_as_it_came(at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
+            let _ = (Request::decode(&junk), Answer::decode(&junk));
+            for mut like in [join().encode(), answer().encode()] {
+                let at = at.index(like.len());
+                like[at] = byte;
+                let again = [Request::decode(&like).map(|r| r.encode()), Answer::decode(&like).map(|a| a.encode())];
+                prop_assert!(again.into_iter().flatten().all(|bytes| bytes == like));
+            }
+        }
+    }
+}
