@@ -1,7 +1,7 @@
 //! What this node says of itself to strangers, as far as others have found it to be so; and the questions that find it out.
 
 use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, Role, Roles};
-use samizdat_core::{NodeRecord, PeerSecret};
+use samizdat_core::{NodeRecord, Now, PeerSecret};
 use samizdat_engine::Whom;
 use samizdat_net::PeerAddr;
 use tracing::debug;
@@ -17,13 +17,14 @@ pub(crate) struct Presence {
     secret: PeerSecret,
     /// What the last one said, but for the time.
     said: Option<NodeFields>,
-    renew_ms: u64,
+    /// When that was.
+    said_at: Now,
     changed: bool,
 }
 
 impl Presence {
     pub(crate) fn new(secret: PeerSecret) -> Self {
-        Self { secret, said: None, renew_ms: 0, changed: false }
+        Self { secret, said: None, said_at: Now::default(), changed: false }
     }
 
     /// Whether the record says that a relay runs here.
@@ -36,6 +37,14 @@ impl Presence {
         Zeroizing::new(self.secret.0)
     }
 
+    /// Whether the last record is old by either clock: the one stands still while the machine sleeps, the other jumps. A record
+    /// from the future is believed by nobody.
+    fn is_old(&self, now: Now) -> bool {
+        let by_mono = now.mono_ms.saturating_sub(self.said_at.mono_ms) >= RENEW_MS;
+        let by_unix = now.unix_ms.checked_sub(self.said_at.unix_ms).is_none_or(|age| age >= RENEW_MS);
+        by_mono || by_unix
+    }
+
     /// Something that the record says may have changed.
     pub(crate) fn hurry(&mut self) {
         self.changed = true;
@@ -46,7 +55,7 @@ impl Node {
     /// Signs a record anew when it is due. A node that nobody can dial has none.
     pub(crate) fn renew_record(&mut self) {
         let now = self.clock.now();
-        let due = now.mono_ms >= self.presence.renew_ms;
+        let due = self.presence.is_old(now);
         if !std::mem::take(&mut self.presence.changed) && !due {
             return;
         }
@@ -65,7 +74,7 @@ impl Node {
         if says == self.presence.said && !due {
             return;
         }
-        self.presence.renew_ms = now.mono_ms.saturating_add(RENEW_MS);
+        self.presence.said_at = now;
         if says.is_none() && self.presence.said.is_none() {
             return;
         }
@@ -88,5 +97,25 @@ impl Node {
             Whom::Neighbour(peer, addr) => (peer, PeerAddr::decode(&addr).ok()),
         };
         addr.is_some_and(|addr| self.net.ask(ticket, peer, &addr, question).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: u64 = 86_400_000;
+
+    #[test]
+    fn a_record_is_renewed_in_time_after_sleep_and_when_the_clock_was_wrong() {
+        let said_at = Now { mono_ms: 5000, unix_ms: 1_800_000_000_000 };
+        let presence = Presence { said_at, ..Presence::new(PeerSecret([7; 32])) };
+        let after = |mono_ms, unix_ms| presence.is_old(Now { mono_ms: said_at.mono_ms.saturating_add(mono_ms), unix_ms });
+        let in_ms = |ms| said_at.unix_ms.saturating_add(ms);
+        assert!(!after(0, in_ms(0)) && !after(60_000, in_ms(60_000)));
+        assert!(after(RENEW_MS, in_ms(RENEW_MS)));
+        assert!(after(10, in_ms(DAY_MS)), "the machine slept for a day");
+        assert!(after(60_000, in_ms(0).saturating_sub(DAY_MS)), "the clock was a day ahead, and is right again");
+        assert!(presence.is_old(Now { mono_ms: said_at.mono_ms, unix_ms: 0 }));
     }
 }

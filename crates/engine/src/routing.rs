@@ -137,13 +137,15 @@ impl Routing {
         self.settle(now);
     }
 
-    /// Asks a neighbour who it is, unless enough nodes are known.
+    /// Asks a neighbour who it is, unless somebody is known. One without an address hides behind a relay, as we may do: through
+    /// what connects us it is asked whom it knows, near any position.
     pub(crate) fn meet(&mut self, peer: PeerId, addr: Vec<u8>, ip: Option<IpAddr>) {
         if let Some(ip) = ip {
             self.reach.offer_neighbour(peer, PeerAddr(addr.clone()), ip);
         }
-        if self.is_lost() && !addr.is_empty() && self.may_ask() {
-            let question = QuestionIn::of(None, &Question::Find { target: Key::of(&peer) }).encode();
+        if self.is_lost() && self.may_ask() {
+            let target = if addr.is_empty() { self.any_position() } else { Key::of(&peer) };
+            let question = QuestionIn::of(None, &Question::Find { target }).encode();
             self.ask(Purpose::Introduction(peer), None, Whom::Neighbour(peer, addr), question);
         }
     }
@@ -366,6 +368,12 @@ impl Routing {
 }
 
 impl Routing {
+    fn any_position(&mut self) -> Key {
+        let mut position = [0; 32];
+        self.rng.fill_bytes(&mut position);
+        Key::from_bytes(&position)
+    }
+
     fn choose_relays(&mut self, now: Now) {
         let needed = self.relays_needed || self.reach.verdict() != Verdict::Reachable;
         self.relays.want(self.relays_allowed && needed, now);
@@ -373,9 +381,8 @@ impl Routing {
             self.out.push_back(Output::Relays(self.relays.chosen().to_vec()));
         }
         if self.relays.poll_walk() {
-            let mut position = [0; 32];
-            self.rng.fill_bytes(&mut position);
-            self.walks.extend(self.router.lookup(Key::from_bytes(&position), now));
+            let position = self.any_position();
+            self.walks.extend(self.router.lookup(position, now));
             // What this asks goes out now, and the search is no more than these questions.
             self.settle(now);
         }
@@ -386,9 +393,12 @@ impl Engine {
     /// As long as no node is known, neighbours are asked again who they are: they may have found out meanwhile.
     pub(crate) fn look_for_nodes(&mut self) {
         if self.routing.is_lost() {
-            let neighbours: BTreeSet<PeerId> = self.gossip.peers().map(|status| status.peer).collect();
-            let known = self.gossip.remembered().into_iter().filter(|(peer, _)| neighbours.contains(peer));
-            known.take(INTRODUCTIONS).for_each(|(peer, addr)| self.routing.meet(peer, addr.0, None));
+            let mut known: BTreeMap<PeerId, PeerAddr> = self.gossip.remembered().into_iter().collect();
+            let neighbours: Vec<PeerId> = self.gossip.peers().map(|status| status.peer).take(INTRODUCTIONS).collect();
+            for peer in neighbours {
+                let addr = known.remove(&peer).map(|addr| addr.0).unwrap_or_default();
+                self.routing.meet(peer, addr, None);
+            }
         }
     }
 

@@ -279,7 +279,7 @@ impl Net {
         if let Some(bridge) = bridge {
             tokio::spawn(bridge.run(endpoint.closed()));
         }
-        let peers = Peers::new(endpoint.clone(), limits, life, pins.clone(), proxied, events.clone());
+        let peers = Peers::new(endpoint.clone(), limits, life, pins.clone(), names.clone(), proxied, events.clone());
         tokio::spawn(peers.clone().run_accept());
         let (relays, wanted) = watch::channel(Vec::new());
         let (ours, in_use) = watch::channel(Vec::new());

@@ -44,6 +44,8 @@ pub const DOUBTS_MAX: usize = 32;
 pub const RELAY_QUEUE_DRAINED: Duration = Duration::from_secs(2);
 /// A link through a relay on which what was sent is not answered for so long is given up: the relay or the peer is dead.
 pub const RELAY_SILENCE: Duration = Duration::from_secs(3);
+/// After so long a look is taken at the relay itself, so that one whose machine is silent is left before that.
+pub const RELAY_DOUBT: Duration = Duration::from_secs(1);
 /// How often that is looked at.
 pub const RELAY_LISTEN: Duration = Duration::from_millis(250);
 /// When an address of ours goes, links that used it so long before are given up.

@@ -13,10 +13,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::addr::PeerAddr;
 use crate::frame::{self, FrameError, Ticket};
 use crate::limits::{
-    FRAME_MAX, Limits, MOVE_MEMORY, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, RELAY_LISTEN, RELAY_SILENCE, REPLACED_GRACE,
+    FRAME_MAX, Limits, MOVE_MEMORY, QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX, RELAY_DOUBT, RELAY_LISTEN, RELAY_SILENCE, REPLACED_GRACE,
 };
 use crate::path::{PathInfo, PathKind};
-use crate::relay::addr_of_url;
+use crate::relay::{Names, addr_of_url};
 use crate::silence::{Counts, Silence};
 use crate::{DisconnectReason, SendError};
 
@@ -31,6 +31,8 @@ pub(crate) struct Link {
     last_from: Mutex<Option<(IpAddr, Instant)>>,
     queue: Mutex<Queue>,
     queued: Notify,
+    /// Whom to tell that a relay is silent, if anybody looks at relays.
+    names: Option<Names>,
 }
 
 /// The stream of a link whose hellos are exchanged.
@@ -65,7 +67,13 @@ impl Link {
             last_from: Mutex::default(),
             queue: Mutex::default(),
             queued: Notify::new(),
+            names: None,
         }
+    }
+
+    /// Whose relay is looked at when it is silent.
+    pub(crate) fn doubting(self, names: Names) -> Self {
+        Self { names: Some(names), ..self }
     }
 
     /// Whether this node opened the connection.
@@ -171,9 +179,14 @@ impl Link {
         Some(PathInfo { peer: self.peer, kind: PathKind::of(&remote), rtt_ms, dialed: self.dialed() })
     }
 
+    /// Where its packets go now.
+    pub(crate) fn way(&self) -> Option<TransportAddr> {
+        self.selected(|path| path.remote_addr().clone())
+    }
+
     /// The relay that carries the connection now, if one does.
     pub(crate) fn relay(&self) -> Option<SocketAddr> {
-        match self.selected(|path| path.remote_addr().clone())? {
+        match self.way()? {
             TransportAddr::Relay(url) => addr_of_url(&url),
             _ => None,
         }
@@ -181,7 +194,7 @@ impl Link {
 
     /// The address the peer is seen at; empty when a relay hides it.
     pub(crate) fn remote_addr(&self) -> PeerAddr {
-        let remote = self.selected(|path| path.remote_addr().clone());
+        let remote = self.way();
         PeerAddr::new(remote.and_then(|addr| match addr {
             TransportAddr::Ip(socket) => Some(socket),
             _ => None,
@@ -219,15 +232,23 @@ impl Link {
         let mut look = interval(RELAY_LISTEN);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut silence = Silence::default();
+        let mut doubted = false;
         loop {
             let now = look.tick().await;
             if let Some(from) = self.selected(|path| local_ip(path.local_addr())).flatten() {
                 *self.last_from.lock().unwrap_or_else(PoisonError::into_inner) = Some((from, now));
             }
             let counts = self.selected(|path| path.is_relay().then(|| Counts::of(path.id(), &path.stats()))).flatten();
-            if silence.lasts(now, counts) >= RELAY_SILENCE {
+            let lasts = silence.lasts(now, counts);
+            if lasts >= RELAY_SILENCE {
                 return;
             }
+            let doubts = lasts >= RELAY_DOUBT;
+            // Once in each silence. It may as well be the peer who is silent.
+            if let (true, false, Some(names), Some(relay)) = (doubts, doubted, &self.names, self.relay()) {
+                names.doubt(relay);
+            }
+            doubted = doubts;
         }
     }
 

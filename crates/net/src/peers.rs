@@ -26,7 +26,7 @@ use crate::frame::{self, ALPN, FrameError, Ticket};
 use crate::limits::Limits;
 use crate::link::{DUPLICATE, Link, Streams};
 use crate::question::{self, Questions};
-use crate::relay::{self, Pins};
+use crate::relay::{self, Names, Pins};
 use crate::{DialError, DisconnectReason, NetEvent};
 
 /// What all tasks of one node share.
@@ -43,6 +43,7 @@ pub(crate) struct Peers {
     pub(crate) proxied: bool,
     /// Certificates of relays; none where relays are refused.
     pins: Option<Pins>,
+    names: Names,
     /// Whether relays may be used now.
     relays_allowed: AtomicBool,
     turns: AtomicU64,
@@ -102,6 +103,7 @@ impl Peers {
         limits: Limits,
         life: u64,
         pins: Option<Pins>,
+        names: Names,
         proxied: bool,
         events: mpsc::Sender<NetEvent>,
     ) -> Arc<Self> {
@@ -114,6 +116,7 @@ impl Peers {
             gate: Gate::default(),
             life,
             pins,
+            names,
             relays_allowed: AtomicBool::new(true),
             proxied,
             turns: AtomicU64::new(0),
@@ -323,7 +326,7 @@ impl Peers {
 
     /// Makes a session of a connection, or closes it. `turn` is the one that was drawn for our dial.
     async fn open(self: &Arc<Self>, connection: Connection, turn: u64) -> Result<Session, OpenError> {
-        let link = Arc::new(Link::new(connection));
+        let link = Arc::new(Link::new(connection).doubting(self.names.clone()));
         let session = if link.dialed() { self.greet(&link, turn).await } else { self.answer(&link).await };
         if let Err(error) = &session {
             if is_duplicate(&link.connection) {

@@ -82,7 +82,11 @@ impl Peers {
         if peer == self.me {
             return Err(AskError::Dial(DialError::Own));
         }
-        let ways = self.ways(addr);
+        let mut ways = self.ways(addr);
+        if ways.is_empty() {
+            // Whom a relay hides has no address, and is reached as he is now.
+            ways.extend(self.link(&peer).and_then(|link| link.way()));
+        }
         if ways.is_empty() {
             return Err(AskError::Dial(DialError::NoAddress));
         }

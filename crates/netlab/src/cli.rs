@@ -62,7 +62,7 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Engines::Both)]
         engine: Engines,
     },
-    /// Kill the relay of two who talk, move one of two who talk, and tell how long nothing arrived
+    /// Kill or silence the relay of two who talk, move one of two who talk, and tell how long nothing arrived
     Rehome {
         /// How often each
         #[arg(long, default_value_t = 20)]

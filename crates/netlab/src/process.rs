@@ -45,6 +45,16 @@ impl Process {
         Ok(kill_process(pid, signal)?)
     }
 
+    /// Lets it stand still, as a machine that sleeps does.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     /// Memory that it holds now, in KiB.
     pub fn resident_kib(&self) -> Result<u64> {
         self.status("VmRSS:")

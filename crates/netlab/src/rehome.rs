@@ -1,16 +1,22 @@
 //! Whether a conversation goes on when what carries it goes away: its relay, or the network in which one of both is.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::{
     engine::{Engine, Program},
+    forward::Link,
     lab::Plan,
     limits::GAP_MAX,
     matrix::middle,
     nat::Kind,
     talk::{Report, Talker},
 };
+
+/// A line that drops one frame in twenty each way, and lets others overtake them.
+const ROUGH: Link = Link { delay: Duration::from_millis(50), jitter: Duration::from_millis(50), loss: 0.05, ..Link::WIRE };
 
 /// What goes away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,19 +26,29 @@ pub enum Loss {
     Relay,
     /// The same, but the one who dialled is reached through the second one.
     RelayOfOne,
+    /// The machine of the relay that both are reached through falls silent: nothing is refused, nothing is answered.
+    SilentRelay,
+    /// The same, but the one who dialled is reached through the second one.
+    SilentRelayOfOne,
+    /// The good line of the relay of both: from then on frames are lost, late, and overtake each other.
+    RoughRelay,
     /// The network of one of two who talk directly: it moves behind another router, to another address.
     Network,
 }
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Relay, Self::RelayOfOne, Self::Network];
+    pub const ALL: [Self; 6] =
+        [Self::Relay, Self::RelayOfOne, Self::SilentRelay, Self::SilentRelayOfOne, Self::RoughRelay, Self::Network];
 
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Relay => "death of the relay of both",
             Self::RelayOfOne => "death of the relay of one",
+            Self::SilentRelay => "silence of the relay of both",
+            Self::SilentRelayOfOne => "silence of the relay of one",
+            Self::RoughRelay => "bad line of the relay of both",
             Self::Network => "change of address",
         }
     }
@@ -80,20 +96,22 @@ pub fn trial(program: &Program, loss: Loss) -> Result<Trial> {
     let plan = Plan::new().hosts(2);
     let plan = match loss {
         Loss::Network => plan.roamer(Kind::Port, Kind::Port),
-        Loss::Relay | Loss::RelayOfOne => plan.peer(Kind::Sym),
+        _ => plan.peer(Kind::Sym),
     };
     let other = if loss == Loss::Network { Kind::Port } else { Kind::Sym };
     let lab = plan.peer(other).build()?;
     let (first, second) = (program.relay(lab.host(0)?)?, program.relay(lab.host(1)?)?);
     let bob = Talker::start(program, lab.peer(1)?.station(), &[&first, &second], None)?;
-    let relays = if loss == Loss::RelayOfOne { [&second, &first] } else { [&first, &second] };
+    let of_one = matches!(loss, Loss::RelayOfOne | Loss::SilentRelayOfOne);
+    let relays = if of_one { [&second, &first] } else { [&first, &second] };
     let alice = Talker::start(program, lab.peer(0)?.station(), &relays, Some(&bob))?;
     let path = if loss == Loss::Network { "direct" } else { "relayed" };
     [&alice, &bob].iter().try_for_each(|talker| talker.hears_by(path))?;
-    if loss == Loss::Network {
-        lab.roam(0)?;
-    } else {
-        drop(first);
+    match loss {
+        Loss::Network => lab.roam(0)?,
+        Loss::Relay | Loss::RelayOfOne => drop(first),
+        Loss::SilentRelay | Loss::SilentRelayOfOne => lab.set_up(lab.host(0)?.link(), false)?,
+        Loss::RoughRelay => lab.set_link(lab.host(0)?.link(), ROUGH)?,
     }
     [&alice, &bob].iter().try_for_each(|talker| talker.end())?;
     Ok(Trial { loss, reports: [alice.report()?, bob.report()?] })

@@ -27,6 +27,16 @@ fn who_is_reached_through_another_relay_finds_out_as_well() {
 }
 
 #[test]
+fn a_relay_whose_machine_falls_silent_is_left_for_the_next() {
+    survives(Loss::SilentRelay);
+}
+
+#[test]
+fn a_relay_that_drops_delays_and_reorders_loses_nothing() {
+    survives(Loss::RoughRelay);
+}
+
+#[test]
 fn who_moves_to_another_network_goes_on_talking() {
     survives(Loss::Network);
 }

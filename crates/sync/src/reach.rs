@@ -151,12 +151,18 @@ impl Reach {
         }
     }
 
-    /// The answer to [`Ask`]; `None` if there will be none. A checker that does not answer is not asked again.
+    /// The answer to [`Ask`]; `None` if there will be none. A checker that does not answer is not asked again, unless too few
+    /// would be left: then it may have been a bad moment.
     pub fn answered(&mut self, ticket: u64, checked: Option<Checked>, now: Now) {
         let Some((from, _)) = self.asked.remove(&ticket) else { return };
         let Some(checked) = checked.filter(|checked| is_public(checked.ip)) else {
-            self.checkers.remove(&from);
-            self.next_ms = now.mono_ms;
+            let soon = if self.checkers.len() > WITNESSES {
+                self.checkers.remove(&from);
+                0
+            } else {
+                PATIENCE_MS
+            };
+            self.next_ms = self.next_ms.min(now.mono_ms.saturating_add(soon));
             return;
         };
         self.evidence.retain(|evidence| evidence.from != from);
@@ -353,6 +359,18 @@ mod tests {
         assert_eq!(again.len(), 2, "the silent one is gone, two others are there");
         assert!(again.iter().all(|ask| ask.checker != asked[1].checker));
         alice.answered(again[0].ticket, says(true, false), at(PATIENCE_MS + 1));
+        assert_eq!(alice.verdict(), Verdict::Reachable);
+    }
+
+    #[test]
+    fn the_last_two_are_asked_again_although_they_said_nothing() {
+        let mut alice = reach(2);
+        let asked = step(&mut alice, 0);
+        asked.iter().for_each(|ask| alice.answered(ask.ticket, None, at(5)));
+        assert_eq!((alice.verdict(), alice.next_timeout()), (Verdict::Asking, Some(5 + PATIENCE_MS)));
+        for ask in step(&mut alice, 5 + PATIENCE_MS) {
+            alice.answered(ask.ticket, says(true, false), at(6 + PATIENCE_MS));
+        }
         assert_eq!(alice.verdict(), Verdict::Reachable);
     }
 

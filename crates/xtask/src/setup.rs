@@ -19,8 +19,8 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("named", "bind9"),
     ("tsig-keygen", "bind9"),
 ];
-/// The same, for what only Linux has: network namespaces.
-const LINUX: [(&str, &str); 2] = [("ip", "iproute2"), ("nft", "nftables")];
+/// The same, for what only Linux has: network namespaces, and what runs in them.
+const LINUX: [(&str, &str); 4] = [("ip", "iproute2"), ("nft", "nftables"), ("microsocks", "microsocks"), ("faketime", "faketime")];
 /// Where programs for root are; not on everybody's search path.
 const SYSTEM: &str = "/usr/sbin";
 /// Oldest Node.js that builds the web UI.

@@ -1,5 +1,5 @@
 //! Finding out that a relay has died, long before the connections through it do. When iroh connects to one again that we use, or
-//! says that it lost ours, we look ourselves: who takes a connection lives.
+//! says that it lost ours, or when a connection through it falls silent, we look ourselves: who takes a connection lives.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,19 +29,29 @@ pub(crate) async fn watch(
     loop {
         tokio::select! {
             doubt = doubts.recv() => {
-                let (relay, matters) = match doubt {
+                let (relay, alive) = match doubt {
                     None => return,
-                    Some(Doubt::Lost(relay)) => (relay, true),
-                    // iroh looks at the one in use now and then, and says when it loses it.
+                    Some(Doubt::Lost(relay)) => (relay, takes_connections(relay).await),
                     Some(Doubt::Asked(relay)) => {
+                        // iroh looks at the one in use now and then, and says when it loses it.
                         let ours = in_use.borrow().first().is_some_and(|via| via.addr == relay);
-                        (relay, names.was_dead(relay) || !ours && peers.uses_relay(relay))
+                        if !names.was_dead(relay) && (ours || !peers.uses_relay(relay)) {
+                            continue;
+                        }
+                        (relay, takes_connections(relay).await)
+                    }
+                    Some(Doubt::Silent(relay)) => {
+                        let other = in_use.borrow().iter().map(|via| via.addr).find(|other| *other != relay);
+                        let Some(other) = other.filter(|_| peers.uses_relay(relay)) else { continue };
+                        let (alive, other_lives) = tokio::join!(takes_connections(relay), takes_connections(other));
+                        // Where neither answers, it is our own network that is down, and there is nothing to change to.
+                        if !alive && !other_lives {
+                            continue;
+                        }
+                        (relay, alive)
                     }
                 };
-                if !matters {
-                    continue;
-                }
-                if matches!(timeout(RELAY_LOOK, TcpStream::connect(relay)).await, Ok(Ok(_))) {
+                if alive {
                     names.raise(relay);
                 } else {
                     debug!("a relay is dead");
@@ -59,4 +69,8 @@ pub(crate) async fn watch(
             () = endpoint.closed() => return,
         }
     }
+}
+
+async fn takes_connections(relay: SocketAddr) -> bool {
+    matches!(timeout(RELAY_LOOK, TcpStream::connect(relay)).await, Ok(Ok(_)))
 }

@@ -62,6 +62,8 @@ pub(crate) enum Doubt {
     Asked(SocketAddr),
     /// It was the one in use and iroh has lost it.
     Lost(SocketAddr),
+    /// A connection that it carries has fallen silent.
+    Silent(SocketAddr),
 }
 
 impl Names {
@@ -72,6 +74,12 @@ impl Names {
 
     pub(crate) fn resolver(&self) -> DnsResolver {
         DnsResolver::custom(self.clone())
+    }
+
+    /// Somebody who is reached through this relay does not answer.
+    pub(crate) fn doubt(&self, relay: SocketAddr) {
+        // Who is about to look at another relay will look at this one, too, when it is asked for.
+        let _ = self.doubts.try_send(Doubt::Silent(canonical(relay)));
     }
 
     /// For [`RELAY_DEAD`], nobody connects to this relay.
