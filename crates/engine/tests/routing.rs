@@ -214,6 +214,22 @@ fn whoever_is_behind_a_router_finds_relays_and_whoever_is_not_uses_none() {
 }
 
 #[test]
+fn whoever_meets_only_somebody_who_hides_behind_a_relay_learns_of_relays_from_him() {
+    let mut world = World::new(5, &[4, 5]);
+    let now = world.now;
+    world.nodes.get_mut(&2).unwrap().serve(PORT, Some(relay(2)), now);
+    for (a, b) in [(1, 2), (2, 3), (3, 1), (4, 1), (4, 3)] {
+        world.connect(a, b);
+    }
+    world.pass(180_000);
+    // Nobody sees an address of whoever comes through a relay.
+    let (now, input) = (world.now, Input::Connected { peer: peer(4), addr: Vec::new(), dialed: true, ip: None });
+    world.nodes.get_mut(&5).unwrap().handle(input, now);
+    world.settle();
+    assert_eq!(world.nodes[&5].relays().1, 1);
+}
+
+#[test]
 fn a_question_that_is_none_is_not_answered() {
     let mut world = World::new(2, &[]);
     for question in [vec![], vec![0; 2048], b"hello".to_vec()] {
