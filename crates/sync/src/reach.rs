@@ -152,11 +152,12 @@ impl Reach {
     }
 
     /// The answer to [`Ask`]; `None` if there will be none. A checker that does not answer is not asked again, unless too few
-    /// would be left: then it may have been a bad moment.
+    /// would be left: then it may have been a bad moment. One that says what cannot be is never asked again.
     pub fn answered(&mut self, ticket: u64, checked: Option<Checked>, now: Now) {
         let Some((from, _)) = self.asked.remove(&ticket) else { return };
+        let spoke = checked.is_some();
         let Some(checked) = checked.filter(|checked| is_public(checked.ip)) else {
-            let soon = if self.checkers.len() > WITNESSES {
+            let soon = if spoke || self.checkers.len() > WITNESSES {
                 self.checkers.remove(&from);
                 0
             } else {
