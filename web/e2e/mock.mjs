@@ -114,6 +114,7 @@ export class MockNode {
         this.lan = body.lan ?? this.lan;
         this.relay = body.relay ?? this.relay;
         this.useRelays = body.use_relays ?? this.useRelays;
+        if (body.proxy) this.proxy = body.proxy === 'off' ? null : body.proxy.replace(/\/\/.*@/, '//');
         return this.status();
       case 'GET requests':
         return { requests: this.requests };
@@ -186,7 +187,8 @@ export class MockNode {
 
   meeting() {
     const why = this.lan ? 'On: everybody in the local network can see it.' : 'Off: the local network is not told.';
-    return { entries: [], lan: { on: this.lan, why }, own_entry: null };
+    const proxy = { at: this.proxy ?? null, why: this.proxy ? 'On: nothing leaves but to the proxy.' : 'Off: others see your address.' };
+    return { entries: [], lan: { on: this.lan, why }, own_entry: null, proxy };
   }
 
   conversation(kind, who) {

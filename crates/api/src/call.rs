@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::meeting::{EntryDomain, Meeting, NewOwnEntry};
+use crate::meeting::{EntryDomain, Meeting, NewOwnEntry, Secret};
 use crate::shape::{
     Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining,
     NetFound, NodeRow, Room, SessionChoice, Status,
@@ -407,7 +407,7 @@ pub struct ContactEdit {
 }
 
 /// Body of `PATCH node`: what is absent stays.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NodeEdit {
     /// Whether this node relays for others.
@@ -419,6 +419,9 @@ pub struct NodeEdit {
     /// Whether the local network is told that this node is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lan: Option<bool>,
+    /// `socks5://[USER:PASSWORD@]IP:PORT` of the proxy through which everything shall go, or `off`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Secret>,
 }
 
 /// Answer to `GET net/table`.

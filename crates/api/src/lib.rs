@@ -19,9 +19,10 @@ pub mod shape;
 pub use call::{Answer, ApiError, Destination, ErrorBody, ErrorKind, Request, Response};
 pub use client::{CallError, Client, ConnectError, Endpoint, Events};
 pub use event::Event;
-pub use meeting::{EntryDomain, Lan, Meeting, OwnEntry};
+pub use meeting::{EntryDomain, Lan, Meeting, OwnEntry, Proxy};
 pub use shape::{
     Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Finding, FindingState, Identity, Imported,
     Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow, Outbox, Peer, PeerPath,
-    Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Session, SessionChoice, Status, StoreStatus, Vault, Versions,
+    Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Session, SessionChoice, SessionState, Status, StoreStatus, Vault,
+    Versions,
 };

@@ -28,6 +28,17 @@ pub struct Meeting {
     pub lan: Lan,
     /// The entry that this node keeps as an operator's, if it shall.
     pub own_entry: Option<OwnEntry>,
+    /// What everything goes through, if anything.
+    pub proxy: Proxy,
+}
+
+/// The SOCKS5 proxy through which everything goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Proxy {
+    /// Which, without its login; none when there is none.
+    pub at: Option<String>,
+    /// One sentence on what that means.
+    pub why: String,
 }
 
 /// Whether this node tells the local network that it is here, and finds others there.

@@ -49,6 +49,8 @@ pub struct Contact {
     pub receipts: bool,
     /// Whether we connect to each other when both are there.
     pub session: SessionChoice,
+    /// How that is now.
+    pub session_state: SessionState,
 }
 
 /// Whether my node connects to that of a contact, and what that shows.
@@ -62,6 +64,21 @@ pub enum SessionChoice {
     Relayed,
     /// Straight, where they allow it too: they learn my internet address. Otherwise as relayed.
     Direct,
+}
+
+/// Whether my node and that of a contact are connected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// I do not want it.
+    #[default]
+    Off,
+    /// I want it. They are not there, or have not said that they want it.
+    Waiting,
+    /// I want it, and they said that they do not.
+    Declined,
+    /// They are.
+    Open,
 }
 
 /// Where I stand with a contact.

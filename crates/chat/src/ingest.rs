@@ -217,6 +217,9 @@ impl Work<'_> {
         let conversation = self.conversation_with(contact.contact)?;
         let from = Incoming { pair: expected.pair, conversation, from: contact.name, envelope: letter.id, hour: letter.hour };
         let read = self.read_inner(&from, &inner, now)?;
+        if letter.from.is_some() {
+            self.went_direct(&letter.id)?;
+        }
         self.heard_in(expected)?;
         self.expect_more(&expected.pair, expected.epoch, our_rank, expected.counter.saturating_add(1))?;
         // Only now: a tag that was found far ahead is among the new ones.

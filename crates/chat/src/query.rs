@@ -31,6 +31,8 @@ pub struct Identity {
 /// Somebody we know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
+    /// Its number.
+    pub contact: i64,
     /// Their name, written.
     pub name: String,
     /// What we call them.
@@ -81,6 +83,8 @@ pub struct Message {
     pub at: u64,
     /// How far it has come.
     pub state: State,
+    /// Whether it went over a session with the contact.
+    pub direct: bool,
     /// Whether the contact request that it belongs to is still open.
     pub request: bool,
     /// The envelope that waits for its stamp, if one does.
@@ -154,7 +158,7 @@ pub struct Filter<'a> {
 
 const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, c.petname, m.mine, m.text, m.at, m.state,
     (SELECT k.state = 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation),
-    CASE WHEN m.state = 1 THEN m.envelope END
+    CASE WHEN m.state = 1 THEN m.envelope END, m.direct
     FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)";
 
 pub(crate) fn messages(conn: &Connection, filter: &Filter<'_>) -> Result<Vec<Message>, ChatError> {
@@ -355,10 +359,11 @@ impl Chat {
 
     fn contacts_where(&self, condition: &str, value: i64) -> Result<Vec<Contact>, ChatError> {
         let mut statement = self.vault.conn().prepare_cached(&format!(
-            "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact), receipts, session FROM contact k WHERE {condition} ORDER BY contact"
+            "SELECT name, petname, state, EXISTS (SELECT 1 FROM pair p WHERE p.contact = k.contact), receipts, session, contact FROM contact k WHERE {condition} ORDER BY contact"
         ))?;
         let rows = statement.query_map([value], |row| {
             Ok(Contact {
+                contact: row.get(6)?,
                 name: row.get(0)?,
                 petname: row.get(1)?,
                 state: ContactState::from_number(row.get(2)?),
@@ -402,6 +407,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         text: row.get(5)?,
         at: row.get(6)?,
         state: State::from_number(row.get(7)?),
+        direct: row.get(10)?,
         request: request.unwrap_or(false),
         stamping: stamping.map(samizdat_core::EnvelopeId),
     })

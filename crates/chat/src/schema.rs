@@ -4,7 +4,7 @@ use crate::mls::MLS_SCHEMA;
 
 /// Steps for [`samizdat_store::migrate::migrate`].
 pub(crate) const MIGRATIONS: &[&str] =
-    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS, SESSIONS, SENT];
+    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS, SESSIONS, SENT, DIRECT];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";
@@ -175,4 +175,10 @@ INSERT OR IGNORE INTO sent SELECT m.envelope, m.conversation, m.at / 3600000 + 2
 const UNLOOKED: &str = "
 ALTER TABLE expected ADD COLUMN unlooked INTEGER NOT NULL DEFAULT 1;
 CREATE INDEX expected_unlooked ON expected(unlooked) WHERE unlooked = 1;
+";
+
+/// What went over a session: messages, and of the outbox what the contact has taken. Of earlier ones nobody knows.
+const DIRECT: &str = "
+ALTER TABLE message ADD COLUMN direct INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE outbox ADD COLUMN taken INTEGER NOT NULL DEFAULT 0;
 ";

@@ -2,17 +2,18 @@
 //! what is handed over on them. Where that is means nothing here: bytes for whoever drives this.
 
 use rusqlite::OptionalExtension;
-use samizdat_core::{EnvelopeIn, Kind, Now, session::SessionSecret};
+use samizdat_core::{EnvelopeId, EnvelopeIn, Kind, Now, Unstamped, session::SessionSecret};
 use samizdat_store::Log;
 
 use crate::{
-    chat::{Chat, unless_the_vault_fails},
+    chat::{Chat, Event, unless_the_vault_fails},
     contact::ContactState,
     content::Content,
     error::ChatError,
     ingest::Letter,
     limits::{PRESENCE_LIFETIME, SESSIONS_MAX},
     mls::PairId,
+    timeline::MessageId,
     work::Work,
 };
 
@@ -111,6 +112,16 @@ impl Chat {
         Ok(found)
     }
 
+    /// A contact took what was handed over: [`Chat::hand_over`] gave these bytes.
+    pub fn taken(&mut self, bytes: &[u8]) -> Result<(), ChatError> {
+        let Ok(unstamped) = Unstamped::from_bytes(bytes) else { return Ok(()) };
+        self.transact(|work| {
+            let id = unstamped.id();
+            work.conn.execute("UPDATE outbox SET taken = 1 WHERE envelope = ?1", [id.0])?;
+            work.went_direct(&id)
+        })
+    }
+
     /// Reads an envelope that a contact handed over, which need not be stamped. What nobody expects from that contact is
     /// nothing to us. The log takes its copy when it comes with a stamp, and nothing happens then.
     pub fn take(&mut self, contact: i64, bytes: &[u8], log: &Log, now: Now) -> Result<bool, ChatError> {
@@ -148,6 +159,17 @@ impl Work<'_> {
         )?;
         let rows = statement.query_map([contact], |row| Ok(SessionSecret::new(row.get(0)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The message in this envelope, if there is one, went over a session.
+    pub(crate) fn went_direct(&mut self, envelope: &EnvelopeId) -> Result<(), ChatError> {
+        let message: Option<MessageId> = self
+            .conn
+            .prepare_cached("UPDATE message SET direct = 1 WHERE envelope = ?1 AND direct = 0 RETURNING id")?
+            .query_row([envelope.0], |row| Ok(MessageId(row.get(0)?)))
+            .optional()?;
+        message.into_iter().for_each(|id| self.event(Event::Message(id)));
+        Ok(())
     }
 
     /// Without sessions nobody needs what keys them.

@@ -4,7 +4,7 @@
 mod people;
 
 use people::{Person, acquainted, asked, carry, meet};
-use samizdat_chat::{ContactEdit, SessionChoice, SessionContact, State};
+use samizdat_chat::{ContactEdit, Filter, SessionChoice, SessionContact, State};
 use samizdat_core::session::{SessionSecret, Side, Transcript};
 use samizdat_core::{Kind, PeerId};
 
@@ -125,6 +125,31 @@ fn what_was_told_later_counts_whichever_comes_first() {
         bob.receive(envelope);
     }
     assert_eq!(the_contact(&mut bob).place.as_deref(), Some(&b"new"[..]));
+}
+
+#[test]
+fn what_went_over_a_session_says_so_and_is_stamped_last() {
+    let (mut alice, mut bob) = connected();
+    let quick = alice.write("bob", "quick");
+    alice.chat.work(&alice.log, alice.now).unwrap();
+    let (contact, sender) = (the_contact(&mut alice).contact, the_contact(&mut bob).contact);
+    let (_, handed) = alice.chat.hand_over(contact, 0, 100).unwrap().pop().unwrap();
+    assert!(!alice.chat.message(&quick.id).unwrap().direct, "nobody took it yet");
+    alice.chat.taken(&handed).unwrap();
+    assert!(alice.chat.message(&quick.id).unwrap().direct);
+    // What comes later and has reached nobody gets its stamp first.
+    let slow = alice.write("bob", "slow");
+    alice.chat.work(&alice.log, alice.now).unwrap();
+    let first = alice.chat.job().unwrap().unwrap().id;
+    assert_eq!(alice.chat.message(&slow.id).unwrap().stamping, Some(first));
+
+    bob.chat.take(sender, &handed, &bob.log, bob.now).unwrap();
+    alice.settle();
+    carry(&alice, &mut bob);
+    let came: Vec<(String, bool)> =
+        bob.chat.messages(&Filter::default()).unwrap().into_iter().map(|message| (message.text, message.direct)).collect();
+    assert_eq!(came[came.len() - 2..], [("quick".into(), true), ("slow".into(), false)], "the copy in the log changes nothing");
+    alice.chat.taken(b"whatever").unwrap();
 }
 
 #[test]

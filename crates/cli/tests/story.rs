@@ -243,6 +243,28 @@ fn a_proxy_is_kept_until_it_is_off_and_never_leaves_a_port_open() {
 }
 
 #[test]
+fn a_proxy_is_said_while_the_node_runs_and_nothing_of_its_own_is_left() {
+    let mut alice = Person::new("alice");
+    assert_ne!(alice.start_at_home(), "");
+    assert!(alice.udp_sockets() > 0 && alice.json(&["node", "proxy"])["at"].is_null());
+    let said = alice.json(&["node", "proxy", "socks5://me:secret@127.0.0.1:9"]);
+    assert_eq!(said["at"], "socks5://127.0.0.1:9");
+    assert_eq!((alice.udp_sockets(), alice.json(&["status"])["join"].as_str()), (0, Some("")));
+    for refused in [&["node", "lan", "on"][..], &["node", "role", "relay", "on"]] {
+        assert_eq!(alice.code(refused), 4, "{refused:?}");
+    }
+    assert_eq!(alice.code(&["node", "proxy", "http://127.0.0.1:8080"]), 2);
+    alice.stop();
+    assert_eq!(alice.start_at_home(), "", "still behind it");
+    assert_eq!(alice.udp_sockets(), 0);
+    assert!(alice.json(&["node", "proxy", "off"])["at"].is_null());
+    assert!(alice.udp_sockets() > 0 && alice.json(&["status"])["join"] != "");
+    alice.stop();
+    assert_ne!(alice.start_at_home(), "", "off for good");
+    alice.stop();
+}
+
+#[test]
 fn the_log_travels_as_a_file() {
     let mut alice = Person::new("alice").start(&[]);
     alice.run(&["post", "carried by hand", "--days", "1"]);

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER;
 use samizdat_api as api;
 use samizdat_chat::{self as chat, Chat, ChatError, ContactState, MessageId, SessionChoice, State};
 use samizdat_core::{EnvelopeId, Now, limits::ENVELOPE_VERSION};
-use samizdat_engine::{Engine, Verdict};
+use samizdat_engine::{Engine, SessionState, Verdict};
 use samizdat_store::{Log, StoreError};
 
 use crate::labels;
@@ -68,6 +68,13 @@ pub(crate) fn contact(engine: &Engine, contact: chat::Contact) -> api::Contact {
             SessionChoice::Relayed => api::SessionChoice::Relayed,
             SessionChoice::Direct => api::SessionChoice::Direct,
         },
+        session_state: match (contact.session, engine.session_state(contact.contact)) {
+            (SessionChoice::Off, _) => api::SessionState::Off,
+            (_, SessionState::Declined) => api::SessionState::Declined,
+            (_, SessionState::Open) => api::SessionState::Open,
+            // Also as long as they have not agreed to be a contact.
+            (_, SessionState::Off | SessionState::Waiting) => api::SessionState::Waiting,
+        },
     }
 }
 
@@ -118,7 +125,7 @@ pub(crate) fn message(message: chat::Message) -> api::Message {
             State::Cancelled => api::MessageState::Cancelled,
             State::Failed => api::MessageState::Failed,
         },
-        path: api::MessagePath::Cast,
+        path: if message.direct { api::MessagePath::Direct } else { api::MessagePath::Cast },
         request: message.request,
     }
 }

@@ -8,6 +8,7 @@ use samizdat_core::{Now, PeerId};
 use samizdat_engine::Engine;
 use samizdat_entry::{Domain, Found, NameServers, lookup, lookup::LookupError};
 use samizdat_net::PeerAddr;
+use tokio::task::JoinSet;
 use tracing::debug;
 
 use crate::{
@@ -29,6 +30,8 @@ pub(crate) struct Entries {
     last: BTreeMap<String, Last>,
     patience: Patience,
     asking: usize,
+    /// What asks.
+    lookups: JoinSet<()>,
 }
 
 struct Last {
@@ -55,6 +58,7 @@ impl Entries {
             last: BTreeMap::new(),
             patience: Patience::default(),
             asking: 0,
+            lookups: JoinSet::new(),
         }
     }
 
@@ -68,14 +72,21 @@ impl Entries {
             return;
         }
         self.asking = self.domains.len();
+        while self.lookups.try_join_next().is_some() {}
         for domain in self.domains.clone() {
             let (servers, tell) = (self.servers.clone(), tell.clone());
-            tokio::spawn(async move {
+            self.lookups.spawn(async move {
                 let looked = lookup(&domain, &servers, now).await;
                 // The node may have ended.
                 let _ = tell.send(News::Looked { domain, looked }).await;
             });
         }
+    }
+
+    /// Asks nobody any more of what is under way.
+    pub(crate) async fn stop(&mut self) {
+        self.lookups.shutdown().await;
+        self.asking = 0;
     }
 
     fn looked(&mut self, domain: &str, looked: &Looked, at_ms: u64) {

@@ -57,6 +57,11 @@ impl Keeping {
         self.wanted.is_some()
     }
 
+    /// Whether nothing stands, and nothing is being done about it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.wanted.is_none() && self.work.is_none()
+    }
+
     pub(crate) fn is_kept(chat: &Chat) -> bool {
         let kept = chat.kept(OWN_ENTRY).ok().flatten().map(Zeroizing::new);
         kept.is_some_and(|kept| !kept.is_empty())
@@ -167,7 +172,7 @@ fn slots(wish: &NewOwnEntry) -> usize {
 
 impl Node {
     pub(crate) fn set_own_entry(&mut self, wish: NewOwnEntry) -> Result<(), ApiError> {
-        if self.net.is_proxied() {
+        if self.is_proxied() {
             return Err(ApiError::refused(BESIDE_PROXY));
         }
         publisher(&wish)?;

@@ -6,6 +6,10 @@ use samizdat_chat::SessionChoice;
 pub(crate) const CAST: &str = "Broadcast without a stem: the nodes you are connected to can guess that what you send first comes from you; \
      nobody learns for whom it is, and only its reader can read it.";
 
+/// Path of what goes over sessions.
+pub(crate) const DIRECT: &str = "Over a connection to the contact, while there is one: it arrives at once. It is broadcast as well, so this hides \
+     no more; what the connection shows to whom stands beside each contact.";
+
 /// Whether strangers can dial this node.
 pub(crate) const ALONE: &str =
     "Not known yet: it takes nodes in two other networks to find out whether strangers can dial this one.";
@@ -20,9 +24,9 @@ pub(crate) const PROXIED: &str = "Others cannot dial this node: everything goes 
 pub(crate) const RELAY_MEANS: &str = "Carries the packets of people who cannot reach each other directly, up to 256 kB/s for each of at most \
      512. What they say stays encrypted; their internet addresses, and when and how much they talk, your node sees. Your own address \
      becomes known as a relay's.";
-pub(crate) const BESIDE_PROXY: &str = "this would go beside the proxy: leave the proxy with `samizdat up --proxy off` first";
+pub(crate) const BESIDE_PROXY: &str = "this would go beside the proxy: leave the proxy with `samizdat node proxy off` first";
 pub(crate) const RELAY_PROXIED: &str =
-    "nobody can reach a relay behind a proxy: leave the proxy with `samizdat up --proxy off` first";
+    "nobody can reach a relay behind a proxy: leave the proxy with `samizdat node proxy off` first";
 pub(crate) const RELAY_OFF: &str = "Off: this node relays for nobody.";
 pub(crate) const RELAY_ANNOUNCED: &str = "Others came through to it, so it is announced.";
 pub(crate) const RELAY_UNPROVEN: &str = "Not announced until two nodes in different networks came through to it from outside; on a home router \
@@ -47,6 +51,15 @@ pub(crate) const ADVICE_ALLOW_RELAYS: &str =
     "Allow relays with `samizdat node relays on`, if their seeing your address is no danger to you.";
 pub(crate) const ADVICE_RELAYS: &str =
     "Somebody you trust who has a public address can switch one on with `samizdat node role relay on`.";
+
+/// A proxy.
+pub(crate) const PROXY_ON: &str = "On: nothing leaves this computer but to the proxy. What it cannot carry is off: direct connections, being \
+     dialled, the local network, entry domains.";
+pub(crate) const PROXY_OFF: &str = "Off: others see the internet address of this computer.";
+pub(crate) const LISTEN_BESIDE_PROXY: &str =
+    "this node was told to listen, and behind a proxy nothing listens: start it again without --listen, then say this again";
+pub(crate) const ENTRY_BESIDE_PROXY: &str = "this node keeps an entry in a domain, which would go beside the proxy: take it away with \
+     `samizdat node entry off` first, which takes a moment";
 
 /// Discovery in the local network.
 pub(crate) const LAN_ON: &str = "On: everybody in the local network can see that this node is here, not whose it is.";

@@ -1,6 +1,7 @@
 //! The daemon: the loop around the engine, the threads that mint, the local API over HTTP and WebSocket, the embedded web
 //! UI. The only crate that owns an async runtime, a clock and the randomness of the system.
 
+mod behind;
 mod contacts;
 mod convert;
 mod entries;

@@ -48,7 +48,12 @@ impl Meeting {
     }
 
     pub(crate) fn row(&self) -> api::Meeting {
-        api::Meeting { entries: self.entries.rows(), lan: self.nearby.row(), own_entry: self.keeping.row() }
+        api::Meeting {
+            entries: self.entries.rows(),
+            lan: self.nearby.row(),
+            own_entry: self.keeping.row(),
+            ..api::Meeting::default()
+        }
     }
 }
 
@@ -56,7 +61,7 @@ impl Node {
     /// Once a second.
     pub(crate) fn meet(&mut self) {
         // DNS and the local network are beside the proxy.
-        if self.net.is_proxied() {
+        if self.is_proxied() {
             return;
         }
         let now = self.clock.now();

@@ -16,28 +16,35 @@ use crate::{
 const LAN: &str = "lan";
 
 /// Discovery while it is switched on.
-pub(crate) struct Nearby(Option<Lan>);
+pub(crate) struct Nearby {
+    running: Option<Lan>,
+    /// By the command line, for this run.
+    asked: bool,
+}
 
 impl Nearby {
     /// `kept` is what the vault says, `asked` what the command line does, for this run.
     pub(crate) fn load(kept: Option<Vec<u8>>, asked: bool, net: &Net, tell: &Tell) -> Self {
         let on = (asked || kept.as_deref() == Some(&[1])) && !net.is_proxied();
-        Self(on.then(|| start(net, tell)).flatten())
+        Self { running: on.then(|| start(net, tell)).flatten(), asked }
     }
 
     pub(crate) fn kept(engine: &samizdat_engine::Engine) -> Result<Option<Vec<u8>>, samizdat_chat::ChatError> {
         engine.chat().kept(LAN)
     }
 
-    /// The node has another key, and perhaps another port.
-    pub(crate) fn renew(&mut self, net: &Net, tell: &Tell) {
-        if self.0.take().is_some() {
-            self.0 = start(net, tell);
-        }
+    /// The node has another key, and perhaps another port, or is behind a proxy or no longer.
+    pub(crate) fn renew(&mut self, kept: Option<Vec<u8>>, net: &Net, tell: &Tell) {
+        self.stop();
+        *self = Self::load(kept, self.asked, net, tell);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.running = None;
     }
 
     pub(crate) fn row(&self) -> Row {
-        let on = self.0.is_some();
+        let on = self.running.is_some();
         Row { on, why: if on { LAN_ON } else { LAN_OFF }.to_owned() }
     }
 }
@@ -52,13 +59,14 @@ fn start(net: &Net, tell: &Tell) -> Option<Lan> {
 
 impl Node {
     pub(crate) fn set_lan(&mut self, on: bool) -> Result<(), ApiError> {
-        if on && self.net.is_proxied() {
+        if on && self.is_proxied() {
             return Err(ApiError::refused(BESIDE_PROXY));
         }
         let now = self.clock.now();
         self.engine.command(now, |chat, _| chat.keep(LAN, &[on.into()])).map_err(convert::error)?;
         self.status_due = true;
-        let Nearby(running) = &mut self.meeting.nearby;
+        let Nearby { running, asked } = &mut self.meeting.nearby;
+        *asked &= on;
         if on != running.is_some() {
             *running = on.then(|| start(&self.net, &self.meeting.tell)).flatten();
         }

@@ -17,6 +17,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
+    behind::Events,
     convert,
     http::Call,
     jobs::Jobs,
@@ -189,7 +190,7 @@ impl Node {
                     let now = self.clock.now();
                     let other = self.jobs.begin(request, answer, &mut self.engine, now);
                     if let Some((request, answer)) = other.and_then(|(request, answer)| self.search(request, answer)) {
-                        let (result, ended) = self.answer(request).await;
+                        let (result, ended) = self.answer(request, Events { net: &mut net, contacts: &mut contacts }).await;
                         // Whoever asked may have gone.
                         let _ = answer.send(result);
                         if ended == Ended::Yes {

@@ -12,7 +12,7 @@ use samizdat_engine::FileError;
 use samizdat_net::PathKind;
 use samizdat_store::{StoreError, vault::Protection};
 
-use crate::{convert, labels, net::show_peer, node::Node};
+use crate::{behind::Events, convert, labels, net::show_peer, node::Node};
 
 /// Whether the node shall end after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,10 +24,10 @@ pub(crate) enum Ended {
 pub(crate) type Answered = Result<Response, ApiError>;
 
 impl Node {
-    pub(crate) async fn answer(&mut self, request: Request) -> (Answered, Ended) {
+    pub(crate) async fn answer(&mut self, request: Request, events: Events<'_>) -> (Answered, Ended) {
         let ended = if matches!(request, Request::Shutdown) { Ended::Yes } else { Ended::No };
         let answered = match request {
-            Request::EditNode(edit) => self.edit_node(edit).await.map(Response::Status),
+            Request::EditNode(edit) => self.edit_node(edit, events).await.map(Response::Status),
             request => self.respond(request),
         };
         (answered, ended)
@@ -147,14 +147,14 @@ impl Node {
             }
             Request::NetTable => Ok(Response::NetTable(self.table())),
             Request::NetDoctor => self.doctor().map(Response::NetDoctor),
-            Request::Meeting => Ok(Response::Meeting(self.meeting.row())),
+            Request::Meeting => Ok(Response::Meeting(self.meeting_row())),
             Request::SetOwnEntry(wish) => {
                 self.set_own_entry(*wish)?;
-                Ok(Response::Meeting(self.meeting.row()))
+                Ok(Response::Meeting(self.meeting_row()))
             }
             Request::RemoveOwnEntry => {
                 self.remove_own_entry()?;
-                Ok(Response::Meeting(self.meeting.row()))
+                Ok(Response::Meeting(self.meeting_row()))
             }
             Request::Entries => Ok(Response::Entries(self.meeting.entries.rows())),
             Request::AddEntry { domain } => self.add_entry(&domain).map(Response::Entry),
@@ -206,8 +206,12 @@ impl Node {
                 conflicts,
             },
             outbox: api::Outbox { waiting: outbox.waiting, stamping: outbox.stamping, stamped: outbox.stamped },
-            paths: BTreeMap::from([("cast".to_owned(), labels::CAST.to_owned())]),
-            reach: if self.net.is_proxied() {
+            paths: [("cast", labels::CAST)]
+                .into_iter()
+                .chain(engine.sessions().next().map(|_| ("direct", labels::DIRECT)))
+                .map(|(path, sentence)| (path.to_owned(), sentence.to_owned()))
+                .collect(),
+            reach: if self.is_proxied() {
                 api::Reach {
                     verdict: api::ReachVerdict::Unreachable,
                     why: labels::PROXIED.to_owned(),
@@ -237,7 +241,7 @@ impl Node {
                 .map(|(reason, count)| (reason.to_owned(), count)),
             ),
             join: self.net.join_string(),
-            meeting: Box::new(self.meeting.row()),
+            meeting: Box::new(self.meeting_row()),
         })
     }
 

@@ -8,7 +8,7 @@ use samizdat_core::record::RelayService;
 use samizdat_net::{Certificate, PathKind, Relay, RelayAt, RelayConfig, RelayLimits};
 use tracing::debug;
 
-use crate::{convert, keeping::Keeping, labels, node::Node};
+use crate::{behind::Events, convert, keeping::Keeping, labels, node::Node};
 
 const CONSENT: &str = "consent";
 const CERTIFICATE: &str = "relay certificate";
@@ -62,6 +62,11 @@ impl Roles {
         self.consent.relay
     }
 
+    /// Ends what runs; [`Node::apply_consent`] begins it again, where it can be.
+    pub(crate) fn stop(&mut self) {
+        (self.relay, self.failed) = (None, None);
+    }
+
     pub(crate) fn relay(&self) -> Option<&Relay> {
         self.relay.as_ref()
     }
@@ -74,8 +79,11 @@ impl Roles {
 
 impl Node {
     /// Changes what is given, at once and for every later start.
-    pub(crate) async fn edit_node(&mut self, edit: api::call::NodeEdit) -> Result<api::Status, ApiError> {
-        if edit.relay == Some(true) && self.net.is_proxied() {
+    pub(crate) async fn edit_node(&mut self, edit: api::call::NodeEdit, events: Events<'_>) -> Result<api::Status, ApiError> {
+        if let Some(proxy) = &edit.proxy {
+            self.set_proxy(proxy.reveal(), events).await?;
+        }
+        if edit.relay == Some(true) && self.is_proxied() {
             return Err(ApiError::refused(labels::RELAY_PROXIED));
         }
         edit.lan.map_or(Ok(()), |on| self.set_lan(on))?;
@@ -105,7 +113,7 @@ impl Node {
             relayed.for_each(|path| self.net.hangup(path.peer));
         }
         self.settle();
-        if relay && self.net.is_proxied() {
+        if relay && self.is_proxied() {
             self.roles.failed = Some((labels::RELAY_PROXIED.to_owned(), u64::MAX));
         } else if relay && self.roles.relay.is_none() {
             match self.start_relay().await {

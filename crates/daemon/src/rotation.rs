@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     limits::{BIND_PAUSE, BIND_TRIES},
+    nearby::Nearby,
     node::Node,
     presence::Presence,
     run::StartError,
@@ -37,7 +38,7 @@ pub(crate) struct Rotation {
     /// Others are told at which address this node is.
     pub(crate) settled: bool,
     /// Its owner asked for that address.
-    asked: bool,
+    pub(crate) asked: bool,
     pub(crate) listen: SocketAddr,
     pub(crate) every: Option<Duration>,
     pub(crate) proxy: Option<Proxy>,
@@ -111,7 +112,15 @@ impl Node {
         if !is_over(self.rotation.until_ms, length_ms, now_ms) {
             return;
         }
-        let Ok(term) = Term::draw(length_ms, now_ms) else { return };
+        self.change_endpoint(events).await;
+    }
+
+    /// The same at once.
+    pub(crate) async fn change_endpoint(&mut self, events: &mut mpsc::Receiver<NetEvent>) {
+        // Until another endpoint is there, it is due.
+        self.rotation.until_ms = 0;
+        let length_ms = length(self.rotation.settled, self.rotation.every);
+        let Ok(term) = Term::draw(length_ms, self.clock.now().unix_ms) else { return };
         self.leave(events).await;
         // The last tasks of the old endpoint hold its port for a moment. If somebody else does, the next tick tries again.
         for _ in 0..BIND_TRIES {
@@ -144,7 +153,7 @@ impl Node {
     }
 
     /// Says goodbye to everybody. What the old endpoint still tells is nobody's business any more.
-    async fn leave(&mut self, events: &mut mpsc::Receiver<NetEvent>) {
+    pub(crate) async fn leave(&mut self, events: &mut mpsc::Receiver<NetEvent>) {
         let net = self.net.clone();
         let mut closed = std::pin::pin!(net.close());
         loop {
@@ -167,7 +176,8 @@ impl Node {
         self.rotation.current.send_replace(net.clone());
         self.net = net;
         self.end_searches();
-        self.meeting.nearby.renew(&self.net, &self.meeting.tell);
+        let lan = Nearby::kept(&self.engine).ok().flatten();
+        self.meeting.nearby.renew(lan, &self.net, &self.meeting.tell);
         self.apply_consent().await;
         self.status_changed();
         debug!("another transport key");

@@ -22,6 +22,7 @@ use tokio::{net::TcpListener, sync::oneshot};
 use zeroize::Zeroizing;
 
 use crate::{
+    behind::PROXY,
     home,
     http::{Config, EndpointFile, NodeHandle, Token, serve, ui_link},
     limits::DISK_BUDGET,
@@ -32,7 +33,6 @@ use crate::{
 };
 
 const PORTS: &str = "ports";
-const PROXY: &str = "proxy";
 
 /// What a node is started with.
 #[derive(Debug, Clone)]

@@ -1,118 +1,26 @@
 //! Alice and Bob with whole nodes and a relay of Carol's: they choose sessions and are connected.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use std::{path::Path, sync::mpsc, thread, time::Duration};
+mod nodes;
 
+use std::time::Instant;
+
+use nodes::{Node, acquaint, relay};
 use samizdat_api::{
-    Answer, Client, Event, Events, MessageState, PeerPath, SessionChoice, Status,
-    call::{ContactEdit, Goal, NewContact, NewMessage},
+    MessagePath, MessageState, PeerPath, SessionChoice, SessionState,
+    call::{Goal, MessageQuery},
 };
-use samizdat_daemon::{Options, Ready, run};
-use samizdat_net::{Certificate, Relay, RelayAt, RelayConfig, RelayLimits};
-use tempfile::TempDir;
-use tokio::{runtime::Runtime, sync::oneshot};
-
-/// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-struct Node {
-    _home: TempDir,
-    ready: Ready,
-    client: Client,
-    events: mpsc::Receiver<Event>,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Node {
-    fn start(join: &[&str], relays: &[RelayAt]) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let options = Options {
-            home: home.path().join("home"),
-            listen: Some("127.0.0.1:0".parse().unwrap()),
-            api: None,
-            join: join.iter().map(|join| (*join).to_owned()).collect(),
-            relays: relays.to_vec(),
-            ui: false,
-            passphrase: None,
-            proxy: None,
-            rotate_every: None,
-            resolver: None,
-            lan: false,
-        };
-        let (told, ready) = mpsc::channel();
-        let (stop, stopped) = oneshot::channel();
-        let folder = options.home.clone();
-        let thread = thread::spawn(move || {
-            let shutdown = async { drop(stopped.await) };
-            Runtime::new().unwrap().block_on(run(options, move |ready| told.send(ready).unwrap(), shutdown)).unwrap();
-        });
-        let ready = ready.recv_timeout(PATIENCE).unwrap();
-        let client = Client::connect(&folder).unwrap();
-        let events = listen(&folder);
-        Self { _home: home, ready, client, events, stop: Some(stop), thread: Some(thread) }
-    }
-
-    /// Waits for a status as wished; there is one whenever something changes.
-    fn status(&self, wished: impl Fn(&Status) -> bool) -> Status {
-        let mut status = self.client.status().unwrap();
-        while !wished(&status) {
-            match self.events.recv_timeout(PATIENCE).unwrap() {
-                Event::Status { status: new } => status = new,
-                Event::Request { .. } | Event::Contact { .. } => status = self.client.status().unwrap(),
-                _ => {}
-            }
-        }
-        status
-    }
-
-    fn choose(&self, who: &str, session: SessionChoice) {
-        let edit = ContactEdit { session: Some(session), ..ContactEdit::default() };
-        assert_eq!(self.client.edit_contact(who, &edit).unwrap().session, session);
-    }
-
-    fn send(&self, who: &str, text: &str, wait: Option<Goal>) -> MessageState {
-        let message = NewMessage { who: Some(who.into()), text: text.into(), days: Some(1), wait, timeout_s: Some(60), room: None };
-        self.client.send(&message).unwrap().state
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let _ = self.stop.take().map(|stop| stop.send(()));
-        let _ = self.thread.take().map(thread::JoinHandle::join);
-    }
-}
-
-fn listen(home: &Path) -> mpsc::Receiver<Event> {
-    let mut events: Events = Client::connect(home).unwrap().events().unwrap();
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || while events.next().is_ok_and(|event| sender.send(event).is_ok()) {});
-    receiver
-}
+use tokio::runtime::Runtime;
 
 #[test]
 fn alice_and_bob_are_connected_when_both_chose_it() {
     let runtime = Runtime::new().unwrap();
-    let (_carol, at) = runtime.block_on(async {
-        let loopback = "127.0.0.1:0".parse().unwrap();
-        let certificate = Certificate::generate().unwrap();
-        let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
-        let relay = Relay::start(config).await.unwrap();
-        let service = relay.service();
-        let addr = format!("127.0.0.1:{}", service.port).parse().unwrap();
-        (relay, RelayAt { addr, discovery_port: service.discovery_port, certificate: service.certificate })
-    });
+    let (_carol, at) = relay(&runtime);
     let alice = Node::start(&[], &[at]);
     let bob = Node::start(&[&alice.ready.join], &[at]);
     let (alices, bobs) = (alice.ready.name.clone(), bob.ready.name.clone());
 
-    let link = bob.client.new_invite().unwrap().link;
-    alice.client.add_contact(&NewContact { who: link, petname: Some("bob".into()) }).unwrap();
-    alice.send("bob", "hello", None);
-    bob.status(|_| !bob.client.requests().unwrap().is_empty());
-    bob.client.answer_request(&alices, Answer::Accept).unwrap();
-    assert_eq!(alice.send("bob", "do you hear me?", Some(Goal::Received)), MessageState::Received);
+    acquaint(&alice, &bob);
     assert!(alice.client.status().unwrap().sessions.is_empty());
 
     alice.choose("bob", SessionChoice::Relayed);
@@ -134,4 +42,36 @@ fn alice_and_bob_are_connected_when_both_chose_it() {
     bob.choose(&alices, SessionChoice::Off);
     alice.status(|status| status.sessions.is_empty());
     assert_eq!(alice.send("bob", "by the log again", Some(Goal::Received)), MessageState::Received);
+    alice.status(|_| alice.client.contacts().unwrap()[0].session_state == SessionState::Declined);
+    let paths = |node: &Node, who: &str| -> Vec<(String, MessagePath)> {
+        let of = MessageQuery { who: Some(who.into()), ..MessageQuery::default() };
+        node.client.messages(&of).unwrap().into_iter().map(|message| (message.text, message.path)).collect()
+    };
+    for paths in [paths(&alice, "bob"), paths(&bob, &alices)] {
+        let of = |text: &str| paths.iter().find(|(other, _)| other == text).unwrap().1;
+        assert_eq!(
+            (of("hello"), of("and now?"), of("by the log again")),
+            (MessagePath::Cast, MessagePath::Direct, MessagePath::Cast)
+        );
+    }
+}
+
+#[test]
+fn the_death_of_their_relay_ends_no_session_for_long() {
+    let runtime = Runtime::new().unwrap();
+    let ((first, first_at), (_second, second_at)) = (relay(&runtime), relay(&runtime));
+    let alice = Node::start(&[], &[first_at, second_at]);
+    let bob = Node::start(&[&alice.ready.join], &[first_at, second_at]);
+    acquaint(&alice, &bob);
+    alice.choose("bob", SessionChoice::Relayed);
+    bob.choose(&alice.ready.name, SessionChoice::Relayed);
+    let begun = alice.status(|status| !status.sessions.is_empty()).sessions[0].since;
+
+    let died = Instant::now();
+    drop(first);
+    // A session since another time, or none in between and then one.
+    alice.status(|status| status.sessions.first().is_some_and(|session| session.since != begun));
+    let took = died.elapsed();
+    assert_eq!(alice.send("bob", "over the other", Some(Goal::Received)), MessageState::Received);
+    assert!(took < nodes::REHOMED, "{took:?}");
 }

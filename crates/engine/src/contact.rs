@@ -3,10 +3,12 @@
 //! What a conversation puts into the outbox goes over an open session at once, before it has a stamp, and to everybody by the
 //! log all the same: the log stays what messages can be relied on for.
 
+mod telling;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::Rng;
+use rand_core::{Rng, SeedableRng};
 use samizdat_chat::SessionContact;
 use samizdat_core::{Now, PeerId};
 use samizdat_sync::contact::{
@@ -16,7 +18,8 @@ use samizdat_sync::contact::{
 use samizdat_sync::limits::PRESENCE_HOLDS_S;
 
 use crate::engine::{Engine, Output};
-use crate::limits::{TELL_GAP_MS, TELL_GAP_MS_MAX, TELL_SETTLE_MS};
+use crate::limits::TELL_SETTLE_MS;
+use telling::Told;
 
 /// An open session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +34,29 @@ pub struct Session {
     pub since_ms: u64,
 }
 
+/// How it is with sessions with a contact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionState {
+    /// We want none.
+    Off,
+    /// We want them. They are not there, or have not said that they want them.
+    Waiting,
+    /// We want them, and they said that they do not.
+    Declined,
+    /// There is one now.
+    Open,
+}
+
 /// The machine, and what goes in and out of it.
 #[derive(Debug)]
 pub(crate) struct Sessions {
+    rng: ChaCha20Rng,
     machine: Contacts,
     /// Whether the contacts are to be read again.
     stale: bool,
     chosen: BTreeMap<Who, Chosen>,
+    /// With whom we want none any more, which they are to be told.
+    left: Vec<Who>,
     /// Our endpoints, and when they were last another.
     own: BTreeMap<Way, Place>,
     moved_ms: u64,
@@ -48,38 +67,40 @@ pub(crate) struct Sessions {
     /// Up to which number of the outbox a contact was handed what is there.
     handed: BTreeMap<Who, i64>,
     came: Vec<(Who, Vec<u8>)>,
+    taken: Vec<Vec<u8>>,
+    now: Now,
     out: VecDeque<Output>,
 }
 
-/// Who allows a direct connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether we allow a direct connection, and what the contact said last.
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Chosen {
     ours: bool,
-    theirs: bool,
+    presence: Option<Presence>,
 }
 
 impl Chosen {
-    fn both(self) -> bool {
-        self.ours && self.theirs
+    fn both(&self) -> bool {
+        self.ours && self.presence.as_ref().is_some_and(|presence| presence.direct != Straight::No)
     }
-}
 
-/// What a contact was told of where we are, and when it may be told again.
-#[derive(Debug, Default)]
-struct Told {
-    said: Option<Presence>,
-    next_ms: u64,
-    gap_ms: u64,
+    fn declines(&self) -> bool {
+        self.presence.as_ref().is_some_and(Presence::is_nowhere)
+    }
 }
 
 impl Sessions {
     pub(crate) fn new(rng: &mut ChaCha20Rng) -> Self {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        rng.set_stream(1);
         Self {
+            rng,
             machine: Contacts::new(seed),
             stale: false,
             chosen: BTreeMap::new(),
+            left: Vec::new(),
             own: BTreeMap::new(),
             moved_ms: 0,
             direct: 0,
@@ -87,6 +108,8 @@ impl Sessions {
             told: BTreeMap::new(),
             handed: BTreeMap::new(),
             came: Vec::new(),
+            taken: Vec::new(),
+            now: Now::default(),
             out: VecDeque::new(),
         }
     }
@@ -97,7 +120,7 @@ impl Sessions {
     }
 
     pub(crate) fn next_timeout(&self) -> u64 {
-        let tell = self.chosen.keys().filter(|who| self.is_news(**who)).map(|who| self.may_tell_at(*who)).min();
+        let tell = self.chosen.keys().filter_map(|who| self.tell_at(*who)).min();
         self.machine.next_timeout().into_iter().chain(tell).min().unwrap_or(u64::MAX)
     }
 
@@ -113,14 +136,12 @@ impl Sessions {
                 ContactOutput::Close { link } => self.out.push_back(Output::ContactClose { link }),
                 ContactOutput::Up(who) => {
                     self.handed.remove(&who);
-                    // They hear what we tell.
-                    if let Some(told) = self.told.get_mut(&who) {
-                        told.gap_ms = TELL_GAP_MS;
-                    }
+                    self.told.entry(who).or_default().met();
                     self.out.push_back(Output::Session { contact: who.0 });
                 }
                 ContactOutput::Switched(who) | ContactOutput::Down(who) => self.out.push_back(Output::Session { contact: who.0 }),
                 ContactOutput::Envelope { who, bytes } => self.came.push((who, bytes)),
+                ContactOutput::Took { bytes, .. } => self.taken.push(bytes),
             }
         }
     }
@@ -134,8 +155,7 @@ impl Sessions {
             })
             .collect();
         let choice = |(contact, presence): &(SessionContact, Option<Presence>)| {
-            let theirs = presence.as_ref().is_some_and(|presence| presence.direct != Straight::No);
-            (Who(contact.contact), Chosen { ours: contact.direct, theirs })
+            (Who(contact.contact), Chosen { ours: contact.direct, presence: presence.clone() })
         };
         let chosen: BTreeMap<Who, Chosen> = contacts.iter().map(choice).collect();
         let direct =
@@ -144,6 +164,8 @@ impl Sessions {
         if !before.is_subset(&after) {
             self.direct = self.direct.saturating_add(1);
         }
+        self.left.extend(self.chosen.keys().filter(|who| !chosen.contains_key(who)));
+        self.left.retain(|who| !chosen.contains_key(who));
         self.told.retain(|who, _| chosen.contains_key(who));
         self.handed.retain(|who, _| chosen.contains_key(who));
         let wanted = (!chosen.is_empty(), (!after.is_empty()).then_some(self.direct));
@@ -152,15 +174,21 @@ impl Sessions {
             self.moved_ms = now.mono_ms;
             self.out.push_back(Output::ContactEndpoints { relayed: wanted.0, direct: wanted.1 });
         }
-        // What the person changed is told without delay.
         for (who, told) in &mut self.told {
-            if chosen.get(who).map(|of| of.ours) != self.chosen.get(who).map(|of| of.ours) {
-                told.next_ms = now.mono_ms;
+            let (before, after) = (self.chosen.get(who), chosen.get(who));
+            if before.map(|of| of.ours) != after.map(|of| of.ours) {
+                told.hurry(now);
+            }
+            if before.map(|of| &of.presence) != after.map(|of| &of.presence) {
+                told.heard();
             }
         }
+        let declines = |of: Option<&Chosen>| of.is_some_and(Chosen::declines);
+        let turned = chosen.keys().filter(|who| declines(chosen.get(who)) != declines(self.chosen.get(who)));
+        self.out.extend(turned.map(|who| Output::Session { contact: who.0 }));
         let contact = |(contact, presence): (SessionContact, Option<Presence>)| {
             let who = Who(contact.contact);
-            Contact { who, secrets: contact.secrets, direct: chosen.get(&who).is_some_and(|of| of.both()), presence }
+            Contact { who, secrets: contact.secrets, direct: chosen.get(&who).is_some_and(Chosen::both), presence }
         };
         self.machine.set_contacts(contacts.into_iter().map(contact).collect(), now);
         self.chosen = chosen;
@@ -171,7 +199,8 @@ impl Sessions {
     fn place_for(&self, who: Who) -> Option<Presence> {
         let reached = |place: &&Place| !place.addr.0.is_empty();
         let relayed = self.own.get(&Way::Relayed)?;
-        let chosen = self.chosen.get(&who)?;
+        // Whoever wants no sessions is told again once they do.
+        let chosen = self.chosen.get(&who).filter(|chosen| !chosen.declines())?;
         let direct = match self.own.get(&Way::Direct).filter(reached) {
             Some(place) if chosen.both() => Straight::To(place.clone()),
             _ if chosen.ours => Straight::Allowed,
@@ -181,15 +210,12 @@ impl Sessions {
         known.then(|| Presence { until_s: 0, relayed: relayed.clone(), direct })
     }
 
-    fn is_news(&self, who: Who) -> bool {
-        let place = self.place_for(who);
-        place.is_some() && self.told.get(&who).is_none_or(|told| told.said != place)
-    }
-
-    fn may_tell_at(&self, who: Who) -> u64 {
-        let next = self.told.get(&who).map_or(0, |told| told.next_ms);
+    /// When a contact is to be told where we are, if there is anything to tell.
+    fn tell_at(&self, who: Who) -> Option<u64> {
+        let place = self.place_for(who)?;
         // Endpoints find their addresses one after the other.
-        next.max(self.moved_ms.saturating_add(TELL_SETTLE_MS))
+        let settled = self.moved_ms.saturating_add(TELL_SETTLE_MS);
+        Some(self.told.get(&who).map_or(0, |told| told.due_at(&place, self.now)).max(settled))
     }
 }
 
@@ -223,10 +249,26 @@ impl Engine {
         sessions.drain();
     }
 
+    /// How it is with sessions with a contact.
+    pub fn session_state(&self, contact: i64) -> SessionState {
+        let who = Who(contact);
+        match self.sessions.chosen.get(&who) {
+            None => SessionState::Off,
+            Some(_) if self.sessions.machine.sessions().any(|session| session.who == who) => SessionState::Open,
+            Some(chosen) if chosen.declines() => SessionState::Declined,
+            Some(_) => SessionState::Waiting,
+        }
+    }
+
     /// Reads what contacts handed over, follows what the person chose, and tells contacts where we are.
     pub(crate) fn meet_contacts(&mut self, now: Now) {
+        self.sessions.now = now;
         for (who, bytes) in std::mem::take(&mut self.sessions.came) {
             let taken = self.chat.take(who.0, &bytes, &self.log, now);
+            self.note(&taken);
+        }
+        for bytes in std::mem::take(&mut self.sessions.taken) {
+            let taken = self.chat.taken(&bytes);
             self.note(&taken);
         }
         self.sessions.stale |= self.chat.take_sessions_changed();
@@ -238,9 +280,13 @@ impl Engine {
                 self.sessions.choose(contacts, now);
             }
         }
-        let due: Vec<Who> = self.sessions.chosen.keys().copied().collect();
-        for who in due {
-            if self.sessions.is_news(who) && self.sessions.may_tell_at(who) <= now.mono_ms {
+        for who in std::mem::take(&mut self.sessions.left) {
+            let told = self.chat.tell_place(who.0, &Presence::nowhere().encode(), &self.log, now);
+            self.note(&told);
+        }
+        let chosen: Vec<Who> = self.sessions.chosen.keys().copied().collect();
+        for who in chosen {
+            if self.sessions.tell_at(who).is_some_and(|at| at <= now.mono_ms) {
                 self.tell(who, now);
             }
         }
@@ -269,12 +315,7 @@ impl Engine {
         let bytes = Presence { until_s, ..place.clone() }.encode();
         let done = self.chat.tell_place(who.0, &bytes, &self.log, now);
         self.note(&done);
-        let told = self.sessions.told.entry(who).or_default();
-        let gap = told.gap_ms.max(TELL_GAP_MS);
-        told.next_ms = now.mono_ms.saturating_add(gap);
-        told.gap_ms = gap.saturating_mul(2).min(TELL_GAP_MS_MAX);
-        if done.is_ok() {
-            told.said = Some(place);
-        }
+        let noise = self.sessions.rng.next_u64();
+        self.sessions.told.entry(who).or_default().tried(done.is_ok().then_some(place), noise, now);
     }
 }

@@ -19,7 +19,7 @@ mod outbound;
 mod routing;
 mod upkeep;
 
-pub use contact::Session;
+pub use contact::{Session, SessionState};
 pub use drops::Drops;
 pub use engine::{Engine, Input, Output};
 pub use file::{Export, FileError, Import, Imported, Verification};

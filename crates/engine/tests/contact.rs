@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use samizdat_chat::{Answer, Chat, ContactEdit, Filter, Message, SessionChoice, State};
 use samizdat_core::{EnvelopeId, Now, PeerId, stamp::Mint};
-use samizdat_engine::{ContactInput, Engine, Input, Output, PeerAddr, Place, Way};
+use samizdat_engine::{ContactInput, Engine, Input, Output, PeerAddr, Place, SessionState, Way};
 use samizdat_store::{Log, Vault};
 
 const ALICE: usize = 0;
@@ -20,6 +20,8 @@ struct World {
     keys: u8,
     ends: BTreeMap<(usize, u64), (usize, u64)>,
     links: u64,
+    /// How often each dialled the other's endpoint for contacts.
+    dials: [usize; 2],
     gossip: bool,
     /// Whether stamps are found.
     mints: bool,
@@ -44,6 +46,7 @@ impl World {
             keys: 10,
             ends: BTreeMap::new(),
             links: 0,
+            dials: [0, 0],
             gossip: true,
             mints: true,
             minting: VecDeque::new(),
@@ -106,6 +109,19 @@ impl World {
         self.nodes[node].sessions().filter_map(|session| place(&session.peer)).collect()
     }
 
+    fn session(&self, node: usize) -> SessionState {
+        let chat = self.nodes[node].chat();
+        self.nodes[node].session_state(chat.contacts().unwrap()[0].contact)
+    }
+
+    /// Everything between the endpoints for contacts breaks, and nobody was told where else they are.
+    fn break_links(&mut self) {
+        for (node, link) in std::mem::take(&mut self.ends).into_keys() {
+            self.nodes[node].handle(Input::Contact(ContactInput::Closed { link }), self.now);
+        }
+        self.settle();
+    }
+
     fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 2 {
@@ -166,6 +182,7 @@ impl World {
 
     fn dial(&mut self, node: usize, dial: u64, way: Way, to: &Place) {
         let other = 1 - node;
+        self.dials[node] += 1;
         let Some((there, _)) = self.endpoints[other].iter().find(|(_, place)| *place == to) else {
             return self.nodes[node].handle(Input::Contact(ContactInput::DialFailed { dial }), self.now);
         };
@@ -212,6 +229,9 @@ fn a_message_prefers_the_session_and_the_log_gets_it_later() {
     assert!(world.nodes[BOB].held() > held);
     assert_eq!(world.nodes[ALICE].root(), world.nodes[BOB].root());
     assert_eq!(world.texts(BOB), world.texts(ALICE));
+    for (node, message) in [(ALICE, &message), (BOB, &message), (BOB, &answer), (ALICE, &answer)] {
+        assert!(world.nodes[node].chat().message(&message.id).unwrap().direct);
+    }
 }
 
 #[test]
@@ -222,6 +242,7 @@ fn without_a_session_the_log_brings_it_and_a_session_brings_what_waits() {
     let message = world.write(ALICE, "by the log");
     world.run(10_000);
     assert_eq!(world.state(ALICE, &message), State::Received);
+    assert!([ALICE, BOB].iter().all(|node| !world.nodes[*node].chat().message(&message.id).unwrap().direct));
     // Where Alice is, Bob's node knows already: he had to choose only.
     (world.gossip, world.mints) = (false, false);
     let waits = world.write(ALICE, "waits");
@@ -266,4 +287,46 @@ fn where_one_is_is_told_once_and_seldom() {
     }
     let told = world.nodes[BOB].held() - held;
     assert!((3..=6).contains(&told), "{told}");
+}
+
+#[test]
+fn after_days_without_news_each_still_knows_where_the_other_is() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    // The machines sleep, and wake for some minutes each time. No stamps are found: what they tell goes over the session.
+    world.mints = false;
+    for _ in 0..3 {
+        world.now.unix_ms += 18 * 3_600_000;
+        world.run(200_000);
+    }
+    assert_eq!(world.dials.iter().sum::<usize>(), 1, "all that time there was a session");
+    world.break_links();
+    world.run(2_000);
+    assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Open, SessionState::Open));
+}
+
+#[test]
+fn who_wants_no_sessions_any_more_says_so_and_is_not_dialled_until_they_do() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Open, SessionState::Open));
+    world.choose(ALICE, SessionChoice::Off);
+    world.run(10_000);
+    assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Off, SessionState::Declined));
+    let (dials, held) = (world.dials, world.nodes[ALICE].held());
+    world.run(600_000);
+    assert_eq!((world.dials, world.nodes[ALICE].held()), (dials, held), "nobody dials, nobody tells anything");
+    world.choose(ALICE, SessionChoice::Relayed);
+    world.run(10_000);
+    assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Open, SessionState::Open));
+}
+
+#[test]
+fn who_is_blocked_is_not_told() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    let (who, held) = (world.name(BOB), world.nodes[BOB].held());
+    world.command(ALICE, |chat| chat.edit_contact(&who, &ContactEdit { blocked: Some(true), ..ContactEdit::default() }));
+    world.run(60_000);
+    assert_eq!((world.session(BOB), world.nodes[BOB].held()), (SessionState::Waiting, held));
 }

@@ -30,6 +30,7 @@ impl Peers {
     ) {
         // Nobody is dialled from here but through the proxy, which proves nothing. Who asked will ask another.
         let Some(events) = self.events().filter(|_| !self.proxied) else { return };
+        let peers = self.clone();
         self.runtime.spawn(async move {
             let relay_answers = async {
                 match relay {
@@ -37,7 +38,8 @@ impl Peers {
                     None => None,
                 }
             };
-            let (endpoint, relay) = tokio::join!(timeout(CHECK_PATIENCE, endpoint_is_there(peer, at)), relay_answers);
+            let both = async { tokio::join!(timeout(CHECK_PATIENCE, endpoint_is_there(peer, at)), relay_answers) };
+            let Some((endpoint, relay)) = peers.while_open(both).await else { return };
             let checked = NetEvent::Checked { token, endpoint: endpoint.ok().flatten().is_some(), relay: relay.is_some() };
             let _ = events.send(checked).await;
         });
@@ -47,10 +49,23 @@ impl Peers {
 impl Peers {
     pub(crate) fn introduce(self: &Arc<Self>, at: SocketAddr, unix_s: u64) {
         let Some(events) = self.events().filter(|_| !self.proxied) else { return };
+        let peers = self.clone();
         self.runtime.spawn(async move {
-            let record = timeout(CHECK_PATIENCE, relay::fetch(at, unix_s)).await.ok().flatten().map(Box::new);
+            let fetched = peers.while_open(timeout(CHECK_PATIENCE, relay::fetch(at, unix_s))).await;
+            let record = fetched.and_then(Result::ok).flatten().map(Box::new);
             let _ = events.send(NetEvent::Introduced { at, record }).await;
         });
+    }
+}
+
+impl Peers {
+    /// What comes of `work`, unless the node is closed before: then no packet is sent any more.
+    async fn while_open<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let endpoint = self.endpoint()?;
+        tokio::select! {
+            () = endpoint.closed() => None,
+            done = work => Some(done),
+        }
     }
 }
 

@@ -6,10 +6,12 @@
 
 mod home;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use iroh::Endpoint;
 use samizdat_core::PeerId;
 use samizdat_core::session::BINDING_LEN;
 use tokio::sync::{mpsc, watch};
@@ -20,7 +22,7 @@ use crate::limits::{self, Limits};
 use crate::link::Link;
 use crate::path::PathInfo;
 use crate::proxy::Proxy;
-use crate::relay::RelayAt;
+use crate::relay::{Carried, RelayAt};
 use crate::{DialError, DisconnectReason, SendError};
 
 use home::Home;
@@ -96,14 +98,25 @@ pub enum ContactEvent {
 #[derive(Clone)]
 pub struct Contacts {
     shared: Arc<Shared>,
-    wanted: Arc<watch::Sender<Endpoints>>,
+    wanted: Arc<watch::Sender<Wanted>>,
     relays: Arc<watch::Sender<Vec<RelayAt>>>,
+    /// The last turn that has been taken.
+    turned: watch::Receiver<u64>,
+}
+
+/// What there is to be.
+#[derive(Clone, Default)]
+struct Wanted {
+    endpoints: Endpoints,
+    /// Everything goes through it, and there is no endpoint that shows addresses.
+    proxy: Option<Proxy>,
+    /// Counts the proxies: an endpoint is of one turn.
+    turn: u64,
 }
 
 /// What all tasks share.
 struct Shared {
     limits: Limits,
-    proxy: Option<Proxy>,
     runtime: tokio::runtime::Handle,
     homes: Mutex<BTreeMap<Way, Arc<Home>>>,
     links: Mutex<BTreeMap<u64, Arc<Link>>>,
@@ -120,7 +133,6 @@ impl Contacts {
         let (events, receiver) = mpsc::channel(limits::EVENTS_MAX);
         let shared = Arc::new(Shared {
             limits,
-            proxy,
             runtime: tokio::runtime::Handle::current(),
             homes: Mutex::default(),
             links: Mutex::default(),
@@ -128,16 +140,29 @@ impl Contacts {
             dials: AtomicU64::new(0),
             events: Mutex::new(Some(events)),
         });
-        let (wanted, wishes) = watch::channel(Endpoints::default());
+        let (wanted, wishes) = watch::channel(Wanted { proxy, ..Wanted::default() });
+        let (turns, turned) = watch::channel(0);
         let (relays, _) = watch::channel(Vec::new());
         let relays = Arc::new(relays);
-        tokio::spawn(home::keep(shared.clone(), wishes, relays.clone()));
-        (Self { shared, wanted: Arc::new(wanted), relays }, receiver)
+        tokio::spawn(home::keep(shared.clone(), wishes, relays.clone(), turns));
+        (Self { shared, wanted: Arc::new(wanted), relays, turned }, receiver)
     }
 
     /// These endpoints there are to be from now on. `Here` and `Gone` follow.
     pub fn want(&self, endpoints: Endpoints) {
-        self.wanted.send_replace(endpoints);
+        self.wanted.send_modify(|wanted| wanted.endpoints = endpoints);
+    }
+
+    /// From now on everything goes through this, or nothing through any. Returns when no endpoint from before is left; `Here` and
+    /// `Gone` follow, and what was connected is closed.
+    pub async fn use_proxy(&self, proxy: Option<Proxy>) {
+        let mut turn = 0;
+        self.wanted.send_modify(|wanted| {
+            turn = wanted.turn.saturating_add(1);
+            (wanted.proxy, wanted.turn) = (proxy, turn);
+        });
+        // After the end of all there is nothing to wait for.
+        let _ = self.turned.clone().wait_for(|turned| *turned >= turn).await;
     }
 
     /// Each endpoint keeps connected to one of these relays, the first that works.
@@ -214,6 +239,15 @@ impl Shared {
         let _ = events.send(ContactEvent::Closed { link: id }).await;
     }
 
+    /// Gives up all connections whose own end was at no address that this endpoint still has, so that their owner dials again.
+    fn keep_only_from(&self, endpoint: &Endpoint) {
+        let own: BTreeSet<IpAddr> = endpoint.addr().ip_addrs().map(|socket| socket.ip().to_canonical()).collect();
+        // Between two networks there is none, and nothing to be gained.
+        if !own.is_empty() {
+            self.links().values().filter(|link| link.has_moved(&own)).for_each(|link| link.end(DisconnectReason::Lost));
+        }
+    }
+
     fn events(&self) -> Option<mpsc::Sender<ContactEvent>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -224,6 +258,17 @@ impl Shared {
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Carried for Shared {
+    fn uses_relay(&self, relay: SocketAddr) -> bool {
+        self.links().values().any(|link| link.relay() == Some(relay))
+    }
+
+    fn leave_relay(&self, relay: SocketAddr) {
+        let links = self.links();
+        links.values().filter(|link| link.relay() == Some(relay)).for_each(|link| link.end(DisconnectReason::Lost));
     }
 }
 

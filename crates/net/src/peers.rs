@@ -26,7 +26,7 @@ use crate::frame::{self, ALPN, FrameError, Ticket};
 use crate::limits::Limits;
 use crate::link::{DUPLICATE, Link, Streams};
 use crate::question::{self, Questions};
-use crate::relay::{self, Names, Pins};
+use crate::relay::{self, Carried, Names, Pins};
 use crate::{DialError, DisconnectReason, NetEvent};
 
 /// What all tasks of one node share.
@@ -140,17 +140,6 @@ impl Peers {
 
     pub(crate) fn open_links(&self) -> Vec<Arc<Link>> {
         self.table().links.values().filter(|link| link.is_open()).cloned().collect()
-    }
-
-    /// Whether a connection goes through this relay.
-    pub(crate) fn uses_relay(&self, relay: SocketAddr) -> bool {
-        self.open_links().iter().any(|link| link.relay() == Some(relay))
-    }
-
-    /// Gives up all connections through a relay that is dead, so that their owner dials again.
-    pub(crate) fn leave_relay(&self, relay: SocketAddr) {
-        let through = self.open_links().into_iter().filter(|link| link.relay() == Some(relay));
-        through.for_each(|link| link.end(DisconnectReason::Lost));
     }
 
     /// Gives up all connections whose own end was at none of these addresses, so that their owner dials again.
@@ -401,6 +390,17 @@ impl Peers {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Carried for Peers {
+    fn uses_relay(&self, relay: SocketAddr) -> bool {
+        self.open_links().iter().any(|link| link.relay() == Some(relay))
+    }
+
+    fn leave_relay(&self, relay: SocketAddr) {
+        let through = self.open_links().into_iter().filter(|link| link.relay() == Some(relay));
+        through.for_each(|link| link.end(DisconnectReason::Lost));
     }
 }
 

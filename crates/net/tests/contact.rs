@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use samizdat_core::PeerId;
 use samizdat_core::record::Via;
@@ -13,6 +13,9 @@ use samizdat_net::{
 };
 use support::{LOOPBACK, soon};
 use tokio::sync::mpsc;
+
+/// What a dead relay may cost.
+const REHOMED: Duration = Duration::from_secs(5);
 
 async fn relay() -> (Relay, RelayAt) {
     let loopback = LOOPBACK.parse().unwrap();
@@ -173,6 +176,50 @@ async fn nobody_there_and_nothing_said_come_to_nothing_in_time() {
     let via = PeerAddr::with_relays([], &[Via { addr: at.addr, certificate: at.certificate }]);
     alice.contacts.dial(3, Way::Relayed, nobody, via.as_bytes()).unwrap();
     assert_eq!(alice.beyond().await, ContactEvent::DialFailed { dial: 3 });
+}
+
+#[tokio::test]
+async fn when_a_relay_dies_its_connections_end_at_once_and_the_next_carries_them() {
+    let ((first, first_at), (_second, second_at)) = (relay().await, relay().await);
+    let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
+    for node in [&alice, &bob] {
+        node.contacts.use_relays(&[first_at, second_at]);
+        node.contacts.want(Endpoints { relayed: Some(0), direct: None });
+    }
+    let reached = |at: RelayAt| move |_: Way, addr: &PeerAddr| addr.relays().next().is_some_and(|via| via.addr == at.addr);
+    alice.here(reached(first_at)).await;
+    let (bobs, known) = bob.here(reached(first_at)).await;
+    alice.contacts.dial(1, Way::Relayed, bobs, known.as_bytes()).unwrap();
+    let ContactEvent::Opened { link, .. } = alice.beyond().await else { panic!("not opened") };
+    // So that Bob hears of it.
+    alice.contacts.send(link, b"hello".to_vec()).unwrap();
+    let ContactEvent::Opened { link: theirs, .. } = bob.beyond().await else { panic!("not opened") };
+
+    let died = Instant::now();
+    drop(first);
+    assert_eq!(alice.beyond().await, ContactEvent::Closed { link });
+    // Alice knows what Bob told before, and his node may need another moment than hers.
+    let again = loop {
+        alice.contacts.dial(2, Way::Relayed, bobs, known.as_bytes()).unwrap();
+        match alice.beyond().await {
+            ContactEvent::Opened { link, .. } => break link,
+            ContactEvent::DialFailed { .. } => {}
+            event => panic!("{event:?}"),
+        }
+    };
+    alice.contacts.send(again, b"again".to_vec()).unwrap();
+    let mut closed = false;
+    loop {
+        match bob.beyond().await {
+            ContactEvent::Closed { link } if link == theirs => closed = true,
+            ContactEvent::Frame { link, bytes } if link != theirs => {
+                assert_eq!(bytes, b"again");
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(closed && died.elapsed() < REHOMED, "{:?}", died.elapsed());
 }
 
 #[tokio::test]

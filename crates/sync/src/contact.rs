@@ -126,6 +126,13 @@ pub enum Output {
         /// What.
         bytes: Vec<u8>,
     },
+    /// A contact took an envelope of ours.
+    Took {
+        /// Who.
+        who: Who,
+        /// What.
+        bytes: Vec<u8>,
+    },
 }
 
 /// An open session.
@@ -334,7 +341,9 @@ impl Contacts {
                         self.out.push_back(Output::Envelope { who, bytes });
                         self.out.push_back(Output::Send { link: id, bytes: Frame::Took.encode() });
                     }
-                    Some(Frame::Took) => self.book.took(who, id),
+                    Some(Frame::Took) => {
+                        self.out.extend(self.book.took(who, id).map(|bytes| Output::Took { who, bytes }));
+                    }
                     Some(Frame::Unknown) | None => {}
                 }
             }

@@ -156,6 +156,10 @@ pub const CONTACT_TAGS: usize = 4;
 pub const PRESENCE_LENGTH_MAX: usize = 2 * (ADDR_MAX + 48) + 24;
 /// A statement of where a contact is holds at most so long, seconds; it may say less.
 pub const PRESENCE_HOLDS_S: u64 = 24 * 3600;
+/// After so long it is said anew, up to an eighth earlier: while it still holds, with time to spare for the way by the log.
+pub const PRESENCE_RENEW_S: u64 = 18 * 3600;
+/// So often that time doubles for a contact of whom nothing is heard, so that the statements do not pile up for one who is away.
+pub const PRESENCE_UNHEARD_MAX: u32 = 6;
 /// Envelopes on their way to a contact before it took one (*wire*).
 pub const CONTACT_WINDOW: usize = 32;
 /// Contacts with whom sessions are held.

@@ -21,6 +21,8 @@ use crate::limits::{CHECKERS_MAX, EVIDENCE_MAX, WITNESSES};
 const PATIENCE_MS: u64 = 20_000;
 /// Between two questions while it is not known.
 const UNDECIDED_MS: u64 = 60_000;
+/// The same while some say that we are somewhere else than others do: somebody lies, or we have moved.
+const DISPUTED_MS: u64 = 300_000;
 /// Between two questions once it is: routers forget and addresses change.
 const DECIDED_MS: u64 = 1_200_000;
 /// How long an answer counts.
@@ -171,6 +173,9 @@ impl Reach {
         while self.evidence.len() > EVIDENCE_MAX {
             self.evidence.pop_front();
         }
+        if self.is_disputed() {
+            self.next_ms = self.next_ms.min(now.mono_ms.saturating_add(DISPUTED_MS));
+        }
     }
 
     /// Does what is due. Call it at [`Self::next_timeout`] and after the other calls.
@@ -184,7 +189,8 @@ impl Reach {
             return;
         }
         let decided = matches!(self.verdict(), Verdict::Reachable | Verdict::Unreachable) && self.relay_is_decided();
-        let wanted = if decided { 1 } else { WITNESSES.saturating_sub(self.asked.len()) };
+        let disputed = self.is_disputed();
+        let wanted = if decided && !disputed { 1 } else { WITNESSES.saturating_sub(self.asked.len()) };
         let busy: BTreeSet<Prefix> = self.asked.values().map(|(prefix, _)| *prefix).collect();
         // Those that have not spoken come first, so that no two decide alone for ever.
         let spoke = |prefix: &Prefix| self.evidence.iter().any(|evidence| evidence.from == *prefix);
@@ -197,7 +203,12 @@ impl Reach {
             self.asked.insert(self.ticket, (prefix, now_ms));
             self.out.push_back(Ask { ticket: self.ticket, checker, check: self.check });
         }
-        self.next_ms = now_ms.saturating_add(if decided { DECIDED_MS } else { UNDECIDED_MS });
+        let wait_ms = match (decided, disputed) {
+            (true, false) => DECIDED_MS,
+            (true, true) => DISPUTED_MS,
+            (false, _) => UNDECIDED_MS,
+        };
+        self.next_ms = now_ms.saturating_add(wait_ms);
     }
 
     /// Whom to ask, until `None`.
@@ -214,8 +225,8 @@ impl Reach {
 
     /// Whether strangers can dial this node.
     pub fn verdict(&self) -> Verdict {
-        let (good, bad) = self.votes();
-        if good >= WITNESSES {
+        let bad = self.evidence.iter().filter(|evidence| !evidence.checked.endpoint).count();
+        if !self.addrs().is_empty() {
             Verdict::Reachable
         } else if bad >= WITNESSES {
             Verdict::Unreachable
@@ -226,14 +237,19 @@ impl Reach {
         }
     }
 
-    /// The addresses at which strangers came through.
+    /// The addresses at which strangers came through; of IPv4 and IPv6 the one that more networks see us at than any other, for
+    /// two that lie together could name anybody's.
     pub fn addrs(&self) -> Vec<SocketAddr> {
-        let ips: BTreeSet<IpAddr> = self.evidence.iter().map(|evidence| evidence.checked.ip).collect();
+        let seen = self.seen();
         let proven = |ip: &IpAddr| {
-            let from = self.evidence.iter().filter(|evidence| evidence.checked.ip == *ip && evidence.checked.endpoint);
-            from.count() >= WITNESSES
+            let through = self.evidence.iter().filter(|evidence| evidence.checked.ip == *ip && evidence.checked.endpoint);
+            through.count() >= WITNESSES
         };
-        ips.into_iter().filter(proven).map(|ip| SocketAddr::new(ip, self.check.port)).collect()
+        let first = |(ip, votes): &(&IpAddr, &usize)| {
+            let rivals = seen.iter().filter(|(other, _)| other != ip && other.is_ipv4() == ip.is_ipv4());
+            rivals.map(|(_, votes)| votes).max().is_none_or(|most| *votes > most)
+        };
+        seen.iter().filter(first).map(|(ip, _)| *ip).filter(proven).map(|ip| SocketAddr::new(ip, self.check.port)).collect()
     }
 
     /// Whether strangers came through to the relay that runs here.
@@ -246,21 +262,31 @@ impl Reach {
         self.check.relay.is_none() || good >= WITNESSES || bad >= WITNESSES
     }
 
-    /// Networks that say yes, and no. One network has one voice: its last.
-    fn votes(&self) -> (usize, usize) {
-        count(self.evidence.iter().map(|evidence| evidence.checked.endpoint))
+    /// At which address how many networks see us. One network has one voice: its last.
+    fn seen(&self) -> BTreeMap<IpAddr, usize> {
+        let mut seen: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for evidence in &self.evidence {
+            let votes = seen.entry(evidence.checked.ip).or_default();
+            *votes = votes.saturating_add(1);
+        }
+        seen
     }
 
+    /// Whether there is more than one of a kind.
+    fn is_disputed(&self) -> bool {
+        let seen = self.seen();
+        let v4 = seen.keys().filter(|ip| ip.is_ipv4()).count();
+        v4 > 1 || seen.len().saturating_sub(v4) > 1
+    }
+
+    /// Networks that came through to the relay, and that did not.
     fn relay_votes(&self) -> (usize, usize) {
-        count(self.evidence.iter().filter(|evidence| evidence.relay_too).map(|evidence| evidence.checked.relay))
+        let votes = self.evidence.iter().filter(|evidence| evidence.relay_too).map(|evidence| evidence.checked.relay);
+        votes.fold((0, 0), |(good, bad): (usize, usize), vote| match vote {
+            true => (good.saturating_add(1), bad),
+            false => (good, bad.saturating_add(1)),
+        })
     }
-}
-
-fn count(votes: impl Iterator<Item = bool>) -> (usize, usize) {
-    votes.fold((0, 0), |(good, bad): (usize, usize), vote| match vote {
-        true => (good.saturating_add(1), bad),
-        false => (good, bad.saturating_add(1)),
-    })
 }
 
 #[cfg(test)]
@@ -423,6 +449,43 @@ mod tests {
         assert_eq!(asked.len(), 1, "it is looked at again, by one");
         step(&mut alice, EVIDENCE_MS + 1);
         assert_ne!(alice.verdict(), Verdict::Reachable);
+    }
+
+    #[test]
+    fn two_who_lie_together_are_outvoted() {
+        let mut alice = reach(6);
+        let lie = |endpoint| Some(Checked { ip: "192.0.2.66".parse().unwrap(), endpoint, relay: false });
+        for ask in step(&mut alice, 0) {
+            alice.answered(ask.ticket, lie(true), at(1));
+        }
+        // Mallory has two networks, and both were asked first.
+        assert_eq!(alice.addrs(), ["192.0.2.66:4001".parse().unwrap()]);
+        let mut now = DECIDED_MS;
+        for asked in [1, 2] {
+            let ask = step(&mut alice, now);
+            assert_eq!(ask.len(), asked);
+            ask.into_iter().for_each(|ask| alice.answered(ask.ticket, says(true, false), at(now + 1)));
+            now += DISPUTED_MS + 1;
+        }
+        assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Reachable, vec!["203.0.113.5:4001".parse().unwrap()]));
+    }
+
+    #[test]
+    fn as_long_as_as_many_say_one_thing_as_another_nothing_is_claimed() {
+        let mut alice = reach(4);
+        let lie = Some(Checked { ip: "192.0.2.66".parse().unwrap(), endpoint: true, relay: false });
+        for ms in [0, UNDECIDED_MS] {
+            for (n, ask) in step(&mut alice, ms).into_iter().enumerate() {
+                alice.answered(ask.ticket, if n == 0 { lie } else { says(true, false) }, at(ms + 1));
+            }
+        }
+        assert_eq!((alice.verdict(), alice.addrs()), (Verdict::Asking, vec![]));
+        // Each kind of address is of its own.
+        let six = Some(Checked { ip: "2001:db9::5".parse().unwrap(), endpoint: true, relay: false });
+        for ask in step(&mut alice, 2 * UNDECIDED_MS) {
+            alice.answered(ask.ticket, six, at(2 * UNDECIDED_MS + 1));
+        }
+        assert!(alice.addrs().contains(&"[2001:db9::5]:4001".parse().unwrap()));
     }
 
     #[test]

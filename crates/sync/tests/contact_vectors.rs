@@ -64,6 +64,7 @@ fn presences() -> Vec<Value> {
         ("through relays only", Presence { until_s: 1_800_000_000, relayed: place(1), direct: Straight::No }),
         ("straight, if you allow it too", Presence { until_s: 1_800_000_000, relayed: place(1), direct: Straight::Allowed }),
         ("and straight", Presence { until_s: 1_800_000_000, relayed: place(1), direct: Straight::To(place(2)) }),
+        ("nowhere: no sessions", Presence::nowhere()),
         ("straight only", Presence { until_s: 0, relayed: nowhere, direct: Straight::To(place(2)) }),
     ]
     .map(|(what, presence)| {

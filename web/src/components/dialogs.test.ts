@@ -106,6 +106,12 @@ describe('a contact', () => {
     expect(changeContact).toHaveBeenLastCalledWith(BOB, { session: 'relayed' });
   });
 
+  it('says when they do not want to be connected', async () => {
+    const declined = async () => [contact({ session: 'relayed', session_state: 'declined' })];
+    const { container } = await show(ContactDetails, { ...bob, contacts: declined }, { who: BOB });
+    expect(container.textContent).toContain('They have said that they do not want this.');
+  });
+
   it('can be blocked', async () => {
     await show(ContactDetails, bob, { who: BOB });
     await userEvent.click(screen.getByRole('button', { name: 'Block' }));
@@ -151,6 +157,24 @@ describe('the status panel', () => {
     await userEvent.click(box);
     expect((await screen.findByRole('alert')).textContent).toBe('The disk is full.');
     expect(box.checked).toBe(true);
+  });
+
+  it('goes behind a proxy and leaves it, and says why it does not', async () => {
+    const behind = { at: 'socks5://127.0.0.1:9050', why: 'On: nothing leaves but to the proxy.' };
+    const editNode = vi.fn(async () => status({ meeting: { ...status().meeting, proxy: behind } }));
+    editNode.mockRejectedValueOnce(new ApiError('usage', 'A proxy looks otherwise.'));
+    const { container } = await show(StatusPanel, { editNode }, {});
+    const box = screen.getByLabelText(/Everything through a SOCKS5 proxy/);
+    await userEvent.type(box, ' socks5://me:secret@127.0.0.1:9050');
+    await userEvent.click(screen.getByRole('button', { name: 'Use this proxy' }));
+    expect((await screen.findByRole('alert')).textContent).toBe('A proxy looks otherwise.');
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Use this proxy' }));
+    expect(editNode).toHaveBeenLastCalledWith({ proxy: 'socks5://me:secret@127.0.0.1:9050' });
+    await userEvent.click(await screen.findByRole('button', { name: 'Leave the proxy' }));
+    expect(editNode).toHaveBeenLastCalledWith({ proxy: 'off' });
+    expect(container.textContent).toContain(behind.why);
+    await expectAccessible(container);
   });
 
   it('switches the local network on and says what that shows', async () => {

@@ -16,6 +16,8 @@ export interface Contact {
   receipts: boolean;
   /** Whether our nodes connect when both are there, and what mine may show. */
   session: SessionChoice;
+  /** How that is now; declined: they said that they do not want it. */
+  session_state: 'off' | 'waiting' | 'declined' | 'open';
 }
 
 export type SessionChoice = 'off' | 'relayed' | 'direct';
@@ -50,6 +52,7 @@ export interface Message {
   text: string;
   at: number;
   state: MessageState;
+  /** Direct: over the connection between both nodes. */
   path: 'direct' | 'cast' | 'mix';
   request: boolean;
 }
@@ -93,7 +96,7 @@ export interface RoleStatus {
 }
 
 /** What is absent stays. */
-export type NodeEdit = { relay?: boolean; use_relays?: boolean; lan?: boolean };
+export type NodeEdit = { relay?: boolean; use_relays?: boolean; lan?: boolean; proxy?: string };
 
 /** A contact whose node is connected to mine. */
 export interface ContactSession {
@@ -138,6 +141,8 @@ export interface Meeting {
   entries: EntryDomain[];
   lan: { on: boolean; why: string };
   own_entry: { domain: string; stands: boolean; why: string } | null;
+  /** What everything goes through, without its login. */
+  proxy: { at: string | null; why: string };
 }
 
 /** How far the stamp of a message has come. */

@@ -25,6 +25,14 @@ describe('the mark of a message', () => {
     expect(mark(mine('stamping'), around).word).toBe('Stamping');
   });
 
+  it('says what went over the connection between both nodes, which cannot be taken back', () => {
+    for (const state of ['stamping', 'received'] as MessageState[]) {
+      const direct = message({ mine: true, state, path: 'direct' });
+      expect(mark(direct, around).means).toMatch(/Bob's node took it over the connection between you/);
+      expect(canCancel(direct)).toBe(false);
+    }
+  });
+
   it('allows to cancel only what is not stamped, and to write again only what nobody got', () => {
     expect(['waiting', 'stamping', 'stamped'].map((state) => canCancel(mine(state as MessageState)))).toEqual([true, true, false]);
     expect(['cancelled', 'failed', 'read'].map((state) => canRewrite(mine(state as MessageState)))).toEqual([true, true, false]);

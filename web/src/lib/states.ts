@@ -24,20 +24,24 @@ export interface Surroundings {
 
 export function mark(message: Message, around: Surroundings): Mark {
   const reader = around.reader ?? 'Somebody';
+  const direct = message.path === 'direct';
   switch (message.state) {
     case 'waiting':
       return { icon: 'clock', word: 'Waiting', means: waitsFor(around) };
     case 'stamping': {
       const eta = around.stamping?.eta_s ?? null;
       const left = eta === null ? '' : `, ${about(eta)} left`;
-      return { icon: 'stamp', word: `Stamping${left}`, means: 'Your computer is working on the stamp that keeps spam away.' };
+      const means = direct
+        ? `${reader}'s node took it over the connection between you; the copy for all nodes gets its stamp.`
+        : 'Your computer is working on the stamp that keeps spam away.';
+      return { icon: 'stamp', word: `Stamping${left}`, means };
     }
     case 'stamped':
       return { icon: 'stamp', word: 'Stamped', means: 'Ready in your node; no other node has it yet.' };
     case 'published':
       return { icon: 'check', word: 'Published', means: 'Another node has stored it.' };
     case 'received':
-      return { icon: 'checks', word: 'Received', means: `${reader}'s node has it.` };
+      return { icon: 'checks', word: 'Received', means: direct ? `${reader}'s node took it over the connection between you.` : `${reader}'s node has it.` };
     case 'read':
       return { icon: 'checks-read', word: 'Read', means: `${reader} has read it.` };
     case 'cancelled':
@@ -47,9 +51,9 @@ export function mark(message: Message, around: Surroundings): Mark {
   }
 }
 
-/** Only what is not stamped yet can be taken back. */
+/** Only what is not stamped yet can be taken back, and nobody took yet. */
 export function canCancel(message: Message): boolean {
-  return message.mine && (message.state === 'waiting' || message.state === 'stamping');
+  return message.mine && message.path !== 'direct' && (message.state === 'waiting' || message.state === 'stamping');
 }
 
 /** Whether the text can be written once more. */

@@ -41,6 +41,7 @@ export const contact = (over: Partial<Contact> = {}): Contact => ({
   known: true,
   receipts: false,
   session: 'off',
+  session_state: 'off',
   ...over,
 });
 
@@ -89,7 +90,7 @@ export const status = (over: Partial<Status> = {}): Status => ({
   vault: 'key file',
   drops: { stamp_too_low: 3, expired: 0 },
   join: '203.0.113.7:4242',
-  meeting: { entries: [], lan: { on: false, why: 'Off.' }, own_entry: null },
+  meeting: { entries: [], lan: { on: false, why: 'Off.' }, own_entry: null, proxy: { at: null, why: 'Off.' } },
   ...over,
 });
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::{
-    Answer, Client, Contact as Row, ContactRequest, ContactState, SessionChoice,
+    Answer, Client, Contact as Row, ContactRequest, ContactState, SessionChoice, SessionState,
     call::{ContactEdit, NewContact},
 };
 
@@ -175,7 +175,13 @@ fn show(context: &Context, contact: &Row) -> Result<(), Failure> {
             SessionChoice::Relayed => "; connected through relays when both are there",
             SessionChoice::Direct => "; connected straight when both are there and they allow it",
         };
-        format!("{petname}  {}  {state}{receipts}{session}", grouped(&contact.name))
+        let now = match contact.session_state {
+            SessionState::Off => "",
+            SessionState::Waiting => ", not now",
+            SessionState::Declined => ": they do not want it",
+            SessionState::Open => ", as now",
+        };
+        format!("{petname}  {}  {state}{receipts}{session}{now}", grouped(&contact.name))
     })
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod message;
 pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod passphrase;
+pub(crate) mod proxy;
 pub(crate) mod read;
 pub(crate) mod room;
 pub(crate) mod shell;

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::{RoleStatus, Status, call::NodeEdit};
 
-use super::entry::Keep;
+use super::{entry::Keep, proxy::Behind};
 use crate::{arguments::Context, failure::Failure, output::count, printable::printable};
 
 #[derive(Args)]
@@ -32,6 +32,8 @@ enum Command {
         /// Whether it is; shows how it is when left out.
         lan: Option<Switch>,
     },
+    /// Whether everything goes through a SOCKS5 proxy.
+    Proxy(Behind),
     /// Keeps this node's record in a domain, where those look who know nobody.
     Entry(Keep),
 }
@@ -79,6 +81,7 @@ impl Node {
                 };
                 context.output.row(&status.meeting.lan, || printable(&status.meeting.lan.why))
             }
+            Command::Proxy(behind) => behind.run(context),
             Command::Entry(keep) => keep.run(context),
         }
     }

@@ -11,8 +11,8 @@ use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
     Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, EntryDomain, Event, Finding,
     FindingState, Identity, Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Message, MessagePath, MessageState,
-    Mining, NetFound, NodeRow, Outbox, OwnEntry, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Request, Response, Role,
-    RoleStatus, Room, Session, SessionChoice, Status, StoreStatus, Vault, Versions,
+    Mining, NetFound, NodeRow, Outbox, OwnEntry, Peer, PeerPath, Proxy, Reach, ReachVerdict, RelaysStatus, Request, Response, Role,
+    RoleStatus, Room, Session, SessionChoice, SessionState, Status, StoreStatus, Vault, Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -145,6 +145,7 @@ pub(crate) fn alice(request: &Request) -> Reply {
                 known: true,
                 receipts: false,
                 session: SessionChoice::Off,
+                session_state: SessionState::Off,
             },
         ]),
         Request::AddContact { petname, .. } => Response::Contact(Contact { petname: petname.clone(), known: false, ..bob() }),
@@ -263,6 +264,7 @@ fn bob() -> Contact {
         known: true,
         receipts: false,
         session: SessionChoice::Off,
+        session_state: SessionState::Off,
     }
 }
 
@@ -303,7 +305,12 @@ fn node_behind_it() -> NodeRow {
 fn meeting() -> Meeting {
     let why = "The entry stands in entry.example.".into();
     let own_entry = Some(OwnEntry { domain: "entry.example".into(), stands: true, why });
-    Meeting { entries: vec![entry()], lan: Lan { on: true, why: "On: everybody can see it.".into() }, own_entry }
+    Meeting {
+        entries: vec![entry()],
+        lan: Lan { on: true, why: "On: everybody can see it.".into() },
+        own_entry,
+        proxy: Proxy { at: None, why: "Off: others see your address.".into() },
+    }
 }
 
 fn entry() -> EntryDomain {

@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use samizdat_api::{
     Answer, Request, SessionChoice,
     call::{ContactEdit, NodeEdit},
+    meeting::Secret,
 };
 use serde_json::Value;
 
@@ -46,6 +47,18 @@ fn log_for_people() {
 #[test]
 fn entry_domains_for_people() {
     assert_snapshot!("entry_list", Node::alice().prints(&["entry", "list"]));
+}
+
+#[test]
+fn a_proxy_is_named_as_an_argument_or_where_nobody_sees_it() {
+    let node = Node::alice();
+    let url = "socks5://me:secret@127.0.0.1:9050";
+    for arguments in [["node", "proxy", url], ["node", "proxy", "-"]] {
+        node.samizdat(&arguments).write_stdin(format!("{url}\n")).assert().success();
+        let edit = NodeEdit { proxy: Some(Secret::new(url)), ..NodeEdit::default() };
+        assert_eq!(node.asked().last(), Some(&Request::EditNode(edit)));
+    }
+    assert_eq!(node.prints(&["node", "proxy"]), "proxy  off\n  Off: others see your address.\n");
 }
 
 #[test]

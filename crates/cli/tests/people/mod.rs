@@ -91,6 +91,17 @@ impl Person {
         self.join = ready["join"].as_str().unwrap().to_owned();
     }
 
+    /// UDP sockets that the node has, as Linux tells.
+    pub(crate) fn udp_sockets(&self) -> usize {
+        let process = format!("/proc/{}", self.node.as_ref().unwrap().id());
+        let links =
+            std::fs::read_dir(format!("{process}/fd")).unwrap().filter_map(|file| std::fs::read_link(file.unwrap().path()).ok());
+        let held: Vec<String> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+        let tables = ["udp", "udp6"].map(|table| std::fs::read_to_string(format!("{process}/net/{table}")).unwrap_or_default());
+        let inodes = tables.iter().flat_map(|table| table.lines().skip(1)).filter_map(|line| line.split_whitespace().nth(9));
+        inodes.filter(|inode| held.contains(&format!("socket:[{inode}]"))).count()
+    }
+
     /// Ends the node as a person would.
     pub(crate) fn stop(&mut self) {
         self.run(&["stop"]);

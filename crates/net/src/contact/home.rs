@@ -13,15 +13,15 @@ use tokio::time::timeout;
 use tracing::debug;
 use zeroize::Zeroizing;
 
-use super::{ContactEvent, Endpoints, Shared, Way};
+use super::{ContactEvent, Endpoints, Shared, Wanted, Way};
 use crate::DialError;
 use crate::addr::PeerAddr;
 use crate::admission::{Admission, Gate};
 use crate::endpoint::{self, Listen};
-use crate::limits::Limits;
+use crate::limits::{DOUBTS_MAX, Limits};
 use crate::link::{Link, Streams};
-use crate::proxy::Bridge;
-use crate::relay::{self, Names, Ours, Pins, RelayAt};
+use crate::proxy::{Bridge, Proxy};
+use crate::relay::{self, Doubt, Names, Ours, Pins, RelayAt};
 
 /// Names the protocol in the TLS handshake.
 const ALPN: &[u8] = b"samizdat/contact/1";
@@ -31,7 +31,8 @@ const BINDING_LABEL: &[u8] = b"EXPORTER-samizdat-contact-1";
 /// An endpoint that is bound.
 pub(super) struct Home {
     way: Way,
-    number: u64,
+    /// The number that was asked for, and the turn.
+    number: (u64, u64),
     endpoint: Endpoint,
     pins: Pins,
     proxied: bool,
@@ -39,28 +40,43 @@ pub(super) struct Home {
     limits: Limits,
 }
 
+/// What is said against relays, for whoever looks into it.
+struct Doubts {
+    names: Names,
+    told: mpsc::Sender<Doubt>,
+    heard: mpsc::Receiver<Doubt>,
+}
+
 /// A connection whose stream is open.
 type Opened = (Link, Streams, [u8; BINDING_LEN]);
 
 /// Binds and ends endpoints as they are wanted, until nobody wants anything any more.
-pub(super) async fn keep(shared: Arc<Shared>, mut wanted: watch::Receiver<Endpoints>, relays: Arc<watch::Sender<Vec<RelayAt>>>) {
+pub(super) async fn keep(
+    shared: Arc<Shared>,
+    mut wanted: watch::Receiver<Wanted>,
+    relays: Arc<watch::Sender<Vec<RelayAt>>>,
+    turns: watch::Sender<u64>,
+) {
     while wanted.changed().await.is_ok() {
-        let Endpoints { relayed, direct } = *wanted.borrow_and_update();
-        for (way, number) in [(Way::Relayed, relayed), (Way::Direct, direct)] {
-            let held = shared.homes().get(&way).map(|home| home.number);
-            if held == number {
-                continue;
-            }
-            let old = shared.homes().remove(&way);
+        let Wanted { endpoints: Endpoints { relayed, direct }, proxy, turn } = wanted.borrow_and_update().clone();
+        let wishes = [(Way::Relayed, relayed), (Way::Direct, direct)].map(|(way, number)| (way, number.map(|n| (n, turn))));
+        let changed = wishes.map(|(way, number)| (way, number, shared.homes().get(&way).map(|home| home.number)));
+        let changed: Vec<_> = changed.into_iter().filter(|(_, number, held)| number != held).collect();
+        // All that is not wanted any more is gone before anything else begins: what comes may be behind a proxy.
+        for (way, ..) in &changed {
+            let old = shared.homes().remove(way);
             if let Some(old) = old {
                 old.close().await;
             }
+        }
+        turns.send_replace(turn);
+        for (way, number, _) in changed {
             let bound = match number {
-                Some(number) => Home::bind(way, number, &shared).await,
+                Some(number) => Home::bind(way, number, proxy.clone(), &shared).await,
                 None => None,
             };
             match bound {
-                Some(home) => home.begin(&shared, relays.subscribe()),
+                Some((home, doubts)) => home.begin(doubts, &shared, relays.subscribe()),
                 None => tell(&shared, ContactEvent::Gone { way }).await,
             }
         }
@@ -74,12 +90,12 @@ async fn tell(shared: &Shared, event: ContactEvent) {
 }
 
 impl Home {
-    async fn bind(way: Way, number: u64, shared: &Shared) -> Option<Arc<Self>> {
+    async fn bind(way: Way, number: (u64, u64), proxy: Option<Proxy>, shared: &Shared) -> Option<(Arc<Self>, Doubts)> {
         let limits = &shared.limits;
         // Behind a proxy there is no address to show.
-        let bridge = match &shared.proxy {
+        let bridge = match proxy {
             Some(_) if way == Way::Direct => return None,
-            Some(proxy) => Some(Bridge::open(proxy.clone()).await.ok()?),
+            Some(proxy) => Some(Bridge::open(proxy).await.ok()?),
             None => None,
         };
         let through = bridge.as_ref().map(Bridge::url).transpose().ok()?;
@@ -91,8 +107,8 @@ impl Home {
             Way::Relayed => Listen::Nowhere,
             Way::Direct => Listen::At(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)),
         };
-        // Nobody looks at relays here: a contact is dialled again when its connection is lost.
-        let names = Names::new(mpsc::channel(1).0);
+        let (told, heard) = mpsc::channel(DOUBTS_MAX);
+        let names = Names::new(told.clone());
         let bound = endpoint::build(&secret, listen, &[ALPN], limits, Some(&pins), &names, through).await;
         let endpoint = bound.inspect_err(|error| debug!(%error, "no endpoint for contacts")).ok()?;
         let proxied = bridge.is_some();
@@ -102,16 +118,23 @@ impl Home {
         // Through a relay everybody comes from nowhere: no neighbourhood has a share of its own.
         let per_prefix = if way == Way::Relayed { limits.inbound } else { limits.inbound_per_prefix };
         let limits = Limits { inbound_per_prefix: per_prefix, ..*limits };
-        Some(Arc::new(Self { way, number, endpoint, pins, proxied, gate: Gate::default(), limits }))
+        let home = Self { way, number, endpoint, pins, proxied, gate: Gate::default(), limits };
+        Some((Arc::new(home), Doubts { names, told, heard }))
     }
 
-    fn begin(self: Arc<Self>, shared: &Arc<Shared>, mut relays: watch::Receiver<Vec<RelayAt>>) {
+    fn begin(self: Arc<Self>, doubts: Doubts, shared: &Arc<Shared>, mut relays: watch::Receiver<Vec<RelayAt>>) {
         shared.homes().insert(self.way, self.clone());
         relays.mark_changed();
         let (ours, in_use) = watch::channel(Vec::new());
         let (endpoint, pins) = (self.endpoint.clone(), self.pins.clone());
-        let ours = Ours { endpoint, pins, proxied: self.proxied, in_use: ours, doubts: mpsc::channel(1).0 };
-        tokio::spawn(relay::keep(ours, relays, watch::channel(None).1));
+        let (dead, deaths) = watch::channel(None);
+        let Doubts { names, told, heard } = doubts;
+        // Looking at a relay means a connection beside the proxy.
+        if !self.proxied {
+            tokio::spawn(relay::watch_deaths(shared.clone(), endpoint.clone(), names, heard, in_use.clone(), dead));
+        }
+        let ours = Ours { endpoint, pins, proxied: self.proxied, in_use: ours, doubts: told };
+        tokio::spawn(relay::keep(ours, relays, deaths));
         tokio::spawn(self.clone().tell_moves(shared.clone(), in_use));
         tokio::spawn(self.run_accept(shared.clone()));
     }
@@ -185,7 +208,10 @@ impl Home {
                 told = Some(addr);
             }
             let goes_on = tokio::select! {
-                updated = addrs.updated() => updated.is_ok(),
+                updated = addrs.updated() => {
+                    shared.keep_only_from(&self.endpoint);
+                    updated.is_ok()
+                }
                 changed = in_use.changed() => changed.is_ok(),
                 () = self.endpoint.closed() => false,
             };

@@ -13,11 +13,19 @@ use tracing::debug;
 
 use super::{Doubt, Names};
 use crate::limits::{RELAY_LOOK, RELAY_QUEUE_DRAINED};
-use crate::peers::Peers;
 
-/// Looks at every relay of `doubts` that matters, until the node is closed, and tells of those that are dead.
-pub(crate) async fn watch(
-    peers: Arc<Peers>,
+/// Connections of an endpoint, as far as relays carry them.
+pub(crate) trait Carried: Send + Sync + 'static {
+    /// Whether one goes through this relay.
+    fn uses_relay(&self, relay: SocketAddr) -> bool;
+
+    /// Gives up all that go through a relay that is dead, so that their owner dials again.
+    fn leave_relay(&self, relay: SocketAddr);
+}
+
+/// Looks at every relay of `doubts` that matters, until the endpoint is closed, and tells of those that are dead.
+pub(crate) async fn watch<C: Carried>(
+    links: Arc<C>,
     endpoint: Endpoint,
     names: Names,
     mut doubts: mpsc::Receiver<Doubt>,
@@ -35,14 +43,14 @@ pub(crate) async fn watch(
                     Some(Doubt::Asked(relay)) => {
                         // iroh looks at the one in use now and then, and says when it loses it.
                         let ours = in_use.borrow().first().is_some_and(|via| via.addr == relay);
-                        if !names.was_dead(relay) && (ours || !peers.uses_relay(relay)) {
+                        if !names.was_dead(relay) && (ours || !links.uses_relay(relay)) {
                             continue;
                         }
                         (relay, takes_connections(relay).await)
                     }
                     Some(Doubt::Silent(relay)) => {
                         let other = in_use.borrow().iter().map(|via| via.addr).find(|other| *other != relay);
-                        let Some(other) = other.filter(|_| peers.uses_relay(relay)) else { continue };
+                        let Some(other) = other.filter(|_| links.uses_relay(relay)) else { continue };
                         let (alive, other_lives) = tokio::join!(takes_connections(relay), takes_connections(other));
                         // Where neither answers, it is our own network that is down, and there is nothing to change to.
                         if !alive && !other_lives {
@@ -56,7 +64,7 @@ pub(crate) async fn watch(
                 } else {
                     debug!("a relay is dead");
                     names.bury(relay);
-                    peers.leave_relay(relay);
+                    links.leave_relay(relay);
                     dead.send_replace(Some(relay));
                 }
             }

@@ -172,11 +172,10 @@ impl Book {
         }
     }
 
-    pub(super) fn took(&mut self, who: Who, link: u64) {
+    /// The envelope that was taken: they are in the order in which they were sent.
+    pub(super) fn took(&mut self, who: Who, link: u64) -> Option<Vec<u8>> {
         let open = self.known.get_mut(&who).and_then(|known| known.session.as_mut());
-        if let Some(open) = open.filter(|open| open.link == link) {
-            open.unanswered.pop_front();
-        }
+        open.filter(|open| open.link == link)?.unanswered.pop_front()
     }
 
     pub(super) fn failed(&mut self, who: Who, rng: &mut ChaCha20Rng, now: Now) {

@@ -58,6 +58,18 @@ impl Straight {
 type Written = Result<(), minicbor::encode::Error<Infallible>>;
 
 impl Presence {
+    /// Nowhere: its author wants no sessions, or none any more. Whoever reads only the time takes it for out of date and dials
+    /// nobody, too.
+    pub fn nowhere() -> Self {
+        let relayed = Place { peer: PeerId([0; 32]), addr: PeerAddr(Vec::new()) };
+        Self { until_s: 0, relayed, direct: Straight::No }
+    }
+
+    /// Whether its author wants no sessions.
+    pub fn is_nowhere(&self) -> bool {
+        *self == Self::nowhere()
+    }
+
     /// The one encoding.
     pub fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::new(Vec::new());

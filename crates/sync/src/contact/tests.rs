@@ -119,7 +119,7 @@ impl World {
                         self.nodes[other].handle(Input::Closed { link: theirs }, self.now);
                     }
                 }
-                Output::Up(_) | Output::Switched(_) | Output::Down(_) | Output::Envelope { .. } => {}
+                Output::Up(_) | Output::Switched(_) | Output::Down(_) | Output::Envelope { .. } | Output::Took { .. } => {}
             }
             self.collect();
         }
@@ -170,6 +170,7 @@ fn alice_finds_bob_and_they_exchange_envelopes() {
     world.settle();
     assert_eq!(world.count(ALICE, &Output::Envelope { who: Who(9), bytes: b"hello".to_vec() }), 1);
     assert_eq!(world.nodes[BOB].room(Who(9)), CONTACT_WINDOW, "it was taken");
+    assert_eq!(world.count(BOB, &Output::Took { who: Who(9), bytes: b"hello".to_vec() }), 1);
     world.run(60_000);
     world.shared();
     assert_eq!(world.dials(ALICE), 1);
@@ -318,6 +319,21 @@ fn a_contact_who_is_let_go_is_closed_and_nobody_to_us() {
     assert_eq!((world.count(ALICE, &Output::Down(Who(9))), world.count(BOB, &Output::Down(Who(9)))), (1, 1));
     world.run(60_000);
     assert!(world.session(BOB).is_none() && world.dials(BOB) > 1);
+}
+
+#[test]
+fn who_says_that_they_are_nowhere_is_not_dialled_until_they_say_otherwise() {
+    let mut world = World::new();
+    let nowhere = Presence::decode(&Presence::nowhere().encode()).unwrap();
+    assert!(nowhere.is_nowhere());
+    world.acquaint(ALICE, &[secret(7)], false, Some(nowhere));
+    world.run(3_600_000);
+    assert_eq!((world.dials(ALICE), world.nodes[ALICE].next_timeout()), (0, None));
+    let presence = world.presence(BOB, false);
+    world.acquaint(ALICE, &[secret(7)], false, Some(presence));
+    world.acquaint(BOB, &[secret(7)], false, None);
+    world.run(1000);
+    world.shared();
 }
 
 /// What a machine says to somebody who dials it, in bytes and milliseconds since then, to the end.

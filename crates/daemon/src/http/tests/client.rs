@@ -5,7 +5,7 @@ use std::thread;
 use samizdat_api::{
     Announced, Answer as Verdict, CallError, Client, ConnectError, Contact, ContactRequest, ContactState, EntryDomain, Identity,
     Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Mining, NetFound, Outbox, OwnEntry, Reach, ReachVerdict,
-    RelaysStatus, Room, SessionChoice, Status, StoreStatus, Vault, Versions,
+    RelaysStatus, Room, SessionChoice, SessionState, Status, StoreStatus, Vault, Versions,
     call::{ContactEdit, ExportQuery, Goal, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NodeEdit, WaitQuery},
     meeting::{NewOwnEntry, Secret},
 };
@@ -55,6 +55,7 @@ fn contact() -> Contact {
         known: false,
         receipts: false,
         session: SessionChoice::Off,
+        session_state: SessionState::Off,
     }
 }
 
@@ -94,7 +95,7 @@ fn status() -> Status {
 
 fn meeting() -> Meeting {
     let own_entry = OwnEntry { domain: "b.example".into(), stands: true, why: "It stands.".into() };
-    Meeting { entries: vec![entry()], lan: Lan { on: true, why: "On.".into() }, own_entry: Some(own_entry) }
+    Meeting { entries: vec![entry()], lan: Lan { on: true, why: "On.".into() }, own_entry: Some(own_entry), ..Meeting::default() }
 }
 
 fn entry() -> EntryDomain {
@@ -134,7 +135,7 @@ fn answer(asked: Request) -> Result<Response, ApiError> {
             Response::Imported(Imported { new, duplicate: 0, refused: 0 })
         }
         Request::EditNode(edit) => {
-            assert_eq!(edit, NodeEdit { relay: Some(true), use_relays: None, lan: Some(true) });
+            assert_eq!(edit, NodeEdit { relay: Some(true), use_relays: None, lan: Some(true), proxy: Some(Secret::new("off")) });
             Response::Status(status())
         }
         Request::NetTable => Response::NetTable(vec![]),
@@ -175,7 +176,12 @@ async fn every_call_of_the_client_is_understood() {
         client.mark_read("c1", Some("m1")).unwrap();
         assert_eq!(client.rooms().unwrap(), [room()]);
         assert_eq!(client.join_room("lobby").unwrap(), room());
-        assert_eq!(client.edit_node(&NodeEdit { relay: Some(true), use_relays: None, lan: Some(true) }).unwrap(), status());
+        assert_eq!(
+            client
+                .edit_node(&NodeEdit { relay: Some(true), use_relays: None, lan: Some(true), proxy: Some(Secret::new("off")) })
+                .unwrap(),
+            status()
+        );
         assert_eq!(client.net_table().unwrap(), []);
         assert_eq!(client.net_lookup("a key").unwrap().peer, "a key");
         assert_eq!(client.net_doctor().unwrap(), []);

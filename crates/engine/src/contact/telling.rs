@@ -1,0 +1,158 @@
+//! When a contact is told where we are: when that changes, and again before it is out of date.
+
+use samizdat_core::Now;
+use samizdat_sync::contact::codec::Presence;
+use samizdat_sync::limits::{PRESENCE_RENEW_S, PRESENCE_UNHEARD_MAX};
+
+use crate::limits::{TELL_GAP_MS, TELL_GAP_MS_MAX};
+
+const RENEW_MS: u64 = PRESENCE_RENEW_S * 1000;
+/// So much earlier than necessary at most.
+const EARLY_MS: u64 = RENEW_MS / 8;
+
+/// What a contact was told of where we are, and when it may be told again.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    said: Option<Said>,
+    next_ms: u64,
+    gap_ms: u64,
+    /// How often it was said anew since anything was heard of the contact.
+    unheard: u32,
+}
+
+#[derive(Debug)]
+struct Said {
+    place: Presence,
+    at: Now,
+    /// How much earlier than necessary it is said anew, so that there is no rhythm to know us by.
+    early_ms: u64,
+}
+
+impl Told {
+    /// When this is to be told, on the monotonic clock: as soon as may be if it was not told yet, else before what was told
+    /// holds no longer.
+    pub(super) fn due_at(&self, place: &Presence, now: Now) -> u64 {
+        let said = self.said.as_ref().filter(|said| said.place == *place);
+        let news = said.map_or(0, |said| {
+            let again = RENEW_MS.saturating_sub(said.early_ms).saturating_mul(1u64.checked_shl(self.unheard).unwrap_or(u64::MAX));
+            now.mono_ms.saturating_add(again.saturating_sub(said.age_ms(now)))
+        });
+        news.max(self.next_ms)
+    }
+
+    /// The person changed something: it is told without delay.
+    pub(super) fn hurry(&mut self, now: Now) {
+        self.next_ms = now.mono_ms;
+    }
+
+    /// The contact is there, or was when it told where.
+    pub(super) fn heard(&mut self) {
+        self.unheard = 0;
+    }
+
+    /// There is a session: they hear what we tell.
+    pub(super) fn met(&mut self) {
+        self.unheard = 0;
+        self.gap_ms = TELL_GAP_MS;
+    }
+
+    /// Somebody tried to tell; `place` is what was told, unless that failed.
+    pub(super) fn tried(&mut self, place: Option<Presence>, noise: u64, now: Now) {
+        let gap = self.gap_ms.max(TELL_GAP_MS);
+        self.next_ms = now.mono_ms.saturating_add(gap);
+        self.gap_ms = gap.saturating_mul(2).min(TELL_GAP_MS_MAX);
+        let Some(place) = place else { return };
+        if self.said.as_ref().is_some_and(|said| said.place == place) {
+            self.unheard = self.unheard.saturating_add(1).min(PRESENCE_UNHEARD_MAX);
+        }
+        self.said = Some(Said { place, at: now, early_ms: noise % EARLY_MS });
+    }
+}
+
+impl Said {
+    /// By the clock that goes on while the machine sleeps, if that is more.
+    fn age_ms(&self, now: Now) -> u64 {
+        let [mono, unix] =
+            [(now.mono_ms, self.at.mono_ms), (now.unix_ms, self.at.unix_ms)].map(|(now, then)| now.saturating_sub(then));
+        mono.max(unix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used)]
+
+    use samizdat_core::PeerId;
+    use samizdat_sync::PeerAddr;
+    use samizdat_sync::contact::codec::{Place, Straight};
+    use samizdat_sync::limits::PRESENCE_HOLDS_S;
+
+    use super::*;
+
+    const HOUR_MS: u64 = 3_600_000;
+
+    fn at(mono_ms: u64) -> Now {
+        Now { mono_ms, unix_ms: 1_800_000_000_000 + mono_ms }
+    }
+
+    fn place(n: u8) -> Presence {
+        let relayed = Place { peer: PeerId([n; 32]), addr: PeerAddr(vec![n]) };
+        Presence { until_s: 0, relayed, direct: Straight::No }
+    }
+
+    fn is_due(told: &Told, n: u8, now: Now) -> bool {
+        told.due_at(&place(n), now) <= now.mono_ms
+    }
+
+    /// Hours at which it was said within `days`, to somebody of whom there is a sign of life every `heard` hours.
+    fn said(days: u64, heard: Option<u64>) -> Vec<u64> {
+        let mut told = Told::default();
+        let mut hours = Vec::new();
+        for hour in 0..days * 24 {
+            if heard.is_some_and(|every| hour % every == 0) {
+                told.heard();
+            }
+            let now = at(hour * HOUR_MS);
+            if told.due_at(&place(1), now) <= now.mono_ms {
+                told.tried(Some(place(1)), 0, now);
+                hours.push(hour);
+            }
+        }
+        hours
+    }
+
+    #[test]
+    fn what_holds_for_a_day_is_said_anew_before_it_is_over() {
+        assert_eq!(said(4, Some(6)), [0, 18, 36, 54, 72, 90]);
+        const { assert!(RENEW_MS + 2 * HOUR_MS < PRESENCE_HOLDS_S * 1000) }
+    }
+
+    #[test]
+    fn who_is_away_is_told_ever_more_seldom() {
+        assert_eq!(said(60, None), [0, 18, 54, 126, 270, 558, 1134]);
+    }
+
+    #[test]
+    fn a_machine_that_slept_says_it_at_once_and_one_whose_clock_jumps_once() {
+        let mut told = Told::default();
+        told.tried(Some(place(1)), u64::MAX, at(0));
+        let slept = Now { mono_ms: 10 * 60_000, ..at(30 * HOUR_MS) };
+        assert!(!is_due(&told, 1, at(10 * 60_000)) && is_due(&told, 1, slept));
+        told.tried(Some(place(1)), 0, slept);
+        let back = Now { mono_ms: 20 * 60_000, ..at(0) };
+        assert!(!is_due(&told, 1, back));
+        assert!(is_due(&told, 1, Now { mono_ms: 37 * HOUR_MS, ..back }), "the other clock goes on");
+    }
+
+    #[test]
+    fn another_place_is_news_whatever_was_said() {
+        let mut told = Told::default();
+        assert!(is_due(&told, 1, at(0)));
+        told.tried(None, 0, at(0));
+        assert!(!is_due(&told, 1, at(0)) && is_due(&told, 1, at(TELL_GAP_MS)), "it was not told");
+        told.tried(Some(place(1)), 0, at(TELL_GAP_MS));
+        assert!(is_due(&told, 2, at(3 * TELL_GAP_MS)) && !is_due(&told, 1, at(3 * TELL_GAP_MS)));
+        told.hurry(at(TELL_GAP_MS));
+        assert!(is_due(&told, 2, at(TELL_GAP_MS)));
+    }
+}
