@@ -4,6 +4,7 @@
 
 use samizdat_net::{
     PeerAddr, format_join,
+    lan::hello::{HELLO_LEN, HelloIn},
     limits::{ADDR_BYTES_MAX, ADDRS_MAX, FRAME_MAX},
     parse_join,
     script::Script,
@@ -13,7 +14,7 @@ use samizdat_net::{
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [("address", address), ("join", join), ("stream", stream)];
+pub const TARGETS: [Target; 4] = [("address", address), ("join", join), ("lan", lan), ("stream", stream)];
 
 /// Where somebody says that a peer can be dialled.
 pub fn address(bytes: &[u8]) -> bool {
@@ -38,6 +39,14 @@ pub fn join(bytes: &[u8]) -> bool {
     let Some((peer, addr)) = core::str::from_utf8(bytes).ok().and_then(|text| parse_join(text).ok()) else { return false };
     assert!((1..=ADDRS_MAX).contains(&addr.sockets().count()), "somewhere to dial");
     assert_eq!(parse_join(&format_join(&peer, &addr)), Ok((peer, addr)));
+    true
+}
+
+/// A packet of the local network.
+pub fn lan(bytes: &[u8]) -> bool {
+    let Ok(hello) = HelloIn::decode(bytes) else { return false };
+    assert!(bytes.len() == HELLO_LEN && hello.port != 0);
+    assert_eq!(hello.encode(), bytes);
     true
 }
 

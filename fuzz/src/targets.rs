@@ -15,11 +15,18 @@ use samizdat_core::{
     link::InviteLink,
     pad::{pad, unpad},
     seal::ContactSecret,
+    session::SessionSecret,
 };
 use samizdat_engine::Engine;
 use samizdat_store::{Log, Vault};
 use samizdat_sync::{
     Config, Frame, Gossip, Input, Output, PeerAddr,
+    contact::{
+        codec::{self, Presence},
+        handshake::{Channel, Greeted, HelloIn},
+    },
+    limits::CONTACT_TAGS,
+    reach::{CheckIn, CheckedIn},
     routing::codec::{AnswerIn, QuestionIn, Verified},
 };
 
@@ -27,21 +34,27 @@ use samizdat_sync::{
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 20] = [
     ("announcement", announcement),
     ("answer", answer),
     ("bell", bell),
+    ("check", check),
+    ("checked", checked),
     ("content", content),
     ("envelope", envelope),
     ("frame", frame),
     ("gossip", gossip),
+    ("hello", hello),
     ("import", import),
     ("link", link),
     ("name", name),
     ("padding", padding),
     ("post", post),
+    ("presence", presence),
+    ("proof", proof),
     ("question", question),
     ("sealed", sealed),
+    ("session", session),
 ];
 
 /// An envelope from the network: bounded, canonical, and refused or taken for good after the tests that follow.
@@ -154,6 +167,59 @@ pub fn answer(bytes: &[u8]) -> bool {
     true
 }
 
+/// The question whether somebody can be dialled.
+pub fn check(bytes: &[u8]) -> bool {
+    let Ok(check) = CheckIn::decode(bytes) else { return false };
+    assert_eq!(check.encode(), bytes);
+    true
+}
+
+/// The answer to it.
+pub fn checked(bytes: &[u8]) -> bool {
+    let Ok(checked) = CheckedIn::decode(bytes) else { return false };
+    assert_eq!(checked.encode(), bytes);
+    true
+}
+
+/// A connection between two contacts, and the secret that they share here.
+pub fn channel() -> (Channel, SessionSecret) {
+    (Channel { binding: [5; 32], dialler: PeerId([1; 32]), answerer: PeerId([2; 32]) }, SessionSecret::new([7; 32]))
+}
+
+/// What somebody says first who dials a contact's endpoint. Whoever it is gets an answer, and is believed nothing yet.
+pub fn hello(bytes: &[u8]) -> bool {
+    let Some(hello) = HelloIn::decode(bytes) else { return false };
+    let (channel, secret) = channel();
+    let (answered, answer) = hello.answer(&secret, &channel, [6; 32]);
+    assert!(!answered.finish(bytes) && !answered.finish(&answer), "what everybody sees proves nothing");
+    assert_eq!(hello.tags().as_flattened(), bytes.get(bytes.len() - hello.tags().as_flattened().len()..).unwrap());
+    true
+}
+
+/// The second and the third message, to a dialler and an answerer who hold the secret.
+pub fn proof(bytes: &[u8]) -> bool {
+    let (channel, secret) = channel();
+    let greeted = Greeted::new(std::slice::from_ref(&secret), channel, 20_833, [3; 32], [[4; 16]; CONTACT_TAGS]);
+    let hello = HelloIn::decode(greeted.hello()).unwrap();
+    let (answered, _) = hello.answer(&secret, &channel, [6; 32]);
+    greeted.finish(bytes).is_some() || answered.finish(bytes)
+}
+
+/// Where a contact is, by its own word.
+pub fn presence(bytes: &[u8]) -> bool {
+    let Ok(presence) = Presence::decode(bytes) else { return false };
+    assert_eq!(presence.encode(), bytes);
+    true
+}
+
+/// A frame on an open session with a contact.
+pub fn session(bytes: &[u8]) -> bool {
+    let Some(frame) = codec::Frame::decode(bytes) else { return false };
+    // What is unknown has no bytes of ours.
+    assert!(frame == codec::Frame::Unknown || frame.encode() == bytes);
+    true
+}
+
 thread_local! {
     /// One node for all files: nothing hostile stays in it.
     static NODE: RefCell<Engine> = RefCell::new({
@@ -166,7 +232,7 @@ thread_local! {
 /// When files are imported here, hour 490,000.
 const IMPORT_TIME: Now = Now { mono_ms: 0, unix_ms: 490_000 * 3_600_000 };
 
-/// A file of exported envelopes from a stick. `false` also when any of them was refused.
+/// A file of exported envelopes from a stick, of the whole log or of one conversation. `false` also when any of them was refused.
 pub fn import(bytes: &[u8]) -> bool {
     NODE.with_borrow_mut(|node| {
         let taken = node.import(&mut &bytes[..], IMPORT_TIME).is_ok_and(|done| done.refused == 0);

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use proptest::prelude::*;
 use samizdat_core::PeerId;
-use samizdat_net::{PeerAddr, format_join, limits::FRAME_MAX, script::Script};
+use samizdat_net::{PeerAddr, format_join, lan::hello::HelloIn, limits::FRAME_MAX, script::Script};
 use targets::TARGETS;
 
 /// Files of one target by name.
@@ -26,7 +26,8 @@ type Seeds = BTreeMap<String, Vec<u8>>;
 
 #[test]
 fn the_corpus_is_taken_and_refused_as_its_names_say() {
-    let made: BTreeMap<&str, Seeds> = BTreeMap::from([("address", addresses()), ("join", joins()), ("stream", streams())]);
+    let made: BTreeMap<&str, Seeds> =
+        BTreeMap::from([("address", addresses()), ("join", joins()), ("lan", packets()), ("stream", streams())]);
     for (target, run) in TARGETS {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         if std::env::var_os("BLESS").is_some() {
@@ -121,6 +122,28 @@ fn joins() -> Seeds {
     ])
 }
 
+fn packets() -> Seeds {
+    let hello = |port| HelloIn { peer: PeerId([7; 32]), port }.encode();
+    let usual = hello(4001);
+    let replaced = |at: usize, byte: u8| {
+        let mut bytes = usual.clone();
+        bytes[at] = byte;
+        bytes
+    };
+    Seeds::from([
+        ("ok-usual".into(), usual.clone()),
+        ("ok-last-port".into(), hello(u16::MAX)),
+        ("bad-no-port".into(), hello(0)),
+        ("bad-of-somebody-else".into(), replaced(0, b'S')),
+        ("bad-version".into(), replaced(8, 2)),
+        ("bad-half".into(), usual[..usual.len() / 2].to_vec()),
+        ("bad-and-more".into(), [&usual[..], &[0]].concat()),
+        ("bad-tag-only".into(), usual[..9].to_vec()),
+        ("bad-long".into(), vec![0xff; 1_472]),
+        ("bad-nothing".into(), Vec::new()),
+    ])
+}
+
 fn streams() -> Seeds {
     let say = |frames: &[&[u8]]| {
         Script { life: 1, turn: u64::MAX, frames: frames.iter().map(|f| f.to_vec()).collect(), whole: true }.write().unwrap()
@@ -166,7 +189,7 @@ proptest! {
     /// Bytes that are like the good ones, but for one or two.
     #[test]
     fn whatever_is_changed_in_good_bytes_is_taken_or_refused(which in any::<prop::sample::Index>(), changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..3)) {
-        let all: Vec<Vec<u8>> = [addresses(), joins(), streams()].into_iter().flat_map(BTreeMap::into_values).collect();
+        let all: Vec<Vec<u8>> = [addresses(), joins(), packets(), streams()].into_iter().flat_map(BTreeMap::into_values).collect();
         let mut bytes = which.get(&all).clone();
         for (at, byte) in changes {
             if !bytes.is_empty() {

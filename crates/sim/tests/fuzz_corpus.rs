@@ -22,13 +22,20 @@ use samizdat_core::{
     limits::{ROOM_NAME_MAX, TEXT_MAX},
     link::InviteLink,
     pad::pad,
-    record::{NodeFields, Roles},
+    record::{NodeFields, RelayService, Roles},
     seal::{ContactSecret, seal_bell},
     stamp::Mint,
 };
 use samizdat_sync::{
     Frame, PeerAddr,
     codec::{Claim, End, Range, WantedId},
+    contact::{
+        self,
+        codec::{Place, Presence, Straight},
+        handshake::{Greeted, HelloIn},
+    },
+    limits::{ADDR_MAX, CONTACT_TAGS},
+    reach::{Check, CheckIn, Checked, CheckedIn},
     riblt::Sketch,
     routing::{
         Answer, Key, Question,
@@ -49,17 +56,23 @@ fn the_corpus_is_taken_and_refused_as_its_names_say() {
         ("announcement", announcements()),
         ("answer", answers()),
         ("bell", invitations()),
+        ("check", checks()),
+        ("checked", verdicts()),
         ("content", contents()),
         ("envelope", envelopes()),
         ("frame", frames()),
         ("gossip", meetings()),
+        ("hello", hellos()),
         ("import", files()),
         ("link", links()),
         ("name", names()),
         ("padding", paddings()),
         ("post", posts()),
+        ("presence", presences()),
+        ("proof", proofs()),
         ("question", questions()),
         ("sealed", bells()),
+        ("session", sessions()),
     ]);
     for (target, run) in TARGETS {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
@@ -392,6 +405,84 @@ fn answers() -> Seeds {
     seeds.insert("bad-nodes-of-2-64".into(), [&[0x83, 1, 0xf6, 0x9b][..], &[0xff; 8]].concat());
     evil_cbor(&mut seeds, &[0x83, 1]);
     seeds
+}
+
+fn checks() -> Seeds {
+    let check = |relay| CheckIn::of(Check { port: 4001, relay }).encode();
+    let plain = check(None);
+    let relay = check(Some(RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] }));
+    let mut seeds = with_damage([("endpoint", plain.clone()), ("relay-too", relay.clone())]);
+    seeds.insert("bad-type".into(), replaced(&plain, 1, 2));
+    seeds.insert("bad-port-in-more-bytes".into(), [&plain[..2], &[0x1a, 0, 0], &plain[3..]].concat());
+    seeds.insert("bad-short-certificate".into(), [&relay[..relay.len() - 34], &[0x58, 31], &[7; 31]].concat());
+    evil_cbor(&mut seeds, &relay[..relay.len() - 34]);
+    seeds
+}
+
+fn verdicts() -> Seeds {
+    let checked = |ip: &str| CheckedIn::of(Checked { ip: ip.parse().unwrap(), endpoint: true, relay: false }).encode();
+    let v4 = checked("203.0.113.7");
+    let mut seeds = with_damage([("v4", v4.clone()), ("v6", checked("2001:db8::7"))]);
+    seeds.insert("bad-address-of-five-bytes".into(), [&v4[..2], &[0x45, 1, 2, 3, 4, 5], &v4[7..]].concat());
+    seeds.insert("bad-neither-yes-nor-no".into(), replaced(&v4, v4.len() - 1, 0xf6));
+    evil_cbor(&mut seeds, &v4[..2]);
+    seeds
+}
+
+/// Alice dials Bob, as the targets see it: what she says, what he answers, what she proves.
+fn handshake() -> [Vec<u8>; 3] {
+    let (channel, secret) = targets::channel();
+    let greeted = Greeted::new(std::slice::from_ref(&secret), channel, 20_833, [3; 32], [[4; 16]; CONTACT_TAGS]);
+    let (_, answer) = HelloIn::decode(greeted.hello()).unwrap().answer(&secret, &channel, [6; 32]);
+    [greeted.hello().to_vec(), answer.to_vec(), greeted.finish(&answer).unwrap().to_vec()]
+}
+
+fn hellos() -> Seeds {
+    let [hello, ..] = handshake();
+    let mut seeds = with_damage([("usual", hello.clone())]);
+    seeds.insert("ok-noise".into(), [&hello[..1], &[0xff].repeat(hello.len() - 1)].concat());
+    seeds.insert("bad-version".into(), replaced(&hello, 0, 2));
+    seeds
+}
+
+fn proofs() -> Seeds {
+    let [_, answer, proof] = handshake();
+    let mut seeds = with_damage([("answer", answer.clone()), ("proof", proof.clone())]);
+    seeds.insert("bad-proof-sent-back".into(), [&answer[..32], &proof[..]].concat());
+    seeds.insert("bad-answer-without-its-nonce".into(), answer[32..].to_vec());
+    seeds.insert("bad-bent-answer".into(), replaced(&answer, 0, 7));
+    seeds.insert("bad-noise".into(), vec![0xff; answer.len()]);
+    seeds
+}
+
+fn presences() -> Seeds {
+    let place = |length: usize| Place { peer: PeerId([1; 32]), addr: PeerAddr(vec![4; length]) };
+    let presence = |relayed: usize, direct| Presence { until_s: 1_800_000_000, relayed: place(relayed), direct }.encode();
+    let plain = presence(8, Straight::No);
+    let mut seeds = with_damage([
+        ("relayed", plain.clone()),
+        ("allowed", presence(8, Straight::Allowed)),
+        ("direct", presence(0, Straight::To(place(16)))),
+        ("longest", presence(ADDR_MAX, Straight::To(place(ADDR_MAX)))),
+    ]);
+    seeds.insert("bad-address-too-long".into(), presence(ADDR_MAX + 1, Straight::No));
+    seeds.insert("bad-version".into(), replaced(&plain, 1, 2));
+    seeds.insert("bad-direct-to-half-a-place".into(), [&plain[..plain.len() - 1], &[0x81, 0x40]].concat());
+    evil_cbor(&mut seeds, &plain[..8]);
+    seeds
+}
+
+fn sessions() -> Seeds {
+    use contact::codec::Frame;
+    let envelope = |length: usize| Frame::Envelope(vec![9; length]).encode();
+    Seeds::from([
+        ("ok-envelope".into(), envelope(700)),
+        ("ok-empty-envelope".into(), envelope(0)),
+        ("ok-took-and-more".into(), [Frame::Took.encode(), vec![1]].concat()),
+        ("ok-a-type-of-tomorrow".into(), vec![200, 1, 2, 3]),
+        ("ok-took".into(), Frame::Took.encode()),
+        ("bad-nothing".into(), Vec::new()),
+    ])
 }
 
 /// Steps of the target `gossip`: who, what, and the bytes that follow.
