@@ -23,6 +23,7 @@ use crate::{
 };
 
 const DOMAIN: &[u8] = b"samizdat node record v1\0";
+const POSITION_DOMAIN: &[u8] = b"samizdat position v1\0";
 const VERSION: u8 = 1;
 const SIGNATURE_LEN: usize = 64;
 /// How long a record of ours holds, seconds.
@@ -99,6 +100,13 @@ pub struct NodeRecord {
     peer: PeerId,
     fields: NodeFields,
     bytes: Vec<u8>,
+    /// Kept, for the routing needs it each time it hears of the record.
+    position: [u8; 32],
+}
+
+/// Where a node stands in the routing, docs/protocol/routing.md. A hash, so that a place near another one must be searched for.
+pub fn position(peer: &PeerId) -> [u8; 32] {
+    Sha256::new().chain_update(POSITION_DOMAIN).chain_update(peer.0).finalize().into()
 }
 
 /// Why something is no record of use.
@@ -137,12 +145,17 @@ impl NodeRecord {
         if bytes.len() > RECORD_MAX {
             return Err(BadRecord::Malformed);
         }
-        Ok(Self { peer, fields, bytes })
+        Ok(Self { peer, fields, bytes, position: position(&peer) })
     }
 
     /// Whose it is.
     pub fn peer(&self) -> PeerId {
         self.peer
+    }
+
+    /// Where its node stands: [`position`].
+    pub fn position(&self) -> &[u8; 32] {
+        &self.position
     }
 
     /// What it says.
@@ -190,7 +203,7 @@ impl NodeRecordIn {
             return Err(BadRecord::Malformed);
         }
         fields.check()?;
-        Ok(Self(NodeRecord { peer, fields, bytes: bytes.to_vec() }))
+        Ok(Self(NodeRecord { peer, fields, bytes: bytes.to_vec(), position: position(&peer) }))
     }
 
     /// The only door to a [`NodeRecord`]. `unix_s` is now, seconds since 1970.

@@ -29,7 +29,7 @@ pub(super) struct Crowd(Vec<(Key, Arc<NodeRecord>)>);
 
 impl Crowd {
     pub(super) fn add(&mut self, record: &Arc<NodeRecord>) {
-        let key = Key::of(&record.peer());
+        let key = Key::at(record);
         match self.0.binary_search_by_key(&key, |(key, _)| *key) {
             Ok(at) => {
                 if let Some(known) = self.0.get_mut(at) {
@@ -41,7 +41,7 @@ impl Crowd {
     }
 
     pub(super) fn remove(&mut self, record: &NodeRecord) {
-        if let Ok(at) = self.0.binary_search_by_key(&Key::of(&record.peer()), |(key, _)| *key) {
+        if let Ok(at) = self.0.binary_search_by_key(&Key::at(record), |(key, _)| *key) {
             self.0.remove(at);
         }
     }

@@ -317,7 +317,7 @@ impl Town<'_> {
         let (now, k) = (self.now(), self.plan.k);
         let Some(node) = self.node(to) else { return };
         let lie = node.vice.and_then(|vice| match &question {
-            Question::Find { target } if *target == Key::of(&node.record.peer()) => None,
+            Question::Find { target } if *target == Key::at(&node.record) => None,
             Question::Find { target } => Some((vice, *target)),
             Question::Store { .. } => None,
         });
@@ -387,7 +387,7 @@ impl Town<'_> {
         let Some((alice, bob)) = self.somebody(sound).zip(self.somebody(sound)) else { return };
         let Some(sought) = self.node(bob).map(|node| Arc::clone(&node.record)).filter(|_| alice != bob) else { return };
         let now = self.now();
-        let target = Key::of(&sought.peer());
+        let target = Key::at(&sought);
         let Some(id) = self.node(alice).and_then(|node| node.router.lookup(target, now)) else { return };
         self.searches.insert((alice, id), Search { target: bob, sought, started_ms: self.now_ms });
         self.drain(alice, None);

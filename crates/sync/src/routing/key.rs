@@ -2,12 +2,10 @@
 
 use core::fmt;
 
-use samizdat_core::PeerId;
-use sha2::{Digest, Sha256};
+use samizdat_core::{NodeRecord, PeerId, record::position};
 
 use crate::draw::Draw;
 
-const DOMAIN: &[u8] = b"samizdat position v1\0";
 const WORD: u32 = u64::BITS;
 
 /// A position: where a node stands, or somewhere. In words, the most significant first.
@@ -19,9 +17,14 @@ pub struct Key([u64; 4]);
 pub struct Distance([u64; 4]);
 
 impl Key {
-    /// Where a node stands. A hash, so that a place near another one must be searched for.
+    /// Where a node stands.
     pub fn of(peer: &PeerId) -> Self {
-        Self::from_bytes(&Sha256::new().chain_update(DOMAIN).chain_update(peer.0).finalize().into())
+        Self::from_bytes(&position(peer))
+    }
+
+    /// Where the node of a record stands; costs no hash.
+    pub fn at(record: &NodeRecord) -> Self {
+        Self::from_bytes(record.position())
     }
 
     /// From the wire.

@@ -160,7 +160,7 @@ impl Lookup {
         let State::Asked(at, _) = candidate.state else { return };
         candidate.state = State::Answered;
         let hops = candidate.hops;
-        if let Some(record) = found.filter(|record| Key::of(&record.peer()) == self.target) {
+        if let Some(record) = found.filter(|record| Key::at(record) == self.target) {
             self.take(&record, hops, now);
             if record.peer() == *by && self.wanted == Wanted::Record {
                 // What a node says of itself is the end of it.
@@ -178,7 +178,7 @@ impl Lookup {
         let mut kept: Vec<Arc<NodeRecord>> = Vec::new();
         let mut prefixes: Vec<Option<Prefix>> = Vec::new();
         for record in closer.iter().take(self.k).filter(|record| !record.fields().addrs.is_empty()) {
-            let distance = Key::of(&record.peer()).distance(self.target);
+            let distance = Key::at(record).distance(self.target);
             let prefix = record.prefix();
             let beside = prefixes.iter().filter(|other| **other == prefix).count();
             if limit.is_none_or(|limit| distance <= limit) && beside < ANSWER_PER_PREFIX {
@@ -203,7 +203,7 @@ impl Lookup {
     /// Gives the paths somebody to ask, in turn.
     fn feed(&mut self, records: &[Arc<NodeRecord>], paths: &[usize], hops: u32) {
         for (record, at) in records.iter().zip(paths.iter().cycle()) {
-            let key = Key::of(&record.peer());
+            let key = Key::at(record);
             let distance = key.distance(self.target);
             if key == self.own || self.known.len() >= LOOKUP_KNOWN_MAX && !self.known.contains_key(&distance) {
                 continue;

@@ -38,7 +38,7 @@ impl Records {
         if !new.holds(now) {
             return false;
         }
-        let at = self.own.distance(Key::of(&record.peer()));
+        let at = self.own.distance(Key::at(record));
         let held = self.held.get(&at).map(|held| &held.record);
         if held.is_some_and(|held| held.bytes() != record.bytes() && !record.supersedes(held)) {
             return false;
@@ -64,7 +64,7 @@ impl Records {
 
     /// Forgets what holds no more, and what others are meant to keep by now.
     pub(crate) fn retain(&mut self, now: Now, ours: impl Fn(Key) -> bool) {
-        self.held.retain(|_, held| held.holds(now) && ours(Key::of(&held.record.peer())));
+        self.held.retain(|_, held| held.holds(now) && ours(Key::at(&held.record)));
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -419,7 +419,7 @@ impl Router {
         let asking = self.questions.values().filter(|pending| pending.purpose == Purpose::Ping).count();
         for _ in asking..PINGS_MAX {
             let Some(to) = self.pings.pop_front() else { break };
-            let target = Key::of(&to.peer());
+            let target = Key::at(&to);
             self.ask(to, Question::Find { target }, Purpose::Ping, now);
         }
     }

@@ -75,7 +75,7 @@ impl Table {
 
     /// What could be done with this node, whose network is `prefix`.
     pub(crate) fn place(&self, record: &NodeRecord, prefix: Option<Prefix>, now: u64) -> Place {
-        let key = Key::of(&record.peer());
+        let key = Key::at(record);
         if key == self.own || record.fields().addrs.is_empty() {
             return Place::Never;
         }
@@ -99,7 +99,7 @@ impl Table {
     pub(crate) fn answered(&mut self, record: &Arc<NodeRecord>, prefix: Option<Prefix>, now: u64) {
         match self.place(record, prefix, now) {
             Place::Known => {
-                let moved = self.get(Key::of(&record.peer())).is_some_and(|entry| entry.prefix != prefix);
+                let moved = self.get(Key::at(record)).is_some_and(|entry| entry.prefix != prefix);
                 if moved {
                     // It must pass for its new network as anybody else would.
                     self.remove(&record.peer());
@@ -109,7 +109,7 @@ impl Table {
                 }
             }
             Place::Room => {
-                let key = Key::of(&record.peer());
+                let key = Key::at(record);
                 let entry = Entry { key, record: Arc::clone(record), prefix, seen_ms: now, failures: 0 };
                 let at = usize::try_from(self.own.shared_bits(key)).unwrap_or(0);
                 if self.buckets.len() <= at {
@@ -127,7 +127,7 @@ impl Table {
 
     /// A node that has a place gave a sign of life.
     pub(crate) fn seen(&mut self, record: &Arc<NodeRecord>, now: u64) {
-        let key = Key::of(&record.peer());
+        let key = Key::at(record);
         let Some(bucket) = self.bucket_mut(key) else { return };
         let Some(at) = bucket.entries.iter().position(|entry| entry.key == key) else { return };
         let mut entry = bucket.entries.remove(at);
@@ -140,7 +140,7 @@ impl Table {
 
     /// What a node that has a place says of itself now, heard from others: no sign of life.
     pub(crate) fn renew(&mut self, record: &Arc<NodeRecord>) {
-        let key = Key::of(&record.peer());
+        let key = Key::at(record);
         let entry = self.bucket_mut(key).and_then(|bucket| bucket.entries.iter_mut().find(|entry| entry.key == key));
         if let Some(entry) = entry.filter(|entry| record.supersedes(&entry.record) && !record.fields().addrs.is_empty()) {
             entry.record = Arc::clone(record);
@@ -149,7 +149,7 @@ impl Table {
 
     /// Remembers a node for the next free place.
     pub(crate) fn wait(&mut self, record: &Arc<NodeRecord>) {
-        let Some(bucket) = self.bucket_mut(Key::of(&record.peer())) else { return };
+        let Some(bucket) = self.bucket_mut(Key::at(record)) else { return };
         bucket.waiting.retain(|other| other.peer() != record.peer());
         if bucket.waiting.len() >= WAITING_MAX {
             bucket.waiting.remove(0);
