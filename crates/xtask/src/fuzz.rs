@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    repo::{Repo, Run},
+    repo::{Haste, Repo, Run},
     setup,
 };
 
@@ -31,7 +31,7 @@ pub(crate) fn run(repo: &Repo, arguments: &[&str]) -> Result<bool> {
     prepare(repo)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(
-        [repo.tool("cargo-fuzz", VERSION)?.with_file_name("")].into_iter().chain(std::env::split_paths(&path)),
+        [repo.tool("cargo-fuzz", VERSION, Haste::Now)?.with_file_name("")].into_iter().chain(std::env::split_paths(&path)),
     )?;
     let commands: Result<Vec<Run>> = chosen.into_iter().map(|name| Ok(fuzz(repo, name, seconds)?.env("PATH", &path))).collect();
     repo.all(commands?)

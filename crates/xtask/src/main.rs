@@ -5,6 +5,7 @@ mod deny;
 mod dependencies;
 mod fuzz;
 mod layers;
+mod programs;
 mod purity;
 mod repo;
 mod setup;

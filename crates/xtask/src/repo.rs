@@ -10,6 +10,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::setup;
+
+/// Runs a program behind all others.
+const NICE: &str = "nice";
+
 /// Where everything lies.
 pub(crate) struct Repo {
     /// Top folder.
@@ -30,6 +35,15 @@ pub(crate) struct Crate {
     pub(crate) ours: Vec<String>,
     /// Packages from elsewhere that it depends on, for whatever purpose.
     pub(crate) external: Vec<String>,
+}
+
+/// How urgently something is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Haste {
+    /// Somebody waits for it.
+    Now,
+    /// Nobody does; others go first.
+    Idle,
 }
 
 impl Repo {
@@ -68,7 +82,7 @@ impl Repo {
     }
 
     /// The path of a program from the registry, at `version`, after installing it into the target folder when it is not there.
-    pub(crate) fn tool(&self, name: &str, version: &str) -> Result<PathBuf> {
+    pub(crate) fn tool(&self, name: &str, version: &str, haste: Haste) -> Result<PathBuf> {
         // A folder for each version, so that a newer one here is installed there.
         let folder = self.target.join("tools").join(format!("{name}-{version}"));
         let program = folder.join("bin").join(name);
@@ -77,7 +91,8 @@ impl Repo {
             let build = ["install", name, "--version", version, "--locked", "--debug", "--quiet", "--root"];
             let run = self.cargo(build).args([&folder]).env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_INCREMENTAL", "0");
             // Not the caller's own target folder, which would keep gigabytes of intermediate results.
-            run.env("CARGO_TARGET_DIR", self.target.join("tools").join("build")).read()?;
+            let run = run.env("CARGO_TARGET_DIR", self.target.join("tools").join("build"));
+            if haste == Haste::Idle { run.idle() } else { run }.read()?;
             fs::remove_dir_all(self.target.join("tools").join("build"))?;
         }
         Ok(program)
@@ -115,6 +130,25 @@ impl Run {
     pub(crate) fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.0.args(arguments);
         self
+    }
+
+    /// Lets all other programs go first, where there is a way to say so.
+    fn idle(self) -> Self {
+        if !setup::find(NICE) {
+            return self;
+        }
+        let mut command = Command::new(NICE);
+        command.args(["-n", "19"]).arg(self.0.get_program()).args(self.0.get_args());
+        if let Some(folder) = self.0.get_current_dir() {
+            command.current_dir(folder);
+        }
+        for (key, value) in self.0.get_envs() {
+            match value {
+                Some(value) => command.env(key, value),
+                None => command.env_remove(key),
+            };
+        }
+        Self(command)
     }
 
     /// Sets an environment variable.

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) passed: u64,
     /// Tests that failed, by what a test runner printed.
     pub(crate) failed: u64,
+    /// Tests that were not run, by what a test runner printed.
+    pub(crate) ignored: u64,
     /// Everything that somebody must know to mend it; empty when all is well.
     pub(crate) complaints: Vec<String>,
 }
@@ -36,6 +38,7 @@ impl Report {
     pub(crate) fn and(mut self, other: Self) -> Self {
         self.passed = self.passed.saturating_add(other.passed);
         self.failed = self.failed.saturating_add(other.failed);
+        self.ignored = self.ignored.saturating_add(other.ignored);
         self.complaints.extend(other.complaints);
         self
     }
@@ -60,9 +63,14 @@ impl<'a> Steps<'a> {
         Self { repo, only, begun: Instant::now(), total: Report::default(), lines: Vec::new() }
     }
 
+    /// Whether a step is to be done.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.contains(&name)
+    }
+
     /// Does one step, whatever became of those before.
     pub(crate) fn step(&mut self, name: &str, work: impl FnOnce(&Repo) -> Result<Report>) {
-        if !self.only.is_empty() && !self.only.contains(&name) {
+        if !self.wants(name) {
             return;
         }
         print!("{name:9}");
@@ -92,6 +100,9 @@ impl<'a> Steps<'a> {
             println!("not everything: only {}", self.only.join(" "));
         }
         println!("{remark}");
+        if self.total.ignored > 0 {
+            println!("{} tests were ignored", self.total.ignored);
+        }
         println!("{} passed, {} failed", self.total.passed, self.total.failed);
         Ok(self.total.holds())
     }
@@ -100,9 +111,13 @@ impl<'a> Steps<'a> {
 impl Run {
     /// Runs as part of the step `name`. What is printed goes to `xtask/NAME.log` in the target folder, and into the report on failure.
     pub(crate) fn report(self, repo: &Repo, name: &str) -> Result<Report> {
-        let folder = repo.target.join("xtask");
-        fs::create_dir_all(&folder)?;
-        let log = folder.join(format!("{name}.log"));
+        Ok(self.log(repo, name)?.0)
+    }
+
+    /// The same, and what was printed.
+    pub(crate) fn log(self, repo: &Repo, name: &str) -> Result<(Report, String)> {
+        let log = repo.target.join("xtask").join(format!("{name}.log"));
+        fs::create_dir_all(log.parent().context("a log lies nowhere")?)?;
         let file = File::create(&log)?;
         let Run(mut command) = self.env("CARGO_TERM_COLOR", "never").env("NO_COLOR", "1");
         let program = command.get_program().display().to_string();
@@ -117,33 +132,34 @@ impl Run {
             }
         };
         let printed = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-        let (passed, failed) = count(&printed);
-        let mut complaints = Vec::new();
+        let mut report = count(&printed);
         match status {
             Some(status) if status.success() => {}
-            Some(status) => complaints.extend([printed, format!("{program} ended with {status}")]),
+            Some(status) => report.complaints.extend([printed.clone(), format!("{program} ended with {status}")]),
             None => {
                 child.kill()?;
-                complaints.extend([printed, format!("{program} was stopped after {} minutes", LIMIT.as_secs() / 60)]);
+                let stopped = format!("{program} was stopped after {} minutes", LIMIT.as_secs() / 60);
+                report.complaints.extend([printed.clone(), stopped]);
             }
         }
-        Ok(Report { passed, failed, complaints })
+        Ok((report, printed))
     }
 }
 
-/// Sums what test runners printed: libtest (`test result: ok. 3 passed; 0 failed; …`), vitest (`Tests  1 failed | 3 passed (4)`)
-/// and the browser's stories (`ok - a title`, `not ok - a title`).
-fn count(printed: &str) -> (u64, u64) {
-    let (mut passed, mut failed) = (0u64, 0u64);
+/// Sums what test runners printed: libtest (`test result: ok. 3 passed; 0 failed; 1 ignored; …`), vitest
+/// (`Tests  1 failed | 3 passed | 2 skipped (6)`) and the browser's stories (`ok - a title`, `not ok - a title`).
+fn count(printed: &str) -> Report {
+    let mut sum = Report::default();
     for line in printed.lines().map(str::trim) {
         if line.starts_with("test result: ") || line.starts_with("Tests ") {
-            passed = passed.saturating_add(number_before(line, "passed"));
-            failed = failed.saturating_add(number_before(line, "failed"));
+            let [passed, failed] = ["passed", "failed"].map(|word| number_before(line, word));
+            let ignored = number_before(line, "ignored").saturating_add(number_before(line, "skipped"));
+            sum = sum.and(Report { passed, failed, ignored, complaints: Vec::new() });
         }
-        passed = passed.saturating_add(line.starts_with("ok - ").into());
-        failed = failed.saturating_add(line.starts_with("not ok - ").into());
+        sum.passed = sum.passed.saturating_add(line.starts_with("ok - ").into());
+        sum.failed = sum.failed.saturating_add(line.starts_with("not ok - ").into());
     }
-    (passed, failed)
+    sum
 }
 
 fn number_before(line: &str, word: &str) -> u64 {
@@ -162,11 +178,12 @@ running 4 tests
 test result: ok. 4 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
 test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
  Test Files  5 passed (5)
-      Tests  1 failed | 20 passed (21)
+      Tests  1 failed | 20 passed | 2 skipped (23)
 ok - a message appears
 not ok - a dialog closes
 the words 3 passed, alone, count for nothing
 ";
-        assert_eq!(count(printed), (27, 5));
+        let Report { passed, failed, ignored, complaints } = count(printed);
+        assert_eq!((passed, failed, ignored, complaints.len()), (27, 5, 3, 0));
     }
 }
