@@ -9,89 +9,22 @@
     missing_docs
 )]
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-};
+mod service;
 
-use data_encoding::BASE64;
+use std::net::TcpListener;
+
 use samizdat_core::{NodeRecord, Now, PeerSecret, record::NodeFields};
 use samizdat_entry::{Dyndns2, PublishError, Publisher, Swap, Swapped, Txt};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use service::{HOST, PASSWORD, Service, USER};
 
-const HOST: &str = "home.example.org";
 const MINUTE: u64 = 60_000;
 
-/// What a service answers apart from `good` and `nochg`.
-type Mood = Option<(u16, &'static str)>;
-
-struct Service {
-    addr: SocketAddr,
-    mood: Arc<Mutex<Mood>>,
-    requests: Arc<Mutex<Vec<String>>>,
+fn start() -> Service {
+    Service::start(TcpListener::bind("127.0.0.1:0").unwrap())
 }
 
-impl Service {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let service = Self { addr, mood: Arc::default(), requests: Arc::default() };
-        let (mood, requests) = (Arc::clone(&service.mood), Arc::clone(&service.requests));
-        tokio::spawn(async move {
-            let mut holds = String::new();
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") {
-                    request.push(stream.read_u8().await.unwrap());
-                }
-                let request = String::from_utf8(request).unwrap();
-                let (status, text) = mood.lock().unwrap().map_or_else(|| serve(&request, &mut holds), |(s, t)| (s, t.to_owned()));
-                requests.lock().unwrap().push(request);
-                let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}", text.len());
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        });
-        service
-    }
-
-    fn client(&self, password: &str) -> Dyndns2 {
-        Dyndns2::new(&format!("http://{}", self.addr), HOST, "alice", password).unwrap()
-    }
-
-    fn feels(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
-    }
-
-    fn count(&self) -> usize {
-        self.requests.lock().unwrap().len()
-    }
-}
-
-/// The rules of the protocol.
-fn serve(request: &str, holds: &mut String) -> (u16, String) {
-    let head = |name: &str| {
-        let mut heads = request.lines().filter_map(|line| line.split_once(": "));
-        heads.find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned())
-    };
-    let expected = format!("Basic {}", BASE64.encode(b"alice:right"));
-    let Some(query) = request.strip_prefix("GET /nic/update?") else { return (404, String::new()) };
-    if !head("user-agent").is_some_and(|agent| agent.starts_with("samizdat/")) {
-        return (200, "badagent".to_owned());
-    }
-    if head("authorization") != Some(expected) {
-        return (200, "badauth".to_owned());
-    }
-    let query = query.split(' ').next().unwrap();
-    let value = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).unwrap_or_default();
-    if value("hostname") != HOST {
-        return (200, "nohost".to_owned());
-    }
-    let word = if holds == value("myip") { "nochg" } else { "good" };
-    value("myip").clone_into(holds);
-    (200, format!("{word} {holds}\n"))
+fn customer(service: &Service, password: &str) -> Dyndns2 {
+    Dyndns2::new(&service.url(), HOST, USER, password).unwrap()
 }
 
 fn record(last: u8) -> NodeRecord {
@@ -114,41 +47,41 @@ async fn publish(client: &Dyndns2, last: u8, mono_ms: u64) -> Result<Swapped, Pu
 
 #[tokio::test]
 async fn an_address_is_sent_when_it_changed_and_never_again() {
-    let service = Service::start().await;
-    let client = service.client("right");
+    let service = start();
+    let client = customer(&service, PASSWORD);
     assert_eq!(client.look().await, Ok(vec![]));
     for (last, requests) in [(1, 1), (1, 1), (2, 2), (2, 2), (1, 3)] {
         assert_eq!(publish(&client, last, 0).await, Ok(Swapped::Done));
-        assert_eq!(service.count(), requests);
+        assert_eq!(service.requests().len(), requests);
     }
     assert_eq!(client.look().await, Ok(vec![Txt::of(&record(1))]));
-    let first = service.requests.lock().unwrap()[0].clone();
+    let first = service.requests().remove(0);
     assert!(first.starts_with("GET /nic/update?hostname=home.example.org&myip=203.0.113.1 HTTP/1.1"), "{first}");
     // A node that was restarted does not know; the service says that nothing changed, and once is enough.
-    let again = service.client("right");
+    let again = customer(&service, PASSWORD);
     for _ in 0..3 {
         assert_eq!(publish(&again, 1, 0).await, Ok(Swapped::Done));
     }
-    assert_eq!(service.count(), 4);
+    assert_eq!(service.requests().len(), 4);
     let withdraw = Swap { seen: Vec::new(), remove: Vec::new(), add: None };
     assert_eq!(again.swap(&withdraw, Now::default()).await, Err(PublishError::Stays));
 }
 
 #[tokio::test]
 async fn a_wrong_password_is_sent_once() {
-    let service = Service::start().await;
-    let client = service.client("wrong");
+    let service = start();
+    let client = customer(&service, "wrong");
     for last in 1..5 {
         let error = publish(&client, last, 0).await.unwrap_err();
         assert_eq!(error.to_string(), "the service does not accept this user name and password");
     }
-    assert_eq!(service.count(), 1);
+    assert_eq!(service.requests().len(), 1);
     assert!(!format!("{client:?}").contains("wrong"));
 }
 
 #[tokio::test]
 async fn what_a_person_must_mend_is_not_repeated() {
-    let service = Service::start().await;
+    let service = start();
     let answers = [
         (200, "nohost", PublishError::NoHost),
         (200, "!yours", PublishError::NoHost),
@@ -161,36 +94,36 @@ async fn what_a_person_must_mend_is_not_repeated() {
         (200, "badagent", PublishError::Unwelcome),
     ];
     for (status, text, error) in answers {
-        let client = service.client("right");
+        let client = customer(&service, PASSWORD);
         service.feels(Some((status, text)));
-        let before = service.count();
+        let before = service.requests().len();
         assert_eq!(publish(&client, 1, 0).await, Err(error.clone()), "{text}");
         service.feels(None);
         assert_eq!(publish(&client, 2, 90 * MINUTE).await, Err(error), "{text}");
-        assert_eq!(service.count(), before + 1, "{text}");
+        assert_eq!(service.requests().len(), before + 1, "{text}");
     }
 }
 
 #[tokio::test]
 async fn a_service_with_a_fault_is_left_alone_longer_each_time() {
-    let service = Service::start().await;
-    let client = service.client("right");
+    let service = start();
+    let client = customer(&service, PASSWORD);
     service.feels(Some((200, "911")));
     assert_eq!(publish(&client, 1, 0).await, Err(PublishError::Fault));
     assert_eq!(publish(&client, 2, 29 * MINUTE).await, Err(PublishError::Fault));
-    assert_eq!(service.count(), 1);
+    assert_eq!(service.requests().len(), 1);
     service.feels(Some((503, "")));
     assert_eq!(publish(&client, 1, 30 * MINUTE).await, Err(PublishError::Fault));
     service.feels(None);
     assert_eq!(publish(&client, 1, 89 * MINUTE).await, Err(PublishError::Fault));
-    assert_eq!(service.count(), 2);
+    assert_eq!(service.requests().len(), 2);
     assert_eq!(publish(&client, 1, 90 * MINUTE).await, Ok(Swapped::Done));
 }
 
 #[tokio::test]
 async fn nonsense_and_silence_are_told_and_may_be_tried_again() {
-    let service = Service::start().await;
-    let client = service.client("right");
+    let service = start();
+    let client = customer(&service, PASSWORD);
     let long: &'static str = "good ".repeat(10_000).leak();
     for (status, text) in [(200, "<html>"), (200, ""), (302, "good"), (404, ""), (200, long)] {
         service.feels(Some((status, text)));
@@ -198,7 +131,7 @@ async fn nonsense_and_silence_are_told_and_may_be_tried_again() {
     }
     service.feels(None);
     assert_eq!(publish(&client, 1, 0).await, Ok(Swapped::Done));
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = Dyndns2::new(&format!("http://{nobody}"), HOST, "alice", "right").unwrap();
     assert_eq!(publish(&client, 1, 0).await, Err(PublishError::ServiceUnanswered));
 }
