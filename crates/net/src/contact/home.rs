@@ -35,6 +35,7 @@ pub(super) struct Home {
     number: (u64, u64),
     endpoint: Endpoint,
     pins: Pins,
+    names: Names,
     proxied: bool,
     gate: Gate,
     limits: Limits,
@@ -42,7 +43,6 @@ pub(super) struct Home {
 
 /// What is said against relays, for whoever looks into it.
 struct Doubts {
-    names: Names,
     told: mpsc::Sender<Doubt>,
     heard: mpsc::Receiver<Doubt>,
 }
@@ -118,8 +118,8 @@ impl Home {
         // Through a relay everybody comes from nowhere: no neighbourhood has a share of its own.
         let per_prefix = if way == Way::Relayed { limits.inbound } else { limits.inbound_per_prefix };
         let limits = Limits { inbound_per_prefix: per_prefix, ..*limits };
-        let home = Self { way, number, endpoint, pins, proxied, gate: Gate::default(), limits };
-        Some((Arc::new(home), Doubts { names, told, heard }))
+        let home = Self { way, number, endpoint, pins, names, proxied, gate: Gate::default(), limits };
+        Some((Arc::new(home), Doubts { told, heard }))
     }
 
     fn begin(self: Arc<Self>, doubts: Doubts, shared: &Arc<Shared>, mut relays: watch::Receiver<Vec<RelayAt>>) {
@@ -128,10 +128,10 @@ impl Home {
         let (ours, in_use) = watch::channel(Vec::new());
         let (endpoint, pins) = (self.endpoint.clone(), self.pins.clone());
         let (dead, deaths) = watch::channel(None);
-        let Doubts { names, told, heard } = doubts;
+        let Doubts { told, heard } = doubts;
         // Looking at a relay means a connection beside the proxy.
         if !self.proxied {
-            tokio::spawn(relay::watch_deaths(shared.clone(), endpoint.clone(), names, heard, in_use.clone(), dead));
+            tokio::spawn(relay::watch_deaths(shared.clone(), endpoint.clone(), self.names.clone(), heard, in_use.clone(), dead));
         }
         let ours = Ours { endpoint, pins, proxied: self.proxied, in_use: ours, doubts: told };
         tokio::spawn(relay::keep(ours, relays, deaths));
@@ -162,7 +162,7 @@ impl Home {
         let connection = endpoint::connect(&self.endpoint, id, ways, ALPN).await?;
         // The other end sees the stream with the first frame on it.
         let (send, recv) = connection.open_bi().await.ok()?;
-        opened(connection, Streams { send, recv })
+        opened(connection, Streams { send, recv }, &self.names)
     }
 
     async fn run_accept(self: Arc<Self>, shared: Arc<Shared>) {
@@ -185,7 +185,7 @@ impl Home {
         let coming = timeout(self.limits.handshake, async {
             let connection = incoming.await.ok()?;
             let (send, recv) = connection.accept_bi().await.ok()?;
-            opened(connection, Streams { send, recv })
+            opened(connection, Streams { send, recv }, &self.names)
         });
         if let Ok(Some((link, streams, binding))) = coming.await {
             admission.settle();
@@ -222,8 +222,8 @@ impl Home {
     }
 }
 
-fn opened(connection: Connection, streams: Streams) -> Option<Opened> {
+fn opened(connection: Connection, streams: Streams, names: &Names) -> Option<Opened> {
     let mut binding = [0; BINDING_LEN];
     connection.export_keying_material(&mut binding, BINDING_LABEL, b"").ok()?;
-    Some((Link::new(connection), streams, binding))
+    Some((Link::new(connection).doubting(names.clone()), streams, binding))
 }
