@@ -123,7 +123,7 @@ export class MockNode {
       case 'GET conversations':
         return { conversations: this.list() };
       case 'GET messages': {
-        const of = query.get('who') ?? query.get('room');
+        const of = query.has('cluster') ? this.nest?.name : (query.get('who') ?? query.get('room'));
         const found = this.conversations.find(({ who }) => who === of);
         return { messages: page(this.in(found?.id), query) };
       }
@@ -131,6 +131,17 @@ export class MockNode {
         return third === 'cancel' ? this.cancel(second) : this.send(body);
       case 'POST read':
         return this.read(body.conversation);
+      case 'GET clusters':
+        return this.ofClusters(second, third);
+      case 'POST motions': {
+        const motion = this.nest?.motions.find((one) => one.motion === second);
+        if (!motion) throw refusal(404, 'not_found', 'there is no such motion');
+        motion.ours = body.vote;
+        motion[body.vote] += 1;
+        motion[`${body.vote}_by`].push(this.nest.nick);
+        this.emit('cluster', { cluster: this.nest });
+        return motion;
+      }
       case 'GET rooms':
         return { rooms: this.rooms };
       case 'POST rooms':
@@ -191,6 +202,15 @@ export class MockNode {
     return { entries: [], lan: { on: this.lan, why }, own_entry: null, proxy };
   }
 
+  /** One cluster at most, put together by the story. */
+  ofClusters(which, what) {
+    if (!which) return { clusters: this.nest ? [this.nest] : [] };
+    if (this.nest?.cluster !== which) throw refusal(404, 'not_found', 'you are in no such cluster');
+    if (what === 'requests') return { requests: this.nest.asking };
+    if (what === 'audit') return { decisions: this.nest.decided };
+    return this.nest;
+  }
+
   conversation(kind, who) {
     const found = this.conversations.find((one) => one.kind === kind && one.who === who);
     if (found) return found;
@@ -207,18 +227,22 @@ export class MockNode {
   list() {
     const rows = this.conversations.map(({ id, kind, who }) => {
       const messages = this.in(id).map((message) => this.shown(message));
-      const title = kind === 'room' ? who : (this.petname(who) ?? `${who.slice(0, 4)}…`);
+      const title = kind !== 'direct' ? who : (this.petname(who) ?? `${who.slice(0, 4)}…`);
       const unread = messages.filter((message) => !message.mine && message.state === 'received').length;
-      const label =
-        kind === 'room'
-          ? 'Public: everybody can read this and sees your name; nodes next to yours may guess your internet address.'
-          : `Only ${title} can read this. Others see that somebody wrote, not who or to whom; a network this small hides little.`;
+      const label = {
+        cluster: 'End-to-end encrypted among the members.',
+        room: 'Public: everybody can read this and sees your name; nodes next to yours may guess your internet address.',
+        direct: `Only ${title} can read this. Others see that somebody wrote, not who or to whom; a network this small hides little.`,
+      }[kind];
       return { id, kind, who, title, last: messages.at(-1) ?? null, unread, label };
     });
     return rows.sort((a, b) => (b.last?.at ?? 0) - (a.last?.at ?? 0));
   }
 
-  petname = (name) => this.contacts.find((contact) => contact.name === name)?.petname ?? null;
+  petname = (name) =>
+    this.contacts.find((contact) => contact.name === name)?.petname ??
+    this.nest?.members.find(({ member }) => member === name)?.nick ??
+    null;
   shown = (message) => ({ ...message, from_petname: this.petname(message.from) });
   changed(message) {
     this.emit('message', { message: this.shown(message) });

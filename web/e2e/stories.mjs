@@ -33,6 +33,30 @@ story('a full day: chats, rooms, requests, every state', async ({ node, visit })
   await inspect(page, 'rich-contact');
 });
 
+story('a cluster: who is in it, what is moved, a vote, what was decided', async ({ node, visit }) => {
+  nest(node);
+  const { page } = await visit(node.url);
+  await row(page, /^nest/).click();
+  await page.getByText('Cluster of 3; you are alice').waitFor();
+  await inspect(page, 'cluster-chat');
+  await page.getByRole('button', { name: 'About nest' }).click();
+  await page.getByText('bob was let in').waitFor();
+  await inspect(page, 'cluster');
+  await page.getByRole('button', { name: 'Vote yes' }).click();
+  await page.getByText('You said yes.').waitFor();
+  await page.getByText('Yes: bob, alice').waitFor();
+});
+
+story('a cluster is founded or joined in one dialog', async ({ node, visit }) => {
+  const { page } = await visit(node.url);
+  await page.getByRole('button', { name: 'Found or join a cluster' }).click();
+  await page.getByLabel('Link to the cluster').waitFor();
+  await inspect(page, 'cluster-join');
+  await page.getByRole('radio', { name: /^Found one/ }).check();
+  await page.getByLabel('Name of the cluster').waitFor();
+  await inspect(page, 'cluster-found');
+});
+
 story('everything by keyboard', async ({ node, visit }) => {
   fill(node);
   const { page } = await visit(node.url);
@@ -233,6 +257,66 @@ function fill(node) {
   say(lobby, -80 * MINUTE, 'Who runs the entry point at the library? Thank them from me', theirs('maarja'));
   ask(node, 'stranger', 'Hello, I found your name in the reading group and would like to hear about the next evening.', now - 8 * MINUTE, false);
   ask(node, 'invited', 'It is me, Anna from the archive.', now - 70 * MINUTE, true);
+}
+
+/** A cluster of three, in which something is moved. */
+function nest(node) {
+  const conversation = node.conversation('cluster', 'nest');
+  node.own(conversation, 'welcome', { from: 'bobsmember', mine: false, state: 'read' });
+  const member = (nick, own, here) => ({ member: `${nick}smember`, nick, own, here, heard: here ? Date.now() : null });
+  const moved = {
+    cluster: '1',
+    state: 'open',
+    done: false,
+    no: 0,
+    no_by: [],
+    needed: 2,
+    voters: 2,
+    until: 12,
+    proposer: 'bob',
+    ours: null,
+    at: Date.now(),
+    ranked: false,
+    charter: null,
+    cheated: [],
+  };
+  const options = [
+    { option: 'at the bridge', first: 2, place: 1 },
+    { option: 'at home', first: 0, place: 2 },
+  ];
+  node.nest = {
+    cluster: '1',
+    id: 'nestnestnest',
+    name: 'nest',
+    standing: 'member',
+    member: 'alicesmember',
+    nick: 'alice',
+    conversation: conversation.id,
+    epoch: 4,
+    state: 'stateofthenest',
+    size: 3,
+    requests: 1,
+    charter: {
+      name: 'nest',
+      cap: 50,
+      quorum: 'majority',
+      rollout_hours: 24,
+      silent_epochs: 14,
+      sponsor_epochs: 0,
+      history: 'none',
+      motion_epochs: 8,
+    },
+    members: [member('alice', true, true), member('bob', false, true), member('mallory', false, false)],
+    motions: [
+      { ...moved, motion: 'm1', kind: 'expel', subject: 'mallory', yes: 1, yes_by: ['bob'], options: [] },
+      { ...moved, motion: 'm2', kind: 'question', subject: 'Where?', yes: 0, yes_by: [], options, ours: '1' },
+    ],
+    asking: [{ request: '3', nick: 'carol', words: 'It is me, from the library.', member: 'carolsmember', at: Date.now() }],
+    decided: [
+      { epoch: 1, what: ['admit bob'] },
+      { epoch: 2, what: ['admit mallory'] },
+    ],
+  };
 }
 
 function ask(node, who, text, at, invited) {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::cluster::{ClusterAnswer, ClusterCall};
 use crate::meeting::{EntryDomain, Meeting, NewOwnEntry, Secret};
 use crate::shape::{
     Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining,
@@ -100,6 +101,8 @@ pub enum Request {
         /// Its name.
         room: String,
     },
+    /// Something about clusters. [`Response::Cluster`]
+    Cluster(ClusterCall),
     /// How this node meets others. [`Response::Meeting`]
     Meeting,
     /// Keeps an entry in a domain, instead of any other. [`Response::Meeting`]
@@ -175,6 +178,7 @@ pub enum Response {
     Message(Message),
     Rooms(Vec<Room>),
     Room(Room),
+    Cluster(ClusterAnswer),
     Entries(Vec<EntryDomain>),
     Entry(EntryDomain),
     Meeting(Meeting),
@@ -194,6 +198,8 @@ pub enum Destination {
     Who(String),
     /// To a public room.
     Room(String),
+    /// To the members of a cluster.
+    Cluster(String),
 }
 
 /// What I answer to a contact request.
@@ -270,12 +276,15 @@ pub struct ErrorBody {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct MessageQuery {
-    /// Only the direct chat with this petname, name or link.
+    /// Only the direct chat with this petname, name or link, or else the cluster of this name, number or id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub who: Option<String>,
     /// Only this room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
+    /// Only this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// Only those that this node got after the message with this id, the oldest of them: whoever asks again with the
     /// last one misses nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -334,7 +343,7 @@ impl Goal {
     }
 }
 
-/// Body of `POST messages`: exactly one of `who` and `room`.
+/// Body of `POST messages`: exactly one of `who`, `room` and `cluster`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMessage {
@@ -344,6 +353,9 @@ pub struct NewMessage {
     /// To this room.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<String>,
+    /// To the members of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// What it says.
     pub text: String,
     /// Lifetime: 1, 3, 7, 14 or 28 days (default 14).

@@ -22,6 +22,10 @@ use crate::{
         MessageList, MessageQuery, NewContact, NewIdentity, NewMessage, NewMining, NewRoom, NodeEdit, NodeList, ReadMark,
         RequestList, RoomList, UiLink, WaitQuery,
     },
+    cluster::{
+        Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, JoinRequest, JoinRequestList, Motion, MotionList,
+        NewCluster, NewClusterInvite, NewMembership, NewVote, Proposal,
+    },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
     meeting::{EntryDomain, EntryDomainList, Meeting, NewEntryDomain, NewOwnEntry},
@@ -205,6 +209,7 @@ impl Client {
             &[
                 ("who", query.who.as_deref()),
                 ("room", query.room.as_deref()),
+                ("cluster", query.cluster.as_deref()),
                 ("since", query.since.as_deref()),
                 ("before", query.before.as_deref()),
                 ("limit", limit.as_deref()),
@@ -247,6 +252,66 @@ impl Client {
     /// Joins a room.
     pub fn join_room(&self, room: &str) -> Result<Room> {
         self.post("rooms", &NewRoom { room: room.to_owned() })
+    }
+
+    /// My memberships in clusters.
+    pub fn clusters(&self) -> Result<Vec<Cluster>> {
+        self.get("clusters").map(|list: ClusterList| list.clusters)
+    }
+
+    /// One of them, with members and motions.
+    pub fn cluster(&self, which: &str) -> Result<ClusterView> {
+        self.get(&of_cluster(which, ""))
+    }
+
+    /// Founds a cluster.
+    pub fn found_cluster(&self, body: &NewCluster) -> Result<ClusterView> {
+        self.post("clusters", body)
+    }
+
+    /// Asks to be let into a cluster.
+    pub fn join_cluster(&self, body: &NewMembership) -> Result<ClusterView> {
+        self.post("join", body)
+    }
+
+    /// Leaves a cluster.
+    pub fn leave_cluster(&self, which: &str) -> Result<ClusterView> {
+        self.post(&of_cluster(which, "/leave"), &Done {})
+    }
+
+    /// Makes a link to a cluster.
+    pub fn invite_to_cluster(&self, which: &str, body: &NewClusterInvite) -> Result<ClusterInvite> {
+        self.post(&of_cluster(which, "/invites"), body)
+    }
+
+    /// Who asks to be let into a cluster.
+    pub fn cluster_requests(&self, which: &str) -> Result<Vec<JoinRequest>> {
+        self.get(&of_cluster(which, "/requests")).map(|list: JoinRequestList| list.requests)
+    }
+
+    /// What was decided in a cluster, each step verified.
+    pub fn audit_cluster(&self, which: &str) -> Result<Vec<Decision>> {
+        self.json(Method::GET, &of_cluster(which, "/audit"), SendBody::none(), None).map(|list: DecisionList| list.decisions)
+    }
+
+    /// Motions of a cluster, the oldest first.
+    pub fn motions(&self, which: &str) -> Result<Vec<Motion>> {
+        self.get(&of_cluster(which, "/motions")).map(|list: MotionList| list.motions)
+    }
+
+    /// One motion, by the beginning of its id.
+    pub fn motion(&self, which: &str, motion: &str) -> Result<Motion> {
+        self.get(&of_cluster(which, &format!("/motions/{}", percent(motion))))
+    }
+
+    /// Opens a motion.
+    pub fn open_motion(&self, which: &str, body: &Proposal) -> Result<Motion> {
+        self.post(&of_cluster(which, "/motions"), body)
+    }
+
+    /// Votes on a motion, given by the beginning of its id.
+    pub fn vote(&self, motion: &str, vote: &str) -> Result<Motion> {
+        self.post(&format!("motions/{}/vote", percent(motion)), &NewVote { vote: vote.to_owned() })
     }
 
     /// How the node meets others.
@@ -464,6 +529,10 @@ fn with_query(path: &str, pairs: &[(&str, Option<&str>)]) -> String {
         out.push_str(&percent(value));
     }
     out
+}
+
+fn of_cluster(which: &str, rest: &str) -> String {
+    format!("clusters/{}{rest}", percent(which))
 }
 
 /// Writes `text` so that it is one segment of a path or one value of a query (RFC 3986, unreserved characters stay).

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::cluster::Cluster;
 use crate::shape::{Contact, ContactRequest, Conversation, Identity, Message, Mining, Status};
 
 /// One frame of the event stream: an object whose field `event` says which.
@@ -30,6 +31,11 @@ pub enum Event {
     Conversation {
         /// As it is now.
         conversation: Conversation,
+    },
+    /// Something of a cluster changed: its members, requests, motions, or how I stand with it.
+    Cluster {
+        /// As it is now.
+        cluster: Cluster,
     },
     /// The number of connected nodes changed.
     Peers {

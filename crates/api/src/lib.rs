@@ -5,12 +5,14 @@
 //!
 //! - [`shape`]: what a node tells (identities, contacts, messages, status);
 //! - [`meeting`]: how it meets others;
+//! - [`cluster`]: groups that decide by votes who is in;
 //! - [`call`]: what can be asked of it, as [`Request`] and [`Response`], and the bodies of the HTTP calls;
 //! - [`event`]: what it says unasked;
 //! - [`client`]: a blocking client over HTTP and WebSocket.
 
 pub mod call;
 pub mod client;
+pub mod cluster;
 pub mod event;
 pub mod limits;
 pub mod meeting;
@@ -18,6 +20,7 @@ pub mod shape;
 
 pub use call::{Answer, ApiError, Destination, ErrorBody, ErrorKind, Request, Response};
 pub use client::{CallError, Client, ConnectError, Endpoint, Events};
+pub use cluster::{ClusterAnswer, ClusterCall};
 pub use event::Event;
 pub use meeting::{EntryDomain, Lan, Meeting, OwnEntry, Proxy};
 pub use shape::{

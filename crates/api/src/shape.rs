@@ -116,9 +116,9 @@ pub struct Message {
     pub id: String,
     /// The conversation that it belongs to.
     pub conversation: String,
-    /// Name of its author.
+    /// Name of its author; in a cluster, the member.
     pub from: String,
-    /// What I call its author.
+    /// What I call its author; in a cluster, what they call themselves.
     pub from_petname: Option<String>,
     /// I wrote it.
     pub mine: bool,
@@ -209,14 +209,14 @@ pub enum MessagePath {
     Mix,
 }
 
-/// A direct chat or a room.
+/// A direct chat, a room or a cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Conversation {
     /// Names this conversation.
     pub id: String,
-    /// Which of the two it is.
+    /// Which of the three it is.
     pub kind: ConversationKind,
-    /// Name of the other side, or of the room.
+    /// Name of the other side, of the room or of the cluster.
     pub who: String,
     /// What to show for it.
     pub title: String,
@@ -236,6 +236,8 @@ pub enum ConversationKind {
     Direct,
     /// Public: everybody can read it.
     Room,
+    /// Among the members of a cluster.
+    Cluster,
 }
 
 /// A public room.

@@ -1,6 +1,6 @@
 //! The face of the crate: state outside the vault, and transactions.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -8,6 +8,7 @@ use samizdat_core::{EnvelopeId, IdentitySecret, Now, seal::TAG_LEN};
 use samizdat_store::{Log, StoreError, Vault, vault::Protection};
 
 use crate::{
+    cluster::ClusterTags,
     contact::{Answer, ContactEdit},
     error::ChatError,
     limits::IDENTITIES_MAX,
@@ -24,6 +25,8 @@ use crate::{
 pub enum Event {
     /// A message is new or its state changed.
     Message(MessageId),
+    /// Something of a cluster is new or changed.
+    Cluster(i64),
     /// Somebody asks to be a contact.
     Request(i64),
     /// A contact is new or changed.
@@ -37,6 +40,8 @@ pub struct Job {
     pub id: EnvelopeId,
     /// Expected tries.
     pub tries: u64,
+    /// Whether somebody waits for it; otherwise it is a copy that lives longer than the one that is out.
+    pub urgent: bool,
 }
 
 /// A one-time tag that somebody's next messages may lie under.
@@ -58,6 +63,12 @@ pub struct Chat {
     /// Tags that the log has not been looked at for: what lies under them may have come before they were expected. Oldest
     /// first, or the keys of old messages could be gone before their turn.
     pub(crate) fresh: VecDeque<[u8; TAG_LEN]>,
+    /// The same for clusters, of which there are more tags and each leads to less.
+    pub(crate) cluster_tags: ClusterTags,
+    pub(crate) cluster_fresh: VecDeque<[u8; TAG_LEN]>,
+    /// Clusters that are to be looked after at once, and when the others want to be, ms since 1970.
+    pub(crate) cluster_touched: BTreeSet<i64>,
+    pub(crate) cluster_due: BTreeMap<i64, u64>,
     /// Whether the log is to be searched for messages far ahead, and where that goes on.
     pub(crate) look_ahead_due: bool,
     pub(crate) looked_ahead: usize,
@@ -82,6 +93,10 @@ impl Chat {
             rng: ChaCha20Rng::from_seed(seed),
             expected: BTreeMap::new(),
             fresh: VecDeque::new(),
+            cluster_tags: ClusterTags::new(),
+            cluster_fresh: VecDeque::new(),
+            cluster_touched: BTreeSet::new(),
+            cluster_due: BTreeMap::new(),
             look_ahead_due: true,
             looked_ahead: 0,
             events: VecDeque::new(),
@@ -99,10 +114,13 @@ impl Chat {
             }
             Ok(())
         })?;
+        chat.cluster_touched = chat.transact(|work| work.cluster_rows())?.into_iter().map(|row| row.cluster).collect();
         chat.cursor = crate::work::setting(chat.vault.conn(), "cursor")?.unwrap_or(0);
         chat.saved_cursor = chat.cursor;
         chat.expected = crate::work::load_expected(chat.vault.conn())?;
         chat.fresh = crate::work::load_unlooked(chat.vault.conn())?;
+        chat.cluster_tags = crate::work::load_cluster_tags(chat.vault.conn())?;
+        chat.cluster_fresh = crate::work::load_unlooked_in_clusters(chat.vault.conn())?;
         Ok(chat)
     }
 
@@ -190,7 +208,8 @@ impl Chat {
     /// Puts what can go out into the outbox: announcements that are due, messages whose reader's keys are known,
     /// acknowledgements. Cheap when nothing changed.
     pub fn work(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
-        if !std::mem::take(&mut self.dirty) {
+        let due = self.next_due().is_some_and(|due| due <= now.unix_ms);
+        if !std::mem::take(&mut self.dirty) && !due {
             return Ok(());
         }
         let done = self.work_through(log, now);
@@ -213,7 +232,7 @@ impl Chat {
         for (conversation, contact) in self.transact(|work| work.with_ack_due())? {
             self.transact(|work| work.acknowledge(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
         }
-        Ok(())
+        self.work_in_clusters(log, now)
     }
 
     /// What a timer does: gives up on parents that never came, rotates announced keys, lets the log be searched further.
@@ -256,8 +275,17 @@ impl Chat {
         let tx = self.vault.transaction()?;
         let mut work = Work::new(&tx, &self.mls, &mut self.rng);
         let result = f(&mut work)?;
-        let Changes { events, added, removed, sessions } = work.into_changes();
+        let Changes { events, added, removed, cluster_added, cluster_removed, touched, sessions } = work.into_changes();
         tx.commit().map_err(StoreError::from)?;
+        cluster_removed.iter().for_each(|tag| {
+            self.cluster_tags.remove(tag);
+        });
+        let mut fresh: Vec<_> = cluster_added.iter().map(|(tag, expected)| (expected.counter, *tag)).collect();
+        fresh.sort_unstable();
+        self.cluster_fresh.extend(fresh.into_iter().map(|(_, tag)| tag));
+        self.cluster_tags.extend(cluster_added);
+        self.dirty |= !touched.is_empty();
+        self.cluster_touched.extend(touched);
         removed.iter().for_each(|tag| {
             self.expected.remove(tag);
         });

@@ -3,7 +3,7 @@
 use samizdat_core::{link::LinkError, pad::TooLong};
 use samizdat_store::StoreError;
 
-use crate::mls::{StateError, StorageError};
+use crate::mls::{GroupError, StateError, StorageError};
 
 /// Why something asked for was not done. Nothing of it happened.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,15 @@ impl From<StateError> for ChatError {
         match error {
             StateError::Storage(StorageError::Sqlite(error)) => error.into(),
             error => Self::Refused(format!("the keys of this conversation cannot be used: {error}")),
+        }
+    }
+}
+
+impl From<GroupError> for ChatError {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::State(error) => error.into(),
+            error => Self::Refused(error.to_string()),
         }
     }
 }

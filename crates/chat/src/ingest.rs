@@ -5,6 +5,7 @@ use samizdat_store::{Log, log::Stored};
 
 use crate::{
     chat::{Chat, Event, Expected, unless_the_vault_fails},
+    cluster::ClusterTag,
     contact::ContactState,
     error::ChatError,
     limits::{LOOK_AHEAD, LOOK_AHEAD_WINDOWS, TAG_WINDOW},
@@ -81,8 +82,13 @@ impl Chat {
                 self.hear(envelope, now)?;
             }
             Kind::Sealed { tag, .. } => {
-                let Some(expected) = self.expected.get(tag).copied() else { return Ok(()) };
-                self.receive(&envelope.into(), *tag, &expected, now)?;
+                if let Some(expected) = self.expected.get(tag).copied() {
+                    self.receive(&envelope.into(), *tag, &expected, now)?;
+                } else if let Some(expected) = self.cluster_tags.get(tag).copied() {
+                    self.receive_in_cluster(&envelope.into(), *tag, &expected, now)?;
+                } else {
+                    return Ok(());
+                }
             }
         }
         self.dirty = true;
@@ -96,7 +102,31 @@ impl Chat {
             self.look_under(tag, log, now)?;
             self.fresh.pop_front();
         }
+        while let Some(tag) = self.cluster_fresh.front().copied() {
+            self.look_under_in_cluster(tag, log, now)?;
+            self.cluster_fresh.pop_front();
+        }
         Ok(())
+    }
+
+    /// Reads all that lies under a tag of a cluster: several can ask by one door, and answer one request.
+    fn look_under_in_cluster(&mut self, tag: [u8; 16], log: &Log, now: Now) -> Result<(), ChatError> {
+        let mut after = 0;
+        loop {
+            let copies = log.by_tag(&tag, after, COPIES)?;
+            let Some(last) = copies.last() else { return Ok(()) };
+            after = last.row;
+            for envelope in copies.iter().filter_map(Stored::envelope) {
+                let Some(expected) = self.cluster_tags.get(&tag).copied() else { return Ok(()) };
+                self.dirty = true;
+                self.receive_in_cluster(&Letter::from(&envelope), tag, &expected, now).or_else(unless_the_vault_fails)?;
+            }
+        }
+    }
+
+    /// Something under an expected tag of a cluster. What cannot be opened was put there by somebody who copied the tag.
+    fn receive_in_cluster(&mut self, letter: &Letter<'_>, tag: [u8; 16], expected: &ClusterTag, now: Now) -> Result<(), ChatError> {
+        self.transact(|work| work.open_in_cluster(letter, tag, expected, now))
     }
 
     /// Reads the one among the envelopes under a tag that is right. All are tried: a copy costs us microseconds, and whoever

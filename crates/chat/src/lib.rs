@@ -11,6 +11,7 @@
 mod announce;
 mod bundle;
 mod chat;
+mod cluster;
 mod contact;
 pub mod content;
 mod error;
@@ -30,6 +31,7 @@ mod work;
 
 pub use announce::Announced;
 pub use chat::{Chat, Event, Job};
+pub use cluster::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow, Proposal, Standing};
 pub use contact::{Answer, ContactEdit, ContactState};
 pub use error::ChatError;
 pub use query::{Contact, Conversation, ConversationKind, Filter, Identity, Message, OutboxCounts, Request, Room};

@@ -39,6 +39,43 @@ pub const PLACE_MAX: usize = 768;
 pub const PRESENCE_LIFETIME: u8 = 0;
 /// Contacts with whom sessions are held.
 pub const SESSIONS_MAX: u32 = 256;
+/// Clusters of one profile.
+pub const CLUSTERS_MAX: u32 = 32;
+/// One-time tags expected ahead of the newest message of each member, per state.
+pub const CLUSTER_TAG_WINDOW: u64 = 16;
+/// One-time tags expected for the answer to a request: as many envelopes as the largest answer takes.
+pub const REPLY_TAGS: u64 = 80;
+/// Parts that one sender may have under way.
+pub const CLUSTER_PARTS_MAX: u32 = 160;
+/// Changes and proposals of one member for one state that wait.
+pub const PENDING_MAX: u32 = 4;
+/// Requests to one cluster that are kept; of those that nobody took up the oldest go.
+pub const CLUSTER_REQUESTS_MAX: u32 = 256;
+/// Motions of one cluster that are kept open by one member.
+pub const MOTIONS_MAX: u32 = 64;
+/// Doors of one cluster.
+pub const DOORS_MAX: u32 = 16;
+/// Epochs behind the tip whose states are kept: a stolen device shows what was said in them.
+pub const WINDOW_EPOCHS: u64 = 8;
+/// States younger than this are kept whatever their epoch, ms.
+pub const WINDOW_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+/// Lifetimes of what decides: the first copy is for those who are there, the second for those who come later.
+pub const DECIDING_LIFETIMES: [u8; 2] = [0, MESSAGE_LIFETIME];
+/// Lifetimes of what says no more than that we are there.
+pub const HERE_LIFETIMES: [u8; 2] = [0, ACK_LIFETIME];
+/// After so long we ask again, ms.
+pub const ASK_AGAIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// A cluster is looked after at least so often, ms.
+pub const LOOK_AGAIN_MS: u64 = 10 * 60 * 1000;
+/// Rollouts of which we heard nothing, after which the others must have gone on without us.
+pub const ROLLOUTS_MISSED: u64 = 4;
+/// The same in time, where rollouts are frequent, ms.
+pub const MISSED_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// How long we wait for the log to fill before we ask to be let back in, ms.
+pub const RETURN_GRACE_MS: u64 = 15 * 60 * 1000;
+/// A member that was heard within this time counts when it is drawn who commits first, ms.
+pub const HEARD_LATELY_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+
 /// Petname and label, bytes.
 pub const LABEL_MAX: usize = 64;
 /// Identities of one profile: each costs a trial decryption per bell.

@@ -21,11 +21,14 @@ pub(crate) const STAMPED: u8 = 1;
 impl Chat {
     /// The envelope that is to be stamped next. What its reader has already taken over a session comes last.
     pub fn job(&self) -> Result<Option<Job>, ChatError> {
-        let mut statement = self
-            .vault
-            .conn()
-            .prepare_cached("SELECT envelope, tries FROM outbox WHERE state = ?1 ORDER BY taken, number LIMIT 1")?;
-        Ok(statement.query_row([STAMPING], |row| Ok(Job { id: EnvelopeId(row.get(0)?), tries: row.get(1)? })).optional()?)
+        let mut statement = self.vault.conn().prepare_cached(
+            "SELECT envelope, tries, background FROM outbox WHERE state = ?1 ORDER BY background, taken, number LIMIT 1",
+        )?;
+        Ok(statement
+            .query_row([STAMPING], |row| {
+                Ok(Job { id: EnvelopeId(row.get(0)?), tries: row.get(1)?, urgent: !row.get::<_, bool>(2)? })
+            })
+            .optional()?)
     }
 
     /// Puts a minted stamp on. `None`: it was cancelled meanwhile. The caller appends the envelope to the log durably and then calls

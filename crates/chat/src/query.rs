@@ -71,9 +71,9 @@ pub struct Message {
     pub id: MessageId,
     /// Its conversation.
     pub conversation: i64,
-    /// Name of its author, written.
+    /// Name of its author, written; in a cluster, the member.
     pub from: String,
-    /// What we call its author.
+    /// What we call its author; in a cluster, what they call themselves.
     pub petname: Option<String>,
     /// Whether it is ours.
     pub mine: bool,
@@ -91,13 +91,15 @@ pub struct Message {
     pub stamping: Option<samizdat_core::EnvelopeId>,
 }
 
-/// Direct or public.
+/// With whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConversationKind {
     /// With one contact.
     Direct,
     /// A public room.
     Room,
+    /// A cluster.
+    Cluster,
 }
 
 /// A line of the list of conversations.
@@ -105,15 +107,15 @@ pub enum ConversationKind {
 pub struct Conversation {
     /// Its number.
     pub id: i64,
-    /// Direct or public.
+    /// With whom.
     pub kind: ConversationKind,
-    /// Name of the contact or the room, written.
+    /// Name of the contact, the room or the cluster, written.
     pub who: String,
     /// What we call it.
     pub petname: Option<String>,
-    /// How we stand with the contact; `Accepted` for rooms.
+    /// How we stand with the contact; `Accepted` otherwise.
     pub state: ContactState,
-    /// Whether there are sessions with the contact; `Off` for rooms.
+    /// Whether there are sessions with the contact; `Off` otherwise.
     pub session: SessionChoice,
     /// Newest message.
     pub last: Option<Message>,
@@ -156,10 +158,12 @@ pub struct Filter<'a> {
     pub limit: Option<u32>,
 }
 
-const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, c.petname, m.mine, m.text, m.at, m.state,
+const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, coalesce(c.petname, n.nick), m.mine, m.text, m.at, m.state,
     (SELECT k.state = 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation),
     CASE WHEN m.state = 1 THEN m.envelope END, m.direct
-    FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)";
+    FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)
+    LEFT JOIN cluster_member n ON n.author = m.author
+    AND n.cluster = (SELECT w.cluster FROM conversation w WHERE w.conversation = m.conversation)";
 
 pub(crate) fn messages(conn: &Connection, filter: &Filter<'_>) -> Result<Vec<Message>, ChatError> {
     let since = filter.since.map(|id| position(conn, id)).transpose()?.unwrap_or(0);
@@ -283,19 +287,22 @@ impl Chat {
         let mut statement = conn.prepare_cached(&format!(
             "SELECT v.conversation, k.name, k.petname, k.state, r.name,
                     (SELECT count(*) FROM message m WHERE m.conversation = v.conversation AND m.mine = 0 AND m.position > v.read_position),
-                    k.session
-             FROM conversation v LEFT JOIN contact k USING (contact) LEFT JOIN room r USING (room)
+                    k.session, u.name
+             FROM conversation v LEFT JOIN contact k USING (contact) LEFT JOIN room r USING (room) LEFT JOIN cluster u USING (cluster)
              WHERE {condition} ORDER BY v.last_position DESC, v.conversation"
         ))?;
         let rows = statement.query_map([value], |row| {
-            let room: Option<String> = row.get(4)?;
-            let kind = if room.is_some() { ConversationKind::Room } else { ConversationKind::Direct };
-            let who: Option<String> = row.get(1)?;
+            let (who, room, cluster): (Option<String>, Option<String>, Option<String>) = (row.get(1)?, row.get(4)?, row.get(7)?);
+            let kind = match (&room, &cluster) {
+                (Some(_), _) => ConversationKind::Room,
+                (None, Some(_)) => ConversationKind::Cluster,
+                (None, None) => ConversationKind::Direct,
+            };
             let (state, session): (Option<u8>, Option<u8>) = (row.get(3)?, row.get(6)?);
             Ok(Conversation {
                 id: row.get(0)?,
                 kind,
-                who: room.or(who).unwrap_or_default(),
+                who: room.or(cluster).or(who).unwrap_or_default(),
                 petname: row.get(2)?,
                 state: state.map_or(ContactState::Accepted, ContactState::from_number),
                 session: session.map_or(SessionChoice::Off, SessionChoice::from_number),

@@ -76,7 +76,7 @@ impl Work<'_> {
             Unstamped::sign(&us, seq, Some(topic(&name)), now.hour(), lifetime, body).map_err(|_| ChatError::Bug("post"))?;
         let conversation = self.room_conversation(&topic(&name))?.ok_or(ChatError::Bug("room"))?;
         let id = post_id(&unstamped.id());
-        let author = us.key().name();
+        let author = us.key().name().compact();
         let envelope = Some(unstamped.id());
         self.insert(
             &NewRow {
@@ -117,9 +117,10 @@ impl Work<'_> {
         // Nothing waits in the outbox for a room.
         let at = plausible_time(post.at, envelope.fields().hour, 0);
         let envelope = Some(envelope.id());
-        if let Some(id) = self
-            .insert(&NewRow { id, conversation, author: &author, mine, text: &post.text, at, lifetime: 0, state, envelope }, now)?
-        {
+        if let Some(id) = self.insert(
+            &NewRow { id, conversation, author: &author.compact(), mine, text: &post.text, at, lifetime: 0, state, envelope },
+            now,
+        )? {
             self.show(&id)?;
         }
         Ok(())

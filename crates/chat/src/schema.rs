@@ -1,10 +1,22 @@
 //! The tables of the vault.
 
-use crate::mls::MLS_SCHEMA;
+use crate::{cluster::CLUSTERS, mls::MLS_SCHEMA};
 
 /// Steps for [`samizdat_store::migrate::migrate`].
-pub(crate) const MIGRATIONS: &[&str] =
-    &[MLS_SCHEMA, TABLES, FORGOTTEN_PAIRS, BEFORE_BLOCK, HELD_KEYS, PLAUSIBLE_TIMES, UNLOOKED, RECEIPTS, SESSIONS, SENT, DIRECT];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    MLS_SCHEMA,
+    TABLES,
+    FORGOTTEN_PAIRS,
+    BEFORE_BLOCK,
+    HELD_KEYS,
+    PLAUSIBLE_TIMES,
+    UNLOOKED,
+    RECEIPTS,
+    SESSIONS,
+    SENT,
+    DIRECT,
+    CLUSTERS,
+];
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";

@@ -69,7 +69,8 @@ pub(crate) struct Incoming {
 pub(crate) struct NewRow<'a> {
     pub(crate) id: MessageId,
     pub(crate) conversation: i64,
-    pub(crate) author: &'a Name,
+    /// The name of who wrote it, or in clusters the id of the member.
+    pub(crate) author: &'a str,
     pub(crate) mine: bool,
     pub(crate) text: &'a str,
     pub(crate) at: u64,
@@ -103,7 +104,7 @@ impl Work<'_> {
         let conversation = self.conversation_with(row.contact)?;
         let mut id = MessageId([0; ID_LEN]);
         self.rng.fill_bytes(&mut id.0);
-        let author = self.identity_secret(row.identity)?.key().name();
+        let author = self.identity_secret(row.identity)?.key().name().compact();
         let new = NewRow {
             id,
             conversation,
@@ -208,7 +209,7 @@ impl Work<'_> {
                 let new = NewRow {
                     id: MessageId(id),
                     conversation: from.conversation,
-                    author: &from.from,
+                    author: &from.from.compact(),
                     mine: false,
                     text: &text,
                     at: plausible_time(at, from.hour, WAITING_HOURS),
@@ -265,7 +266,7 @@ impl Work<'_> {
             .execute((
                 id.0,
                 new.conversation,
-                new.author.compact(),
+                new.author,
                 new.mine,
                 new.text,
                 i64::try_from(new.at).unwrap_or(i64::MAX),
@@ -343,7 +344,7 @@ impl Work<'_> {
     }
 
     /// The other side has `heads` and so all that they build on.
-    fn acknowledged(&mut self, conversation: i64, heads: &[MessageId], state: State) -> Result<(), ChatError> {
+    pub(crate) fn acknowledged(&mut self, conversation: i64, heads: &[MessageId], state: State) -> Result<(), ChatError> {
         let mut seen: BTreeSet<MessageId> = heads.iter().copied().collect();
         let mut next: VecDeque<MessageId> = heads.iter().copied().collect();
         while let (Some(id), true) = (next.pop_front(), seen.len() < ANCESTORS_MAX) {

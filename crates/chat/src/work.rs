@@ -1,6 +1,6 @@
 //! One open transaction, with all that an operation needs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rusqlite::{
@@ -11,6 +11,7 @@ use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
 
 use crate::{
     chat::{Event, Expected},
+    cluster::{ClusterTag, ClusterTags, TAG, tag_row},
     error::ChatError,
     limits::LABEL_MAX,
     mls::{Mls, PairId},
@@ -27,6 +28,9 @@ pub(crate) struct Work<'a> {
     events: Vec<Event>,
     added: Tags,
     removed: Vec<[u8; TAG_LEN]>,
+    cluster_added: ClusterTags,
+    cluster_removed: Vec<[u8; TAG_LEN]>,
+    touched: BTreeSet<i64>,
     sessions_changed: bool,
 }
 
@@ -35,17 +39,55 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Event>,
     pub(crate) added: Tags,
     pub(crate) removed: Vec<[u8; TAG_LEN]>,
+    pub(crate) cluster_added: ClusterTags,
+    pub(crate) cluster_removed: Vec<[u8; TAG_LEN]>,
+    pub(crate) touched: BTreeSet<i64>,
     pub(crate) sessions: bool,
 }
 
 impl<'a> Work<'a> {
     pub(crate) fn new(conn: &'a Connection, mls: &'a Mls, rng: &'a mut ChaCha20Rng) -> Self {
-        Self { conn, mls, rng, events: Vec::new(), added: Tags::new(), removed: Vec::new(), sessions_changed: false }
+        Self {
+            conn,
+            mls,
+            rng,
+            events: Vec::new(),
+            added: Tags::new(),
+            removed: Vec::new(),
+            cluster_added: ClusterTags::new(),
+            cluster_removed: Vec::new(),
+            touched: BTreeSet::new(),
+            sessions_changed: false,
+        }
     }
 
     /// What memory must learn once this has lasted.
     pub(crate) fn into_changes(self) -> Changes {
-        Changes { events: self.events, added: self.added, removed: self.removed, sessions: self.sessions_changed }
+        Changes {
+            events: self.events,
+            added: self.added,
+            removed: self.removed,
+            cluster_added: self.cluster_added,
+            cluster_removed: self.cluster_removed,
+            touched: self.touched,
+            sessions: self.sessions_changed,
+        }
+    }
+
+    /// A cluster is to be looked after.
+    pub(crate) fn touched_cluster(&mut self, cluster: i64) {
+        self.touched.insert(cluster);
+    }
+
+    /// A tag of a cluster is expected from now on, once the transaction has lasted.
+    pub(crate) fn expected_in_cluster(&mut self, tag: [u8; TAG_LEN], expected: ClusterTag) {
+        self.cluster_added.insert(tag, expected);
+    }
+
+    /// It is not any more.
+    pub(crate) fn unexpected_in_cluster(&mut self, tag: [u8; TAG_LEN]) {
+        self.cluster_added.remove(&tag);
+        self.cluster_removed.push(tag);
     }
 
     /// With whom there are sessions, or by what they are keyed, is not as before.
@@ -92,6 +134,7 @@ impl<'a> Work<'a> {
     /// The log was looked at for all tags.
     pub(crate) fn looked(&self) -> Result<(), ChatError> {
         self.conn.prepare_cached("UPDATE expected SET unlooked = 0 WHERE unlooked = 1")?.execute([])?;
+        self.conn.prepare_cached("UPDATE cluster_tag SET unlooked = 0 WHERE unlooked = 1")?.execute([])?;
         Ok(())
     }
 
@@ -156,6 +199,20 @@ pub(crate) fn load_expected(conn: &Connection) -> Result<Tags, ChatError> {
 /// Tags that the log was not looked at for, if the process died in between.
 pub(crate) fn load_unlooked(conn: &Connection) -> Result<VecDeque<[u8; TAG_LEN]>, ChatError> {
     let mut statement = conn.prepare("SELECT tag FROM expected WHERE unlooked = 1 ORDER BY epoch, counter")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// What is expected in clusters.
+pub(crate) fn load_cluster_tags(conn: &Connection) -> Result<ClusterTags, ChatError> {
+    let mut statement = conn.prepare(&format!("SELECT {TAG} FROM cluster_tag"))?;
+    let rows = statement.query_map([], tag_row)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Of these, what the log was not looked at for.
+pub(crate) fn load_unlooked_in_clusters(conn: &Connection) -> Result<VecDeque<[u8; TAG_LEN]>, ChatError> {
+    let mut statement = conn.prepare("SELECT tag FROM cluster_tag WHERE unlooked = 1 ORDER BY counter")?;
     let rows = statement.query_map([], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

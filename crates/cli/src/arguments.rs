@@ -12,7 +12,7 @@ use etcetera::base_strategy::{BaseStrategy, Xdg};
 use samizdat_api::{Client, ConnectError};
 
 use crate::{
-    command::{contact, entry, id, invite, log, message, net, node, passphrase, read, room, shell, status, up},
+    command::{cluster, contact, entry, id, invite, log, message, motion, net, node, passphrase, read, room, shell, status, up},
     failure::Failure,
     output::Output,
 };
@@ -72,6 +72,12 @@ pub(crate) enum Command {
     Read(read::Read),
     /// Lists public rooms.
     Rooms,
+    /// Groups that decide by votes who is in.
+    Cluster(cluster::Cluster),
+    /// What is moved in a cluster.
+    Motion(motion::Motion),
+    /// Votes on a motion.
+    Vote(motion::Vote),
     /// What my node does for others, and what it uses of them.
     Node(node::Node),
     /// How the network looks from here.
@@ -102,6 +108,9 @@ impl Command {
             Self::Cancel(cancel) => cancel.run(context),
             Self::Read(read) => read.run(context),
             Self::Rooms => room::list(context),
+            Self::Cluster(cluster) => cluster.run(context),
+            Self::Motion(motion) => motion.run(context),
+            Self::Vote(vote) => vote.run(context),
             Self::Net(net) => net.run(context),
             Self::Log(log) => log.run(context),
             Self::Node(node) => node.run(context),

@@ -63,10 +63,22 @@ pub enum Fault {
 /// # Errors
 /// With the first decision that does not follow.
 pub fn replay(founding: &Founding, decisions: &[Decision]) -> Result<Past, Broken> {
-    let mut past = Past::founded(founding.roster.clone(), founding.charter.clone());
-    let mut done = BTreeSet::new();
+    let past = Past::founded(founding.roster.clone(), founding.charter.clone());
+    replay_from(founding.cluster, past, BTreeSet::new(), decisions)
+}
+
+/// The same from a later state on: its past, and the motions that had been carried out by then.
+///
+/// # Errors
+/// With the first decision that does not follow.
+pub fn replay_from(
+    cluster: ClusterId,
+    mut past: Past,
+    mut done: BTreeSet<MotionId>,
+    decisions: &[Decision],
+) -> Result<Past, Broken> {
     for (decision, number) in decisions.iter().zip(1..) {
-        past = step(founding.cluster, past, &mut done, decision, number).map_err(|why| Broken { number, why })?;
+        past = step(cluster, past, &mut done, decision, number).map_err(|why| Broken { number, why })?;
     }
     Ok(past)
 }

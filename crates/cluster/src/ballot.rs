@@ -119,6 +119,11 @@ impl BallotIn {
         from_bytes(bytes, BALLOT_MAX)
     }
 
+    /// What it says.
+    pub fn claimed_choice(&self) -> &Choice {
+        &self.choice
+    }
+
     /// To be sent.
     pub fn encode(&self) -> Vec<u8> {
         to_bytes(self)

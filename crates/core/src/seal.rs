@@ -28,6 +28,8 @@ const ENCAPSULATION_LEN: usize = 1120;
 const AEAD_TAG: usize = 16;
 /// Bytes that sealing a bell adds.
 pub const BELL_OVERHEAD: usize = ENCAPSULATION_LEN + AEAD_TAG;
+/// Length of the salt of a body within a cluster.
+const SALT_LEN: usize = 16;
 /// Length of a one-time tag, bytes.
 pub const TAG_LEN: usize = 16;
 
@@ -161,6 +163,71 @@ impl OuterSecret {
     }
 }
 
+/// The secret of one state of a cluster, or of a door to it. Sealing twice under one counter is not a catastrophe here: each body
+/// has a salt of its own, because a vault from a backup counts anew.
+#[derive(Clone, Zeroize, ZeroizeOnDrop, PartialEq, Eq)]
+pub struct StateSecret([u8; 32]);
+
+impl fmt::Debug for StateSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StateSecret(..)")
+    }
+}
+
+impl StateSecret {
+    /// Wraps what the group exported, or what opens a door.
+    pub fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    /// For the vault only.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The one-time tag under which message `counter` of whoever is at `leaf` lies.
+    pub fn tag(&self, leaf: u32, counter: u64) -> [u8; TAG_LEN] {
+        let long = self.derive(b"samizdat cluster tag v1\0", leaf, counter, &[]);
+        let mut tag = [0; TAG_LEN];
+        tag.iter_mut().zip(long).for_each(|(to, from)| *to = from);
+        tag
+    }
+
+    /// Seals `content` for message `counter` of whoever is at `leaf`: salt, then ciphertext.
+    pub fn seal(&self, leaf: u32, counter: u64, content: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>, SealError> {
+        let mut salt = [0; SALT_LEN];
+        rng.fill_bytes(&mut salt);
+        let padded = pad(content, SALT_LEN.saturating_add(AEAD_TAG))?;
+        let tag = self.tag(leaf, counter);
+        let payload = Payload { msg: &padded, aad: &tag };
+        let sealed = self.cipher(leaf, counter, &salt).encrypt(&[0; 12].into(), payload).map_err(|_| SealError::Key)?;
+        Ok([&salt[..], &sealed].concat())
+    }
+
+    /// Opens what [`StateSecret::seal`] made.
+    pub fn open(&self, leaf: u32, counter: u64, body: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (salt, sealed) = body.split_first_chunk::<SALT_LEN>().ok_or(SealError::Open)?;
+        let tag = self.tag(leaf, counter);
+        let payload = Payload { msg: sealed, aad: &tag };
+        let padded = self.cipher(leaf, counter, salt).decrypt(&[0; 12].into(), payload).map_err(|_| SealError::Open)?;
+        unpad(&padded).map(<[u8]>::to_vec).map_err(|_| SealError::Open)
+    }
+
+    fn cipher(&self, leaf: u32, counter: u64, salt: &[u8]) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&self.derive(b"samizdat cluster key v1\0", leaf, counter, salt).into())
+    }
+
+    fn derive(&self, label: &[u8], leaf: u32, counter: u64, salt: &[u8]) -> [u8; 32] {
+        // See `OuterSecret`.
+        let Ok(mut mac) = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(&self.0) else { return [0; 32] };
+        mac.update(label);
+        mac.update(&leaf.to_be_bytes());
+        mac.update(&counter.to_be_bytes());
+        mac.update(salt);
+        mac.finalize().into_bytes().into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +266,20 @@ mod tests {
         assert_ne!(secret.tag(0, 7), secret.tag(0, 8));
         assert_ne!(secret.tag(0, 7), secret.tag(1, 7));
         assert_ne!(secret.tag(0, 7), OuterSecret::new([9; 32]).tag(0, 7));
+    }
+
+    #[test]
+    fn what_is_sealed_twice_under_one_counter_of_a_state_is_not_the_same() {
+        let (secret, mut rng) = (StateSecret::new([8; 32]), rng());
+        let (one, two) = (secret.seal(3, 7, b"inner", &mut rng).unwrap(), secret.seal(3, 7, b"inner", &mut rng).unwrap());
+        assert!(SIZE_CLASSES.contains(&one.len()));
+        assert_ne!(one, two);
+        assert_eq!((secret.open(3, 7, &one).unwrap(), secret.open(3, 7, &two).unwrap()), (b"inner".to_vec(), b"inner".to_vec()));
+        assert_eq!(secret.open(2, 7, &one), Err(SealError::Open));
+        assert_eq!(secret.open(3, 8, &one), Err(SealError::Open));
+        assert_eq!(secret.open(3, 7, &one[..9]), Err(SealError::Open));
+        assert_ne!(secret.tag(3, 7), secret.tag(3, 8));
+        assert_ne!(secret.tag(3, 7), secret.tag(2, 7));
     }
 
     #[test]

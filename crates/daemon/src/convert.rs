@@ -7,7 +7,7 @@ use samizdat_core::{EnvelopeId, Now, limits::ENVELOPE_VERSION};
 use samizdat_engine::{Engine, SessionState, Verdict};
 use samizdat_store::{Log, StoreError};
 
-use crate::labels;
+use crate::{clusters, labels};
 
 pub(crate) fn error(error: ChatError) -> api::ApiError {
     let kind = match &error {
@@ -131,24 +131,31 @@ pub(crate) fn message(message: chat::Message) -> api::Message {
 }
 
 pub(crate) fn conversation(engine: &Engine, conversation: chat::Conversation) -> api::Conversation {
-    let room = conversation.kind == chat::ConversationKind::Room;
+    use chat::ConversationKind::{Cluster, Direct, Room};
+    let kind = conversation.kind;
     let known = || {
         conversation.last.is_some() && conversation.state == ContactState::Accepted
             || engine.chat().is_announced(&conversation.who, engine.log()).unwrap_or(false)
     };
     let label = match conversation.state {
-        _ if room => labels::room(),
+        _ if kind == Room => labels::room(),
+        _ if kind == Cluster => labels::cluster(),
         ContactState::Requested => labels::request(),
         _ => labels::direct(known(), conversation.session, engine.remembered().len()),
     };
-    let title = match (&conversation.petname, room) {
+    let title = match (&conversation.petname, kind) {
         (Some(petname), _) => petname.clone(),
-        (None, true) => format!("#{}", conversation.who),
-        (None, false) => conversation.who.chars().take(8).collect(),
+        (None, Room) => format!("#{}", conversation.who),
+        (None, Cluster) => conversation.who.clone(),
+        (None, Direct) => conversation.who.chars().take(8).collect(),
     };
     api::Conversation {
         id: conversation.id.to_string(),
-        kind: if room { api::ConversationKind::Room } else { api::ConversationKind::Direct },
+        kind: match kind {
+            Direct => api::ConversationKind::Direct,
+            Room => api::ConversationKind::Room,
+            Cluster => api::ConversationKind::Cluster,
+        },
         who: conversation.who,
         title,
         last: conversation.last.map(message),
@@ -166,25 +173,31 @@ pub(crate) fn room(engine: &Engine, room: chat::Room) -> api::Room {
 }
 
 /// What a change means for those who watch: the thing itself, and the line of its conversation.
-pub(crate) fn event(engine: &Engine, event: chat::Event) -> Result<Vec<api::Event>, ChatError> {
-    let chat = engine.chat();
-    let line = |id: i64| -> Result<Option<api::Event>, ChatError> {
-        let found = chat.conversation(id)?;
-        Ok(found.map(|found| api::Event::Conversation { conversation: conversation(engine, found) }))
-    };
-    let mut events = Vec::new();
+pub(crate) fn event(engine: &mut Engine, event: chat::Event) -> Result<Vec<api::Event>, ChatError> {
     match event {
         chat::Event::Message(id) => {
             // A post that lost a conflict is gone by now.
-            let Ok(found) = chat.message(&id) else { return Ok(events) };
+            let Ok(found) = engine.chat().message(&id) else { return Ok(Vec::new()) };
             let of = found.conversation;
-            events.push(api::Event::Message { message: message(found) });
-            events.extend(line(of)?);
+            let message = api::Event::Message { message: message(found) };
+            Ok([message].into_iter().chain(line(engine, of)?).collect())
         }
-        chat::Event::Request(contact) => events.push(api::Event::Request { request: request(chat.request(contact)?) }),
-        chat::Event::Contact(of) => events.push(api::Event::Contact { contact: contact(engine, chat.contact(of)?) }),
+        chat::Event::Request(contact) => Ok(vec![api::Event::Request { request: request(engine.chat().request(contact)?) }]),
+        chat::Event::Contact(of) => {
+            let found = engine.chat().contact(of)?;
+            Ok(vec![api::Event::Contact { contact: contact(engine, found) }])
+        }
+        chat::Event::Cluster(number) => {
+            let found = engine.read(|chat| chat.cluster_of(number))?;
+            let cluster = api::Event::Cluster { cluster: clusters::cluster(&found) };
+            Ok([cluster].into_iter().chain(line(engine, found.conversation)?).collect())
+        }
     }
-    Ok(events)
+}
+
+fn line(engine: &Engine, id: i64) -> Result<Option<api::Event>, ChatError> {
+    let found = engine.chat().conversation(id)?;
+    Ok(found.map(|found| api::Event::Conversation { conversation: conversation(engine, found) }))
 }
 
 /// Progress of a stamp for the message that waits for it, if a message does.

@@ -87,6 +87,11 @@ pub(crate) fn request() -> &'static str {
     "Somebody who is not your contact. They do not learn whether you have read this until you accept."
 }
 
+pub(crate) fn cluster() -> &'static str {
+    "End-to-end encrypted among the members, under nicknames that nothing connects to your names. Whoever is a member can read it, show it \
+     to others, and see who votes how; the nodes you are connected to can guess when you write."
+}
+
 pub(crate) fn room() -> &'static str {
     "Public: everybody who knows the name of this room can read it, and every post shows your name."
 }

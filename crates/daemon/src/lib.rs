@@ -2,6 +2,7 @@
 //! UI. The only crate that owns an async runtime, a clock and the randomness of the system.
 
 mod behind;
+mod clusters;
 mod contacts;
 mod convert;
 mod entries;

@@ -347,7 +347,7 @@ impl Node {
                 Output::ContactEndpoints { relayed, direct } => self.want_endpoints(relayed, direct),
                 Output::Session { contact } => {
                     self.status_due = true;
-                    let told = convert::event(&self.engine, samizdat_chat::Event::Contact(contact));
+                    let told = convert::event(&mut self.engine, samizdat_chat::Event::Contact(contact));
                     told.unwrap_or_default().into_iter().for_each(|event| self.tell(event));
                 }
                 Output::Mint { id, tries } => self.minter.start(id, tries),
@@ -358,7 +358,7 @@ impl Node {
                 }
                 Output::Chat(event) => {
                     self.status_due = true;
-                    match convert::event(&self.engine, event) {
+                    match convert::event(&mut self.engine, event) {
                         Ok(events) => events.into_iter().for_each(|event| self.tell(event)),
                         Err(error) => debug!(%error, "an event was not told"),
                     }

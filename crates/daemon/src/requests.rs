@@ -110,6 +110,7 @@ impl Node {
                 let message = self.command(|chat| match &to {
                     api::Destination::Who(who) => chat.write(who, &text, lifetime, now),
                     api::Destination::Room(room) => chat.post(room, &text, lifetime, now),
+                    api::Destination::Cluster(cluster) => chat.write_in_cluster(cluster, &text, lifetime, now),
                 })?;
                 // The command may have let it go further already.
                 let message = self.engine.chat().message(&message.id).map_err(convert::error)?;
@@ -133,6 +134,7 @@ impl Node {
                 let room = self.engine.command(now, |chat, log| chat.join_room(&room, log, now)).map_err(convert::error)?;
                 Ok(Response::Room(convert::room(&self.engine, room)))
             }
+            Request::Cluster(call) => self.cluster_call(call).map(Response::Cluster),
             Request::LogStats => {
                 let stats = self.engine.log().stats().map_err(store)?;
                 let [announcement, post, bell, sealed] = stats.by_kind;
@@ -246,11 +248,14 @@ impl Node {
     }
 
     fn messages(&mut self, query: &api::call::MessageQuery) -> Answered {
-        let conversation = match (&query.who, &query.room) {
-            (Some(_), Some(_)) => return Err(ApiError::usage("ask for a contact or for a room, not for both")),
-            (Some(who), None) => Some(self.command(|chat| chat.find_conversation(who))?),
-            (None, Some(room)) => Some(self.engine.chat().find_room(room).map_err(convert::error)?),
-            (None, None) => None,
+        let conversation = match (&query.who, &query.room, &query.cluster) {
+            (Some(who), None, None) => Some(self.conversation_of(who)?),
+            (None, Some(room), None) => Some(self.engine.chat().find_room(room).map_err(convert::error)?),
+            (None, None, Some(cluster)) => {
+                Some(self.engine.read(|chat| chat.find_cluster_conversation(cluster)).map_err(convert::error)?)
+            }
+            (None, None, None) => None,
+            _ => return Err(ApiError::usage("ask for a contact, a room or a cluster, not for several")),
         };
         let since = query.since.as_deref().map(convert::message_id).transpose()?;
         let before = query.before.as_deref().map(convert::message_id).transpose()?;
@@ -259,7 +264,7 @@ impl Node {
         Ok(Response::Messages(messages.into_iter().map(convert::message).collect()))
     }
 
-    fn command<T>(&mut self, f: impl FnOnce(&mut samizdat_chat::Chat) -> Result<T, ChatError>) -> Result<T, ApiError> {
+    pub(crate) fn command<T>(&mut self, f: impl FnOnce(&mut samizdat_chat::Chat) -> Result<T, ChatError>) -> Result<T, ApiError> {
         let now = self.clock.now();
         self.engine.command(now, |chat, _| f(chat)).map_err(convert::error)
     }

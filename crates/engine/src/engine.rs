@@ -218,6 +218,8 @@ pub struct Engine {
     pub(crate) candidates: Vec<Candidate>,
     pub(crate) drops: Drops,
     pub(crate) minting: Option<EnvelopeId>,
+    /// When the conversations want to be looked after, on the monotonic clock, ms.
+    pub(crate) chat_due: u64,
     /// A stamp that could not be written down yet.
     pub(crate) stamped: Option<(EnvelopeId, u64)>,
     /// The log holds what the conversations have not seen: reading on failed.
@@ -248,6 +250,7 @@ impl Engine {
             candidates: Vec::new(),
             drops: Drops::default(),
             minting: None,
+            chat_due: 0,
             stamped: None,
             behind: false,
             upkeep: Upkeep::new(now),
@@ -327,6 +330,7 @@ impl Engine {
             .min(self.upkeep.next())
             .min(self.routing.next_timeout())
             .min(self.sessions.next_timeout())
+            .min(self.chat_due)
     }
 
     /// A peer that the person or an earlier run named; it is dialled for ever, with patience.
@@ -358,6 +362,11 @@ impl Engine {
     /// The conversations, for reading.
     pub fn chat(&self) -> &Chat {
         &self.chat
+    }
+
+    /// Reads from the conversations what takes a transaction to read.
+    pub fn read<T>(&mut self, f: impl FnOnce(&mut Chat) -> Result<T, ChatError>) -> Result<T, ChatError> {
+        f(&mut self.chat)
     }
 
     /// The log, for reading.

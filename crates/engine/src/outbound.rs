@@ -7,11 +7,16 @@ use samizdat_sync::Input as GossipInput;
 
 use crate::engine::{Engine, Output};
 
+/// What is due at once is due so much later, so that a mistake cannot keep a core busy.
+const SOON_MS: u64 = 20;
+
 impl Engine {
     /// Lets out what can go, and asks for the next stamp.
     pub(crate) fn send_out(&mut self, now: Now) {
         let worked = self.chat.work(&self.log, now);
         self.note(&worked);
+        let until = self.chat.next_due().map(|due| due.saturating_sub(now.unix_ms).max(SOON_MS));
+        self.chat_due = until.map_or(u64::MAX, |until| now.mono_ms.saturating_add(until));
         let Ok(job) = self.chat.job() else { return };
         let wanted = job.map(|job| job.id);
         if let Some(minting) = self.minting

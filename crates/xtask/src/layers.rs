@@ -15,7 +15,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("net", &["core"]),
     ("entry", &["core"]),
     ("api", &[]),
-    ("daemon", &["core", "store", "chat", "engine", "net", "entry", "api"]),
+    ("daemon", &["core", "cluster", "store", "chat", "engine", "net", "entry", "api"]),
     // Its tests start the binary in the laboratory.
     ("cli", &["api", "daemon", "netlab"]),
     ("sim", &["core", "cluster", "sync", "store", "chat", "engine"]),

@@ -1,12 +1,18 @@
 import type {
+  Cluster,
+  ClusterView,
   Contact,
   ContactEdit,
   ContactRequest,
   Conversation,
+  Decision,
   ErrorKind,
   Invite,
+  JoinRequest,
   Message,
+  Motion,
   NodeEdit,
+  Proposal,
   Room,
   Status,
 } from './shapes';
@@ -26,7 +32,7 @@ export function sentence(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-export type Target = { who: string } | { room: string };
+export type Target = { who: string } | { room: string } | { cluster: string };
 
 /** The node's local API, one method per call that this page makes. */
 export class Api {
@@ -65,6 +71,22 @@ export class Api {
   rooms = async (): Promise<Room[]> => (await this.get<{ rooms: Room[] }>('rooms')).rooms;
   join = (room: string): Promise<Room> => this.post('rooms', { room });
 
+  clusters = async (): Promise<Cluster[]> => (await this.get<{ clusters: Cluster[] }>('clusters')).clusters;
+  cluster = (which: string): Promise<ClusterView> => this.get(cluster(which));
+  foundCluster = (name: string, nick?: string): Promise<ClusterView> =>
+    this.post('clusters', { name, ...(nick && { nick }) });
+  joinCluster = (link: string, nick?: string, words?: string): Promise<ClusterView> =>
+    this.post('join', { link, ...(nick && { nick }), ...(words && { words }) });
+  leaveCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/leave'), {});
+  inviteToCluster = (which: string): Promise<{ link: string }> => this.post(cluster(which, '/invites'), {});
+  joinRequests = async (which: string): Promise<JoinRequest[]> =>
+    (await this.get<{ requests: JoinRequest[] }>(cluster(which, '/requests'))).requests;
+  openMotion = (which: string, proposal: Proposal): Promise<Motion> => this.post(cluster(which, '/motions'), proposal);
+  vote = (motion: string, vote: string): Promise<Motion> =>
+    this.post(`motions/${encodeURIComponent(motion)}/vote`, { vote });
+  audit = async (which: string): Promise<Decision[]> =>
+    (await this.get<{ decisions: Decision[] }>(cluster(which, '/audit'))).decisions;
+
   /** A QR code as a picture that an `img` can show through a blob URL. */
   async qr(text: string): Promise<Blob> {
     const answer = await this.call('GET', `qr.svg?${query({ text })}`);
@@ -101,6 +123,8 @@ export class Api {
     return answer;
   }
 }
+
+const cluster = (which: string, rest = ''): string => `clusters/${encodeURIComponent(which)}${rest}`;
 
 async function refusal(answer: Response): Promise<ApiError> {
   if (answer.status === 401 || answer.status === 403) {

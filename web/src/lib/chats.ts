@@ -1,11 +1,12 @@
 import { called } from './names';
-import type { Contact, ContactRequest, Conversation, Message, Room } from './shapes';
+import type { Cluster, Contact, ContactRequest, Conversation, Message, Room } from './shapes';
 
 /** One row of the list: a conversation, or a contact or room in which nothing was said yet. */
 export interface Chat {
-  /** `direct:NAME` or `room:NAME`: stays when the node makes the conversation. */
+  /** `direct:NAME`, `room:NAME` or `cluster:NUMBER`: stays when the node makes the conversation. */
   key: string;
-  kind: 'direct' | 'room';
+  kind: Conversation['kind'];
+  /** Name of the contact or the room, number of the membership. */
   who: string;
   title: string;
   /** Null until the node has a conversation for it. */
@@ -15,9 +16,10 @@ export interface Chat {
   label: string;
   contact: Contact | null;
   room: Room | null;
+  cluster: Cluster | null;
 }
 
-export const chatKey = (kind: 'direct' | 'room', who: string): string => `${kind}:${who}`;
+export const chatKey = (kind: Conversation['kind'], who: string): string => `${kind}:${who}`;
 
 /** The rows, in the node's order: what came last first, whatever its author claims. Who has an open request is not among them: that is answered first. */
 export function chats(
@@ -25,13 +27,18 @@ export function chats(
   contacts: Contact[],
   rooms: Room[],
   requests: ContactRequest[],
+  clusters: Cluster[] = [],
 ): Chat[] {
   const asking = new Set(requests.map((request) => request.name));
   const rows = new Map<string, Chat>();
-  for (const { id, kind, who, title, last, unread, label } of conversations) {
-    if (kind === 'direct' && asking.has(who)) continue;
+  for (const { id, kind, who: named, title, last, unread, label } of conversations) {
+    if (kind === 'direct' && asking.has(named)) continue;
+    // Two clusters may bear one name.
+    const cluster = clusters.find(({ conversation }) => kind === 'cluster' && conversation === id) ?? null;
+    if (kind === 'cluster' && !cluster) continue;
+    const who = cluster?.cluster ?? named;
     const key = chatKey(kind, who);
-    rows.set(key, { key, kind, who, title, conversation: id, last, unread, label, contact: null, room: null });
+    rows.set(key, { key, kind, who, title, conversation: id, last, unread, label, contact: null, room: null, cluster });
   }
   for (const contact of contacts) {
     if (asking.has(contact.name)) continue;
@@ -53,7 +60,7 @@ export function chats(
   return [...rows.values()];
 }
 
-function empty(kind: 'direct' | 'room', who: string, title: string): Chat {
+function empty(kind: Conversation['kind'], who: string, title: string): Chat {
   return {
     key: chatKey(kind, who),
     kind,
@@ -65,6 +72,7 @@ function empty(kind: 'direct' | 'room', who: string, title: string): Chat {
     label: '',
     contact: null,
     room: null,
+    cluster: null,
   };
 }
 
@@ -72,5 +80,7 @@ function empty(kind: 'direct' | 'room', who: string, title: string): Chat {
 export function closedBecause(chat: Chat): string | null {
   if (chat.contact?.state === 'blocked') return `You have blocked ${chat.title}. Unblock to write again.`;
   if (chat.kind === 'room' && chat.room && !chat.room.joined) return 'Join this room to write in it.';
+  if (chat.cluster?.standing === 'left') return 'You have left this cluster.';
+  if (chat.cluster?.standing === 'removed') return 'The members have removed you from this cluster.';
   return null;
 }

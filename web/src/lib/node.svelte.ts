@@ -4,6 +4,7 @@ import { chats, type Chat } from './chats';
 import { coalesce } from './coalesce';
 import type { Link } from './events';
 import type {
+  Cluster,
   Contact,
   ContactRequest,
   Conversation,
@@ -28,8 +29,8 @@ interface Timeline {
 }
 
 /** Where a message for this chat goes. */
-export const addressee = (chat: { kind: 'direct' | 'room'; who: string }): Target =>
-  chat.kind === 'room' ? { room: chat.who } : { who: chat.who };
+export const addressee = ({ kind, who }: { kind: Conversation['kind']; who: string }): Target =>
+  kind === 'room' ? { room: who } : kind === 'cluster' ? { cluster: who } : { who };
 
 /** What this page knows of the node; kept up to date by its events. The node decides everything, this only mirrors. */
 export class Mirror {
@@ -39,6 +40,9 @@ export class Mirror {
   requests = $state.raw<ContactRequest[]>([]);
   conversations = $state.raw<Conversation[]>([]);
   rooms = $state.raw<Room[]>([]);
+  clusters = $state.raw<Cluster[]>([]);
+  /** Grows when something about clusters changed that the lists do not show: their motions are read by who shows them. */
+  clusterNews = $state(0);
   link = $state.raw<Link>({ state: 'up' });
   /** The first read succeeded: there is something to show. */
   ready = $state(false);
@@ -47,7 +51,9 @@ export class Mirror {
   /** The node does not take our token. */
   refused = $state(false);
   readonly stamping = new SvelteMap<string, Stamping>();
-  readonly chats: Chat[] = $derived(chats(this.conversations, this.contacts, this.rooms, this.requests));
+  readonly chats: Chat[] = $derived(
+    chats(this.conversations, this.contacts, this.rooms, this.requests, this.clusters),
+  );
   readonly unread: number = $derived(this.chats.reduce((sum, chat) => sum + chat.unread, this.requests.length));
 
   private closed = false;
@@ -75,6 +81,7 @@ export class Mirror {
       const [status] = await Promise.all([this.api.status(), this.readLists(), open && this.load(open)]);
       this.take(status);
       this.ready = true;
+      this.clusterNews += 1;
     });
     if (this.ready) this.trouble = null;
     if (this.ready || this.closed || !failure || failure.kind === 'unauthorised') return;
@@ -99,6 +106,9 @@ export class Mirror {
       case 'request':
       case 'contact':
       case 'conversation':
+        return void this.lists();
+      case 'cluster':
+        this.clusterNews += 1;
         return void this.lists();
       case 'peers':
         this.peers = event.count;
@@ -177,11 +187,12 @@ export class Mirror {
   readonly lists = coalesce(async () => void (await this.guard(() => this.readLists())));
 
   private async readLists(): Promise<void> {
-    [this.contacts, this.requests, this.conversations, this.rooms] = await Promise.all([
+    [this.contacts, this.requests, this.conversations, this.rooms, this.clusters] = await Promise.all([
       this.api.contacts(),
       this.api.requests(),
       this.api.conversations(),
       this.api.rooms(),
+      this.api.clusters(),
     ]);
   }
 

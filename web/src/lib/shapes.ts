@@ -59,7 +59,7 @@ export interface Message {
 
 export interface Conversation {
   id: string;
-  kind: 'direct' | 'room';
+  kind: 'direct' | 'room' | 'cluster';
   who: string;
   title: string;
   last: Message | null;
@@ -72,6 +72,91 @@ export interface Room {
   joined: boolean;
   unread: number;
   rewritten: string[];
+}
+
+/** One of my memberships. */
+export interface Cluster {
+  /** Names it on this node. */
+  cluster: string;
+  id: string | null;
+  name: string;
+  standing: 'asking' | 'member' | 'left' | 'removed';
+  member: string;
+  nick: string;
+  conversation: string;
+  epoch: number;
+  state: string | null;
+  size: number;
+  requests: number;
+}
+
+export interface ClusterView extends Cluster {
+  charter: Charter | null;
+  members: Member[];
+  motions: Motion[];
+}
+
+/** The rules that a cluster gave itself. */
+export interface Charter {
+  name: string;
+  cap: number;
+  quorum: 'majority' | 'two-thirds';
+  rollout_hours: number;
+  silent_epochs: number;
+  sponsor_epochs: number;
+  history: 'none' | 'all' | { last: number };
+  motion_epochs: number;
+}
+
+export interface Member {
+  member: string;
+  nick: string;
+  own: boolean;
+  here: boolean;
+  heard: number | null;
+}
+
+/** Something that members vote on. */
+export interface Motion {
+  motion: string;
+  cluster: string;
+  kind: 'admit' | 'expel' | 'silent' | 'charter' | 'question';
+  subject: string;
+  state: 'open' | 'passed' | 'failed' | 'expired';
+  done: boolean;
+  yes: number;
+  no: number;
+  yes_by: string[];
+  no_by: string[];
+  needed: number;
+  voters: number;
+  until: number;
+  proposer: string;
+  ours: string | null;
+  at: number;
+  options: { option: string; first: number; place: number }[];
+  ranked: boolean;
+  charter: Charter | null;
+  cheated: string[];
+}
+
+export type Proposal =
+  | { kind: 'admit' | 'expel'; who: string }
+  | { kind: 'question'; text: string; options: string[]; ranked: boolean };
+
+/** Somebody who asks to be let in. */
+export interface JoinRequest {
+  request: string;
+  nick: string;
+  words: string;
+  member: string;
+  at: number;
+}
+
+/** One step of what a cluster decided. */
+export interface Decision {
+  epoch: number;
+  what: string[];
 }
 
 export interface Peer {
@@ -167,6 +252,7 @@ export type NodeEvent =
   | { event: 'request'; request: ContactRequest }
   | { event: 'contact' }
   | { event: 'conversation' }
+  | { event: 'cluster'; cluster: Cluster }
   | { event: 'peers'; count: number }
   | { event: 'status'; status: Status }
   | ({ event: 'stamp' } & Stamping)

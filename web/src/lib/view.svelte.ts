@@ -8,7 +8,9 @@ export type OpenDialog =
   | { name: 'invite' }
   | { name: 'join' }
   | { name: 'status' }
-  | { name: 'contact'; who: string };
+  | { name: 'contact'; who: string }
+  | { name: 'clusters' }
+  | { name: 'cluster'; which: string };
 
 export interface Toast {
   id: number;

@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import type { Api } from '../lib/api';
 import { Mirror } from '../lib/node.svelte';
 import type { Session } from '../lib/session';
-import type { Contact, ContactRequest, Conversation, Message, Room, Status } from '../lib/shapes';
+import type { Cluster, ClusterView, Contact, ContactRequest, Conversation, Message, Motion, Room, Status } from '../lib/shapes';
 import { View } from '../lib/view.svelte';
 
 export const ALICE = 'abcdefghijklmnopqrstuvwxyz234567abcdef';
@@ -94,6 +94,66 @@ export const status = (over: Partial<Status> = {}): Status => ({
   ...over,
 });
 
+export const cluster = (over: Partial<Cluster> = {}): Cluster => ({
+  cluster: '1',
+  id: 'nestnestnest',
+  name: 'nest',
+  standing: 'member',
+  member: 'alicesmember',
+  nick: 'alice',
+  conversation: 'c7',
+  epoch: 4,
+  state: 'stateofthenest',
+  size: 3,
+  requests: 0,
+  ...over,
+});
+
+export const motion = (over: Partial<Motion> = {}): Motion => ({
+  motion: 'abcdefghijkl',
+  cluster: '1',
+  kind: 'expel',
+  subject: 'mallory',
+  state: 'open',
+  done: false,
+  yes: 1,
+  no: 0,
+  yes_by: ['bob'],
+  no_by: [],
+  needed: 2,
+  voters: 2,
+  until: 12,
+  proposer: 'bob',
+  ours: null,
+  at: Date.UTC(2026, 10, 21, 12),
+  options: [],
+  ranked: false,
+  charter: null,
+  cheated: [],
+  ...over,
+});
+
+export const clusterView = (over: Partial<ClusterView> = {}): ClusterView => ({
+  ...cluster(),
+  charter: {
+    name: 'nest',
+    cap: 50,
+    quorum: 'majority',
+    rollout_hours: 24,
+    silent_epochs: 14,
+    sponsor_epochs: 0,
+    history: 'none',
+    motion_epochs: 8,
+  },
+  members: [
+    { member: 'alicesmember', nick: 'alice', own: true, here: true, heard: 1 },
+    { member: 'bobsmember', nick: 'bob', own: false, here: true, heard: 1 },
+    { member: 'mallorysmember', nick: 'mallory', own: false, here: false, heard: null },
+  ],
+  motions: [motion()],
+  ...over,
+});
+
 /** An API whose lists are empty and whose calls are those given. */
 export function fakeApi(over: Partial<Api> = {}): Api {
   const empty = {
@@ -102,6 +162,7 @@ export function fakeApi(over: Partial<Api> = {}): Api {
     requests: async () => [],
     conversations: async () => [],
     rooms: async () => [],
+    clusters: async () => [],
     messages: async () => [],
     markRead: async () => ({}),
   };

@@ -155,3 +155,56 @@ pub enum RotateError {
     #[error(transparent)]
     State(#[from] StateError),
 }
+
+/// Why something of a cluster was not done or not read. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum GroupError {
+    /// Not what it should be, or longer than anybody needs.
+    #[error("the message is malformed")]
+    Malformed,
+    /// Of another cluster or another state.
+    #[error("the message belongs to another state of the cluster, or to another cluster")]
+    Elsewhere,
+    /// We wrote it ourselves.
+    #[error("the message is our own")]
+    Own,
+    /// It names a proposal that has not come yet.
+    #[error("the change builds on a proposal that has not arrived")]
+    MissingProposal,
+    /// Its key was used (a replay), fell out of the window, or lies beyond it.
+    #[error("the key of this message was used before or is out of reach")]
+    Spent,
+    /// It does what no member may do, whatever was voted for.
+    #[error("a member tried what nobody may: {0}")]
+    Forbidden(&'static str),
+    /// We have ended this state once: a second Commit would be lying to somebody.
+    #[error("this state was ended by us before")]
+    Committed,
+    /// For none of our keys.
+    #[error("the invitation is for a key that we do not have")]
+    NoKeyPackage,
+    /// Somebody who is to be removed, or asks for something, is no member.
+    #[error("there is no such member")]
+    NoMember,
+    /// The KeyPackage of somebody who is to be added is not usable.
+    #[error(transparent)]
+    KeyPackage(#[from] KeyPackageError),
+    /// A signature, key or tag in it is wrong.
+    #[error("the message is forged or damaged: {0}")]
+    Invalid(#[source] Library),
+    /// See [`StateError`].
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<StorageError> for GroupError {
+    fn from(error: StorageError) -> Self {
+        Self::State(error.into())
+    }
+}
+
+impl GroupError {
+    pub(super) fn library(error: impl Into<Library>) -> Self {
+        Self::State(StateError::library(error))
+    }
+}

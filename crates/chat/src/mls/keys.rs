@@ -94,7 +94,7 @@ pub(super) fn verify(bytes: &[u8], crypto: &CryptoProvider) -> Result<(MlsKeyPac
     Ok((package, Inspected { hash, identity }))
 }
 
-fn parse(bytes: &[u8]) -> Option<KeyPackageIn> {
+pub(super) fn parse(bytes: &[u8]) -> Option<KeyPackageIn> {
     if bytes.len() > MAX_KEY_PACKAGE {
         return None;
     }
@@ -140,6 +140,16 @@ impl LeafSigner {
             credential: BasicCredential::new(leaf_credential(identity, &leaf)).into(),
             signature_key: leaf.as_slice().into(),
         }
+    }
+
+    /// The public half: a MemberId.
+    pub(super) fn public(&self) -> [u8; 32] {
+        self.0.key().0
+    }
+
+    /// The secret itself, for what is signed outside of MLS.
+    pub(super) fn secret(&self) -> &IdentitySecret {
+        &self.0
     }
 
     pub(super) fn store(&self, storage: &Storage<'_>, key: &[u8]) -> Result<(), StateError> {

@@ -18,3 +18,12 @@ pub const MAX_FORWARD: u32 = 4096;
 /// Epochs that stay readable after a rotation. Rotations alternate between the two members, so nobody can run ahead of
 /// the other by more than one.
 pub const PAST_EPOCHS: usize = 3;
+
+/// Longest Welcome of a cluster, bytes: one for 500 members is about 1.3 MB.
+pub const MAX_CLUSTER_WELCOME: usize = 4 << 20;
+/// Longest handshake message of a cluster, bytes: a Commit that refreshes 500 members is about 0.6 MB.
+pub const MAX_HANDSHAKE: usize = 2 << 20;
+/// Longest nickname, bytes.
+pub const MAX_NICK: usize = 64;
+/// Longest context of a cluster (its charter), bytes.
+pub const MAX_CONTEXT: usize = 1 << 10;

@@ -1,6 +1,6 @@
-//! Groups of two on OpenMLS (RFC 9420), in our own database.
+//! Groups of two and of many on OpenMLS (RFC 9420), in our own database.
 //!
-//! A direct chat is an MLS group of two. All that goes over the wire is bytes, all that is kept is rows of
+//! A direct chat is an MLS group of two ([`Pairs`]), a cluster one of many ([`Groups`]). All that goes over the wire is bytes, all that is kept is rows of
 //! [`MLS_SCHEMA`], and no type of the library leaves this folder, so that an upgrade touches nothing else.
 //!
 //! * [`Mls`] holds the cryptography, once per process. [`Mls::pairs`] joins it with an open transaction and a source of
@@ -17,16 +17,20 @@ mod codec;
 mod credential;
 mod crypto;
 mod error;
+mod group;
 mod keys;
 pub mod limits;
+mod member;
 mod pair;
 mod provider;
 mod storage;
 
 pub use codec::CodecError;
 pub use credential::{CredentialError, verify_leaf};
-pub use error::{CreateError, DecryptError, JoinError, KeyPackageError, RotateError, StateError};
+pub use error::{CreateError, DecryptError, GroupError, JoinError, KeyPackageError, RotateError, StateError};
+pub use group::{Changed, Committed, Groups, Leaf, Made, Plan, Processed, Said, Snapshot};
 pub use keys::{Inspected, KeyPackage, KeyPackageHash};
+pub use member::{InspectedMember, MemberKeys};
 pub use pair::{Created, Decrypted, Exported, Joined, Mls, PairId, Pairs};
 pub use storage::{MLS_SCHEMA, StorageError, copy_namespace, delete_namespace};
 

@@ -29,10 +29,12 @@ use super::{
     credential::verify_leaf,
     crypto::Crypto,
     error::{CreateError, DecryptError, JoinError, KeyPackageError, RotateError, StateError},
+    group::Groups,
     keys::{self, Inspected, KeyPackage, KeyPackageHash, LeafSigner},
     limits::{MAX_CIPHERTEXT, MAX_FORWARD, MAX_WELCOME, OUT_OF_ORDER, PAST_EPOCHS},
+    member::{self, InspectedMember},
     provider::{Provider, Rand},
-    storage::{Label, Storage, StorageError, delete_namespace},
+    storage::{Label, Storage, StorageError, atomically, delete_namespace},
 };
 
 const OUTER_LABEL: &str = "samizdat outer v1";
@@ -56,6 +58,16 @@ impl Mls {
     /// announcement says.
     pub fn inspect_key_package(&self, bytes: &[u8]) -> Result<Inspected, KeyPackageError> {
         Ok(keys::verify(bytes, &self.libcrux)?.1)
+    }
+
+    /// Opens the states of all clusters in the database behind `conn` for one piece of work.
+    pub fn groups<'a>(&'a self, conn: &'a Connection, rng: &'a mut (dyn CryptoRng + Send)) -> Groups<'a> {
+        Groups::new(&self.libcrux, conn, Rand::new(rng))
+    }
+
+    /// Checks a KeyPackage by which somebody asks to become a member: form, suite, signatures, nickname.
+    pub fn inspect_member(&self, bytes: &[u8]) -> Result<InspectedMember, KeyPackageError> {
+        Ok(member::verify(bytes, &self.libcrux)?.1)
     }
 
     /// Opens the pairs in the database behind `conn` (a `&*transaction` is one) for one piece of work.
@@ -376,13 +388,8 @@ impl<'a> Pairs<'a> {
         Provider { crypto: Crypto { libcrux: self.libcrux, rand: &self.rand }, storage: self.storage(namespace) }
     }
 
-    /// All or nothing, inside whatever transaction the caller has.
     fn atomically<T, E: From<StateError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-        let run = |sql| self.conn.execute_batch(sql).map_err(StateError::from);
-        run("SAVEPOINT mls")?;
-        let result = work();
-        run(if result.is_ok() { "RELEASE mls" } else { "ROLLBACK TO mls; RELEASE mls" })?;
-        result
+        atomically(self.conn, work)
     }
 }
 
@@ -422,7 +429,7 @@ fn signer(storage: &Storage<'_>) -> Result<LeafSigner, StateError> {
     LeafSigner::load(storage, &[])?.ok_or(StateError::UnknownPair)
 }
 
-fn ratchet() -> SenderRatchetConfiguration {
+pub(super) fn ratchet() -> SenderRatchetConfiguration {
     SenderRatchetConfiguration::new(OUT_OF_ORDER, MAX_FORWARD)
 }
 

@@ -4,11 +4,17 @@
 //! *namespace* is one epoch state of one group (or the private halves of announced KeyPackages): copying it is a
 //! snapshot, deleting it forgets all its keys.
 
+use std::{cell::RefCell, collections::BTreeMap};
+
 use openmls_traits::storage::{CURRENT_VERSION, StorageProvider, traits};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
 
-use super::codec::{self, CodecError};
+use super::{
+    codec::{self, CodecError},
+    error::StateError,
+};
 
 /// The table of this module. `value` is secret: it belongs into the vault, with `PRAGMA secure_delete` on.
 pub const MLS_SCHEMA: &str = "CREATE TABLE mls_state (
@@ -37,10 +43,24 @@ pub fn copy_namespace(conn: &Connection, from: &[u8], to: &[u8]) -> Result<(), S
     Ok(())
 }
 
+/// Whether there is anything in `namespace`.
+pub(super) fn has_namespace(conn: &Connection, namespace: &[u8]) -> Result<bool, StorageError> {
+    Ok(conn.prepare_cached("SELECT 1 FROM mls_state WHERE namespace = ?1")?.exists([namespace])?)
+}
+
 /// Forgets every row of `namespace`.
 pub fn delete_namespace(conn: &Connection, namespace: &[u8]) -> Result<(), StorageError> {
     conn.prepare_cached("DELETE FROM mls_state WHERE namespace = ?1")?.execute([namespace])?;
     Ok(())
+}
+
+/// All or nothing, inside whatever transaction the caller has.
+pub(super) fn atomically<T, E: From<StateError>>(conn: &Connection, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    let run = |sql| conn.execute_batch(sql).map_err(StateError::from);
+    run("SAVEPOINT mls")?;
+    let result = work();
+    run(if result.is_ok() { "RELEASE mls" } else { "ROLLBACK TO mls; RELEASE mls" })?;
+    result
 }
 
 /// What a row is about. The numbers are in databases: never reuse one.
@@ -68,18 +88,53 @@ pub(super) enum Label {
     LeafSeed = 64,
     /// Ours: the two identities of a pair, our own first.
     Members = 65,
+    /// Ours: a Commit of ours ended this state once.
+    Committed = 66,
 }
 
-/// The rows of one namespace.
+/// The rows of one namespace, or a copy of them that nobody else sees.
 #[derive(Clone, Copy)]
-pub(super) struct Storage<'a> {
-    conn: &'a Connection,
-    namespace: &'a [u8],
+pub(super) enum Storage<'a> {
+    /// In the table.
+    Table { conn: &'a Connection, namespace: &'a [u8] },
+    /// In memory.
+    Copy(&'a Copied),
+}
+
+/// The rows of a namespace in memory: what is tried on them leaves no trace until it is kept.
+#[derive(Default)]
+pub(super) struct Copied(RefCell<BTreeMap<RowKey, Zeroizing<Vec<u8>>>>);
+
+type RowKey = (i64, Vec<u8>);
+
+impl Copied {
+    pub(super) fn load(conn: &Connection, namespace: &[u8]) -> Result<Self, StorageError> {
+        let mut statement = conn.prepare_cached("SELECT label, key, value FROM mls_state WHERE namespace = ?1")?;
+        let rows = statement.query_map([namespace], |row| Ok(((row.get(0)?, row.get(1)?), Zeroizing::new(row.get(2)?))))?;
+        Ok(Self(RefCell::new(rows.collect::<Result<_, _>>()?)))
+    }
+
+    /// Writes all of it to the empty namespace `to`.
+    pub(super) fn keep(&self, conn: &Connection, to: &[u8]) -> Result<(), StorageError> {
+        let mut insert = conn.prepare_cached("INSERT INTO mls_state VALUES (?1, ?2, ?3, ?4)")?;
+        for ((label, key), value) in &*self.0.borrow() {
+            insert.execute(params![to, label, key, **value])?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn leave_out(&self, label: Label) {
+        self.0.borrow_mut().retain(|(of, _), _| *of != label as i64);
+    }
+
+    pub(super) fn storage(&self) -> Storage<'_> {
+        Storage::Copy(self)
+    }
 }
 
 impl<'a> Storage<'a> {
     pub(super) fn new(conn: &'a Connection, namespace: &'a [u8]) -> Self {
-        Self { conn, namespace }
+        Self::Table { conn, namespace }
     }
 
     pub(super) fn put<K: Serialize, T: Serialize>(&self, label: Label, key: &K, value: &T) -> Result<(), StorageError> {
@@ -88,34 +143,53 @@ impl<'a> Storage<'a> {
 
     pub(super) fn get<K: Serialize, T: DeserializeOwned>(&self, label: Label, key: &K) -> Result<Option<T>, StorageError> {
         let key = codec::encode(key)?;
-        self.conn
-            .prepare_cached("SELECT value FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?
-            .query_row(params![self.namespace, label as i64, *key], |row| {
-                // Decoded in place, so that no copy of the secret is left behind.
-                Ok(codec::decode(row.get_ref(0)?.as_blob()?))
-            })
-            .optional()?
-            .transpose()
-            .map_err(StorageError::Codec)
+        match self {
+            Self::Table { conn, namespace } => conn
+                .prepare_cached("SELECT value FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?
+                .query_row(params![namespace, label as i64, *key], |row| {
+                    // Decoded in place, so that no copy of the secret is left behind.
+                    Ok(codec::decode(row.get_ref(0)?.as_blob()?))
+                })
+                .optional()?
+                .transpose()
+                .map_err(StorageError::Codec),
+            Self::Copy(rows) => {
+                let rows = rows.0.borrow();
+                Ok(rows.get(&(label as i64, key.to_vec())).map(|value| codec::decode(value)).transpose()?)
+            }
+        }
     }
 
     pub(super) fn remove<K: Serialize>(&self, label: Label, key: &K) -> Result<(), StorageError> {
         let key = codec::encode(key)?;
-        self.conn.prepare_cached("DELETE FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?.execute(params![
-            self.namespace,
-            label as i64,
-            *key
-        ])?;
+        match self {
+            Self::Table { conn, namespace } => {
+                conn.prepare_cached("DELETE FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?.execute(params![
+                    namespace,
+                    label as i64,
+                    *key
+                ])?;
+            }
+            Self::Copy(rows) => {
+                rows.0.borrow_mut().remove(&(label as i64, key.to_vec()));
+            }
+        }
         Ok(())
     }
 
     fn put_bytes(&self, label: Label, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
-        self.conn
-            .prepare_cached(
-                "INSERT INTO mls_state VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET value = excluded.value",
-            )?
-            .execute(params![self.namespace, label as i64, key, value])?;
+        match self {
+            Self::Table { conn, namespace } => {
+                conn.prepare_cached(
+                    "INSERT INTO mls_state VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET value = excluded.value",
+                )?
+                .execute(params![namespace, label as i64, key, value])?;
+            }
+            Self::Copy(rows) => {
+                rows.0.borrow_mut().insert((label as i64, key.to_vec()), Zeroizing::new(value.to_vec()));
+            }
+        }
         Ok(())
     }
 

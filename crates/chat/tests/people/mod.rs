@@ -37,12 +37,12 @@ impl Person {
         self.chat.invite().unwrap().to_string()
     }
 
-    /// Encrypts, stamps and logs until nothing is left to do; what is new in the log.
+    /// Encrypts, stamps and logs until nothing is left to do that anybody waits for; what is new in the log.
     pub fn settle(&mut self) -> Vec<EnvelopeId> {
         let mut made = Vec::new();
         loop {
             self.chat.work(&self.log, self.now).unwrap();
-            let Some(job) = self.chat.job().unwrap() else { return made };
+            let Some(job) = self.chat.job().unwrap().filter(|job| job.urgent) else { return made };
             let envelope = self.chat.stamp(&job.id, mint(&job.id, job.tries)).unwrap().unwrap();
             self.log.append(&[envelope]).unwrap();
             self.chat.logged(&job.id).unwrap();

@@ -24,7 +24,7 @@ impl Invite {
 }
 
 /// Half blocks, light on dark as terminals mostly are; scanners read the inverse as well.
-fn draw(link: &str) -> Result<String, Failure> {
+pub(crate) fn draw(link: &str) -> Result<String, Failure> {
     let code = QrCode::with_error_correction_level(link, EcLevel::L)
         .map_err(|_| Failure::internal("this link is too long for a QR code"))?;
     Ok(code.render::<Dense1x2>().dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build())

@@ -1,4 +1,4 @@
-//! `send`, `post` and `cancel`: messages on their way out.
+//! `send`, `post`, `cluster say` and `cancel`: messages on their way out.
 
 use std::{
     io::{self, Read, Write},
@@ -42,6 +42,14 @@ pub(crate) struct Post {
 }
 
 #[derive(Args)]
+pub(crate) struct Say {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    #[command(flatten)]
+    letter: Letter,
+}
+
+#[derive(Args)]
 struct Letter {
     /// What to say; `-` reads standard input.
     #[arg(allow_hyphen_values = true)]
@@ -79,6 +87,17 @@ impl Post {
         let client = context.client()?;
         let message = NewMessage { room: Some(self.room.clone()), ..self.letter.body()? };
         client.join_room(&self.room)?;
+        self.letter.deliver(context, client, &message)
+    }
+}
+
+impl Say {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.letter.wait == Some(Goal::Received) {
+            return Err(Failure::usage("nobody acknowledges a message in a cluster: wait for `published`"));
+        }
+        let client = context.client()?;
+        let message = NewMessage { cluster: Some(self.cluster), ..self.letter.body()? };
         self.letter.deliver(context, client, &message)
     }
 }

@@ -1,11 +1,13 @@
 //! The commands, one file for each group.
 
+pub(crate) mod cluster;
 pub(crate) mod contact;
 pub(crate) mod entry;
 pub(crate) mod id;
 pub(crate) mod invite;
 pub(crate) mod log;
 pub(crate) mod message;
+pub(crate) mod motion;
 pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod passphrase;

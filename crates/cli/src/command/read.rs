@@ -20,12 +20,15 @@ const NOTHING_YET: &str = "No messages yet: write one with `samizdat send WHO TE
 
 #[derive(Args)]
 pub(crate) struct Read {
-    /// Only the chat with this petname, name or link; otherwise all conversations.
-    #[arg(conflicts_with = "room")]
+    /// Only the chat with this petname, name or link, or the cluster of this name, number or id; otherwise all conversations.
+    #[arg(conflicts_with_all = ["room", "cluster"])]
     who: Option<String>,
     /// Only this room.
     #[arg(long, value_name = "R")]
     room: Option<String>,
+    /// Only this cluster, also where a contact is called the same.
+    #[arg(long, value_name = "C", conflicts_with = "room")]
+    cluster: Option<String>,
     /// Only what came after the message with this id.
     #[arg(long, value_name = "ID")]
     since: Option<String>,
@@ -40,7 +43,7 @@ pub(crate) struct Read {
 impl Read {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
-        let all = MessageQuery { who: self.who, room: self.room, ..MessageQuery::default() };
+        let all = MessageQuery { who: self.who, room: self.room, cluster: self.cluster, ..MessageQuery::default() };
         if self.follow {
             return follow(context, &client, &all, self.since);
         }
@@ -163,7 +166,7 @@ impl Printed {
 
 /// Prints messages and marks their conversations as read.
 fn show(context: &Context, client: &Client, query: &MessageQuery, messages: &[Message]) -> Result<(), Failure> {
-    let mixed = query.who.is_none() && query.room.is_none();
+    let mixed = query.who.is_none() && query.room.is_none() && query.cluster.is_none();
     let places = if mixed && !context.output.json && !messages.is_empty() { places(client)? } else { BTreeMap::new() };
     for message in messages {
         context.output.row(message, || line(context, message, places.get(&message.conversation)))?;
@@ -206,7 +209,7 @@ fn line(context: &Context, message: &Message, place: Option<&(ConversationKind, 
         None => short(&message.from),
     };
     let place = match place {
-        Some((ConversationKind::Room, room)) => format!(" in {room}"),
+        Some((ConversationKind::Room | ConversationKind::Cluster, room)) => format!(" in {room}"),
         Some((ConversationKind::Direct, title)) if message.mine => format!(" to {title}"),
         _ => String::new(),
     };

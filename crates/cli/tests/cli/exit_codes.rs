@@ -8,7 +8,7 @@ use serde_json::Value;
 
 const NOWHERE: &str = "/nonexistent/home";
 
-const NEED_A_NODE: [&[&str]; 19] = [
+const NEED_A_NODE: [&[&str]; 22] = [
     &["stop"],
     &["status"],
     &["id"],
@@ -23,6 +23,9 @@ const NEED_A_NODE: [&[&str]; 19] = [
     &["cancel", "x"],
     &["read"],
     &["rooms"],
+    &["cluster", "list"],
+    &["motion", "list", "nest"],
+    &["vote", "abcd", "yes"],
     &["log", "stats"],
     &["log", "export", "/nonexistent/file"],
     &["node", "role"],

@@ -36,6 +36,14 @@ fn contact() {
 }
 
 #[test]
+fn clusters() {
+    assert_snapshot!("help_cluster", help(&["cluster"]));
+    assert_snapshot!("help_cluster_found", help(&["cluster", "found"]));
+    assert_snapshot!("help_motion_open", help(&["motion", "open"]));
+    assert_snapshot!("help_vote", help(&["vote"]));
+}
+
+#[test]
 fn id() {
     assert_snapshot!("help_id", help(&["id"]));
 }

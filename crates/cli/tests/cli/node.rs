@@ -175,6 +175,7 @@ pub(crate) fn alice(request: &Request) -> Reply {
         }
         Request::Rooms => Response::Rooms(vec![room("lobby")]),
         Request::JoinRoom { room: name } => Response::Room(room(name)),
+        Request::Cluster(call) => return crate::clusters::answer(call),
         Request::LogStats => Response::LogStats(LogStats {
             envelopes: 6,
             bytes: 12_345,

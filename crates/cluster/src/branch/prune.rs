@@ -1,5 +1,5 @@
-//! Forgetting states: those out of the window, and those that somebody made to fill our memory. A state in which anybody but its
-//! committer stands is never dropped for want of room.
+//! Forgetting states: those out of the window, and those that somebody made to fill our memory. A state in which
+//! anybody stands is never dropped for want of room: nobody stands in two, and choosing would go by less than before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,7 +58,7 @@ impl Branches {
             let surplus = group.into_iter().skip(CHILDREN_MAX).filter(|node| !self.is_ancestor(&node.id, &tip));
             for node in surplus {
                 let tree = self.subtree(node);
-                if !tree.iter().any(|id| self.is_used(id, node.committer)) {
+                if !tree.iter().any(|id| self.is_used(id)) {
                     gone.extend(tree);
                 }
             }
@@ -72,7 +72,7 @@ impl Branches {
         let mut gone = Vec::new();
         while self.len() > STATES_MAX {
             let ends = self.states.values().filter(|node| node.id != tip && self.children(node).next().is_none());
-            let idle = ends.filter(|node| !self.is_used(&node.id, node.committer));
+            let idle = ends.filter(|node| !self.is_used(&node.id));
             let Some(worst) = idle.max_by_key(|node| (core::cmp::Reverse(node.epoch), !node.certified, node.rank, node.id)) else {
                 break;
             };
@@ -81,7 +81,7 @@ impl Branches {
         }
         while self.len() > STATES_MAX {
             let Some(oldest) = self.upwards(&tip).last().filter(|oldest| oldest.id != tip) else { break };
-            if self.is_used(&oldest.id, oldest.committer) || self.children(oldest).count() > 1 {
+            if self.is_used(&oldest.id) || self.children(oldest).count() > 1 {
                 break;
             }
             let oldest = oldest.id;
@@ -90,9 +90,9 @@ impl Branches {
         gone
     }
 
-    /// Whether anybody else than `maker` stands in it.
-    fn is_used(&self, state: &StateId, maker: Option<MemberId>) -> bool {
-        self.standing.iter().any(|(member, (_, stand))| stand == state && Some(*member) != maker)
+    /// Whether anybody stands in it.
+    fn is_used(&self, state: &StateId) -> bool {
+        self.standing.values().any(|(_, stand)| stand == state)
     }
 
     fn subtree(&self, top: &Node) -> BTreeSet<StateId> {

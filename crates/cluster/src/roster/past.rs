@@ -133,6 +133,11 @@ impl Span<'_> {
 }
 
 impl PastIn {
+    /// Who the members are, by what it says.
+    pub fn claimed_roster(&self) -> &Roster {
+        self.0.roster()
+    }
+
     /// Reads what somebody else told.
     ///
     /// # Errors

@@ -24,11 +24,11 @@ pub(super) async fn conversations(State(app): State<App>) -> Reply<ConversationL
     ask!(app, Request::Conversations, Conversations).map(|conversations| Json(ConversationList { conversations }))
 }
 
-/// Messages, oldest first; without `who` and `room` those of all conversations.
+/// Messages, oldest first; without `who`, `room` and `cluster` those of all conversations.
 #[utoipa::path(get, path = "/messages", params(MessageQuery), responses((status = 200, body = MessageList), Failures))]
 pub(super) async fn messages(State(app): State<App>, Params(query): Params<MessageQuery>) -> Reply<MessageList> {
-    if query.who.is_some() && query.room.is_some() {
-        return Err(Failure::usage("give either `who` or `room`, not both"));
+    if [&query.who, &query.room, &query.cluster].into_iter().flatten().count() > 1 {
+        return Err(Failure::usage("give one of `who`, `room` and `cluster`, not several"));
     }
     ask!(app, Request::Messages(query), Messages).map(|messages| Json(MessageList { messages }))
 }
@@ -36,13 +36,14 @@ pub(super) async fn messages(State(app): State<App>, Params(query): Params<Messa
 /// Writes a message; with `wait` the answer comes when it has got that far, never will, or the time is over.
 #[utoipa::path(post, path = "/messages", request_body = NewMessage, responses((status = 200, body = Message), Failures))]
 pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -> Reply<Message> {
-    let to = match (body.who, body.room) {
-        (Some(who), None) => Destination::Who(who),
-        (None, Some(room)) => Destination::Room(room),
-        _ => return Err(Failure::usage("give either `who` or `room`")),
+    let to = match (body.who, body.room, body.cluster) {
+        (Some(who), None, None) => Destination::Who(who),
+        (None, Some(room), None) => Destination::Room(room),
+        (None, None, Some(cluster)) => Destination::Cluster(cluster),
+        _ => return Err(Failure::usage("give one of `who`, `room` and `cluster`")),
     };
-    if body.wait == Some(Goal::Received) && matches!(to, Destination::Room(_)) {
-        return Err(Failure::usage("nobody acknowledges a post in a room: wait for `published`"));
+    if body.wait == Some(Goal::Received) && !matches!(to, Destination::Who(_)) {
+        return Err(Failure::usage("nobody acknowledges a post in a room or a cluster: wait for `published`"));
     }
     // Listening begins before the call, or an early event would be missed.
     let wait = Wait::begin(&app, body.wait, body.timeout_s)?;

@@ -5,6 +5,7 @@
 
 mod answer;
 mod auth;
+mod clusters;
 mod endpoint;
 mod events;
 pub mod limits;

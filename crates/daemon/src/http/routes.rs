@@ -22,7 +22,7 @@ use utoipa::{
 
 use super::{
     answer::{Failure, Failures, Reply, Segment, ask},
-    auth, events, log, meeting, messages, net, people, qr,
+    auth, clusters, events, log, meeting, messages, net, people, qr,
     serve::App,
     ui,
 };
@@ -80,6 +80,18 @@ calls! {
         post "/read" => messages::mark_read,
         get "/rooms" => messages::rooms,
         post "/rooms" => messages::join_room,
+        get "/clusters" => clusters::clusters,
+        post "/clusters" => clusters::found,
+        post "/join" => clusters::join,
+        get "/clusters/{cluster}" => clusters::show,
+        post "/clusters/{cluster}/leave" => clusters::leave,
+        post "/clusters/{cluster}/invites" => clusters::invite,
+        get "/clusters/{cluster}/requests" => clusters::requests,
+        get "/clusters/{cluster}/motions" => clusters::motions,
+        post "/clusters/{cluster}/motions" => clusters::open_motion,
+        get "/clusters/{cluster}/motions/{motion}" => clusters::motion,
+        get "/clusters/{cluster}/audit" => clusters::audit,
+        post "/motions/{motion}/vote" => clusters::vote,
         get "/node" => meeting::node,
         patch "/node" => net::edit,
         post "/node/entry" => meeting::set_own_entry,

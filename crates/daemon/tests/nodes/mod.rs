@@ -84,7 +84,14 @@ impl Node {
     }
 
     pub fn send(&self, who: &str, text: &str, wait: Option<Goal>) -> MessageState {
-        let message = NewMessage { who: Some(who.into()), text: text.into(), days: Some(1), wait, timeout_s: Some(60), room: None };
+        let message = NewMessage {
+            who: Some(who.into()),
+            text: text.into(),
+            days: Some(1),
+            wait,
+            timeout_s: Some(60),
+            ..NewMessage::default()
+        };
         self.client.send(&message).unwrap().state
     }
 }

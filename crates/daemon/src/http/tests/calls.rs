@@ -34,13 +34,17 @@ fn every_schema_that_the_document_refers_to_is_in_it() {
 async fn every_call_of_the_table_reaches_the_node_or_answers_itself() {
     let server = Server::new(|_| Err(ApiError::refused("not today")));
     for (method, path) in CALLS {
-        let line = format!("{} /api/v1{}", method.to_uppercase(), path.replace("{id}", "x").replace("{name}", "x"));
+        let line = format!("{} /api/v1{}", method.to_uppercase(), path.replace(['{', '}'], "x"));
         let body = match *path {
             "/mine" => r#"{"prefix":"a"}"#,
             "/contacts" => r#"{"who":"a"}"#,
             "/messages" => r#"{"who":"a","text":"b"}"#,
             "/read" => r#"{"conversation":"a"}"#,
             "/rooms" => r#"{"room":"a"}"#,
+            "/clusters" => r#"{"name":"a","nick":"b"}"#,
+            "/join" => r#"{"link":"a","nick":"b"}"#,
+            "/clusters/{cluster}/motions" => r#"{"kind":"expel","who":"a"}"#,
+            "/motions/{motion}/vote" => r#"{"vote":"yes"}"#,
             "/node/entry" => r#"{"domain":"a.example","secret":"s"}"#,
             "/entries" => r#"{"domain":"a.example"}"#,
             _ => "",
@@ -105,7 +109,12 @@ async fn a_body_must_be_what_the_call_says() {
     for body in ["", "{", "[]", r#"{"who":1}"#, r#"{"who":"a","petnam":"b"}"#] {
         assert_eq!(server.call("POST /api/v1/contacts", body).await.error(), (400, "usage".into()), "{body}");
     }
-    for body in [r#"{"text":"x"}"#, r#"{"who":"a","room":"b","text":"x"}"#, r#"{"who":"a","text":"x","wait":"read"}"#] {
+    for body in [
+        r#"{"text":"x"}"#,
+        r#"{"who":"a","room":"b","text":"x"}"#,
+        r#"{"who":"a","cluster":"b","text":"x"}"#,
+        r#"{"who":"a","text":"x","wait":"read"}"#,
+    ] {
         assert_eq!(server.call("POST /api/v1/messages", body).await.status, 400, "{body}");
     }
     assert_eq!(server.call("GET /api/v1/messages?limit=x", "").await.status, 400);

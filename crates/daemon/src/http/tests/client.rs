@@ -15,7 +15,7 @@ use super::*;
 use crate::http::{EndpointFile, serve};
 
 /// A node on a socket of its own; runs `story` beside it, then ends it.
-async fn with_node(
+pub(super) async fn with_node(
     mut brain: impl FnMut(Request) -> Result<Response, ApiError> + Send + 'static,
     story: impl FnOnce(Client, NodeHandle) + Send + 'static,
 ) {
@@ -124,6 +124,7 @@ fn answer(asked: Request) -> Result<Response, ApiError> {
         }
         Request::Rooms => Response::Rooms(vec![room()]),
         Request::JoinRoom { .. } => Response::Room(room()),
+        Request::Cluster(call) => Response::Cluster(super::clusters::answer(call)),
         Request::LogStats => Response::LogStats(stats()),
         Request::LogVerify => Response::LogCheck(LogCheck { checked: 1, bad: vec![] }),
         Request::LogExport { path, .. } => {

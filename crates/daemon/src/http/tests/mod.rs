@@ -3,6 +3,7 @@
 
 mod calls;
 mod client;
+mod clusters;
 mod door;
 mod events;
 mod waiting;

@@ -1,0 +1,504 @@
+//! Clusters: groups that decide by votes who is in. What can be asked about them, what a node tells of them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One question about clusters. `which` is the number of a membership, the name of its cluster or the beginning of the
+/// cluster's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterCall {
+    /// My memberships. [`ClusterAnswer::Clusters`]
+    List,
+    /// Founds one. [`ClusterAnswer::View`]
+    Found(NewCluster),
+    /// Asks to be let in. [`ClusterAnswer::View`]
+    Join(NewMembership),
+    /// One membership with its members and motions. [`ClusterAnswer::View`]
+    Show {
+        /// Which.
+        which: String,
+    },
+    /// Leaves, at once. [`ClusterAnswer::View`]
+    Leave {
+        /// Which.
+        which: String,
+    },
+    /// Makes a link by which somebody can ask to be let in. [`ClusterAnswer::Invite`]
+    Invite {
+        /// To which.
+        which: String,
+        /// What for.
+        invite: NewClusterInvite,
+    },
+    /// Who asks to be let in. [`ClusterAnswer::Requests`]
+    Requests {
+        /// Into which.
+        which: String,
+    },
+    /// Its motions, the oldest first. [`ClusterAnswer::Motions`]
+    Motions {
+        /// Of which.
+        which: String,
+    },
+    /// One motion. [`ClusterAnswer::Motion`]
+    Motion {
+        /// Of which cluster.
+        which: String,
+        /// The beginning of its id.
+        motion: String,
+    },
+    /// Opens a motion. [`ClusterAnswer::Motion`]
+    Open {
+        /// In which.
+        which: String,
+        /// What is moved.
+        proposal: Proposal,
+    },
+    /// Votes. [`ClusterAnswer::Motion`]
+    Vote {
+        /// The beginning of the motion's id.
+        motion: String,
+        /// `yes`, `no`, or numbers of options.
+        vote: String,
+    },
+    /// Verifies all that was decided. [`ClusterAnswer::Decisions`]
+    Audit {
+        /// In which.
+        which: String,
+    },
+}
+
+/// The answer to a [`ClusterCall`]; each variant says which.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs)]
+pub enum ClusterAnswer {
+    Clusters(Vec<Cluster>),
+    View(Box<ClusterView>),
+    Invite(ClusterInvite),
+    Requests(Vec<JoinRequest>),
+    Motions(Vec<Motion>),
+    Motion(Box<Motion>),
+    Decisions(Vec<Decision>),
+}
+
+/// One of my memberships.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cluster {
+    /// Names this membership on this node.
+    pub cluster: String,
+    /// Names the cluster, the same for all its members; none before I am let in.
+    pub id: Option<String>,
+    /// What it is called.
+    pub name: String,
+    /// How I stand with it.
+    pub standing: Standing,
+    /// Who I am in it, which nothing connects to my names.
+    pub member: String,
+    /// How I call myself in it.
+    pub nick: String,
+    /// Its conversation.
+    pub conversation: String,
+    /// How often its group has changed.
+    pub epoch: u64,
+    /// Equal on two members exactly when their group is the same.
+    pub state: Option<String>,
+    /// How many members it has.
+    pub size: u64,
+    /// How many ask to be let in.
+    pub requests: u64,
+}
+
+/// How I stand with a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ClusterStanding)]
+pub enum Standing {
+    /// I have asked to be let in.
+    Asking,
+    /// I am a member.
+    Member,
+    /// I have left.
+    Left,
+    /// The members have removed me.
+    Removed,
+}
+
+/// A membership with all that there is to see.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterView {
+    /// The membership.
+    #[serde(flatten)]
+    pub cluster: Cluster,
+    /// The rules of the cluster.
+    pub charter: Option<Charter>,
+    /// Its members, by nickname.
+    pub members: Vec<Member>,
+    /// Its motions, the oldest first.
+    pub motions: Vec<Motion>,
+}
+
+/// The rules that a cluster gave itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Charter {
+    /// What the cluster calls itself.
+    pub name: String,
+    /// Members at most.
+    pub cap: u16,
+    /// How many must say yes.
+    pub quorum: Quorum,
+    /// How often everybody's keys are replaced, hours.
+    pub rollout_hours: u16,
+    /// Who was not heard for so many epochs is silent; 0: nobody ever is.
+    pub silent_epochs: u16,
+    /// For how many epochs somebody must have been a member to propose that somebody be let in.
+    pub sponsor_epochs: u16,
+    /// What newcomers may be given of what was written before.
+    pub history: History,
+    /// For how many epochs a motion stays open.
+    pub motion_epochs: u8,
+}
+
+/// How many of those who may vote must say yes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quorum {
+    /// More than half.
+    Majority,
+    /// More than two thirds.
+    TwoThirds,
+}
+
+/// What newcomers may be given of what was written before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = ClusterHistory)]
+pub enum History {
+    /// Nothing.
+    None,
+    /// So many of the last messages.
+    Last(u32),
+    /// Everything since the founding.
+    All,
+}
+
+/// A member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ClusterMember)]
+pub struct Member {
+    /// Who.
+    pub member: String,
+    /// How they call themselves.
+    pub nick: String,
+    /// It is me.
+    pub own: bool,
+    /// They were heard since the group changed last.
+    pub here: bool,
+    /// When they were heard last, ms since 1970.
+    pub heard: Option<u64>,
+}
+
+/// Somebody who asks to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinRequest {
+    /// Names this request.
+    pub request: String,
+    /// How they would call themselves.
+    pub nick: String,
+    /// What they say.
+    pub words: String,
+    /// Who they would be.
+    pub member: String,
+    /// When they asked, ms since 1970.
+    pub at: u64,
+}
+
+/// Something that members vote on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Motion {
+    /// Names it.
+    pub motion: String,
+    /// The membership in whose cluster it was moved.
+    pub cluster: String,
+    /// What it is about.
+    pub kind: MotionKind,
+    /// Whom or what it is about.
+    pub subject: String,
+    /// How it stands.
+    pub state: MotionState,
+    /// It has been carried out.
+    pub done: bool,
+    /// How many said yes.
+    pub yes: u64,
+    /// How many said no.
+    pub no: u64,
+    /// Nicknames of those who said yes.
+    pub yes_by: Vec<String>,
+    /// Nicknames of those who said no.
+    pub no_by: Vec<String>,
+    /// How many must say yes.
+    pub needed: u64,
+    /// How many may vote.
+    pub voters: u64,
+    /// Last epoch at which it can be carried out.
+    pub until: u64,
+    /// Nickname of who moved it.
+    pub proposer: String,
+    /// What I said.
+    pub ours: Option<String>,
+    /// When it came, ms since 1970.
+    pub at: u64,
+    /// Of a question: what can be answered, and how the answers stand.
+    pub options: Vec<MotionOption>,
+    /// Of a question: voters rank the options, instead of choosing one.
+    pub ranked: bool,
+    /// The rules that are moved.
+    pub charter: Option<Charter>,
+    /// Nicknames of those who have provably said one thing and another.
+    pub cheated: Vec<String>,
+}
+
+/// One of the answers to a question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MotionOption {
+    /// What it says.
+    pub option: String,
+    /// How many like it best.
+    pub first: u64,
+    /// Its place, from 1.
+    pub place: u64,
+}
+
+/// What a motion is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MotionKind {
+    /// To let somebody in.
+    Admit,
+    /// To put a member out.
+    Expel,
+    /// To drop members of whom nothing is heard.
+    Silent,
+    /// To take other rules.
+    Charter,
+    /// To ask something.
+    Question,
+}
+
+impl MotionKind {
+    /// How it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Expel => "expel",
+            Self::Silent => "silent",
+            Self::Charter => "charter",
+            Self::Question => "question",
+        }
+    }
+}
+
+/// How a motion stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MotionState {
+    /// It is being voted on.
+    Open,
+    /// Enough said yes.
+    Passed,
+    /// It cannot pass any more.
+    Failed,
+    /// Its time is over.
+    Expired,
+}
+
+impl MotionState {
+    /// How it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// One step of what a cluster decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Decision {
+    /// The epoch that began with it.
+    pub epoch: u64,
+    /// What: `admit bob`, `expel carol`, `leave dave`, `charter nest`.
+    pub what: Vec<String>,
+}
+
+/// A link by which somebody can ask to be let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterInvite {
+    /// A `samizdat:cluster/` link.
+    pub link: String,
+}
+
+/// Body of `POST clusters`: what is absent is as usual.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCluster {
+    /// What it is called.
+    pub name: String,
+    /// How I call myself in it; drawn by chance when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// Its rules.
+    #[serde(default)]
+    pub charter: CharterEdit,
+}
+
+/// Rules that differ from what is there, or from the usual ones: what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CharterEdit {
+    /// Another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Members at most, 2 to 500 (usually 50).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<u16>,
+    /// How many must say yes (usually a majority).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<Quorum>,
+    /// How often everybody's keys are replaced, hours, 1 to 720 (usually 24).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout_hours: Option<u16>,
+    /// What newcomers may be given of what was written before (usually nothing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+    /// For how many epochs somebody must have been a member to propose that somebody be let in (usually 0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sponsor_epochs: Option<u16>,
+    /// For how many epochs a motion stays open, 1 to 64 (usually 8).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub motion_epochs: Option<u8>,
+}
+
+/// Body of `POST join`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMembership {
+    /// A `samizdat:cluster/` link.
+    pub link: String,
+    /// How I want to call myself; drawn by chance when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// What I say to the members.
+    #[serde(default)]
+    pub words: String,
+}
+
+/// Body of `POST clusters/{cluster}/invites`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewClusterInvite {
+    /// What the members are told of it.
+    #[serde(default)]
+    pub label: String,
+    /// For how many days it can be used, 1 to 56 (default 7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u32>,
+}
+
+/// Body of `POST clusters/{cluster}/motions`: what is moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Proposal {
+    /// To let somebody in.
+    Admit {
+        /// The request, or the nickname in it.
+        who: String,
+    },
+    /// To put a member out.
+    Expel {
+        /// Nickname, or the beginning of the id.
+        who: String,
+    },
+    /// To drop members of whom nothing is heard.
+    Silent {
+        /// Nicknames, or beginnings of ids.
+        who: Vec<String>,
+    },
+    /// To take other rules.
+    Charter {
+        /// Which; what is absent stays.
+        charter: CharterEdit,
+    },
+    /// To ask something.
+    Question {
+        /// What.
+        text: String,
+        /// What can be answered.
+        options: Vec<String>,
+        /// Voters rank the options, instead of choosing one.
+        #[serde(default)]
+        ranked: bool,
+    },
+}
+
+/// Body of `POST motions/{motion}/vote`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewVote {
+    /// `yes` or `no`; for a question the numbers of the options from 1, best first: `2`, or `2,1` where they are ranked.
+    pub vote: String,
+}
+
+/// Answer to `GET clusters`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterList {
+    /// My memberships.
+    pub clusters: Vec<Cluster>,
+}
+
+/// Answer to `GET clusters/{cluster}/requests`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinRequestList {
+    /// Who asks to be let in.
+    pub requests: Vec<JoinRequest>,
+}
+
+/// Answer to `GET clusters/{cluster}/motions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MotionList {
+    /// Motions, the oldest first.
+    pub motions: Vec<Motion>,
+}
+
+/// Answer to `GET clusters/{cluster}/audit`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DecisionList {
+    /// What was decided, the oldest first; each of them was verified.
+    pub decisions: Vec<Decision>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_and_proposals_are_written_as_in_the_contract() {
+        let json = |value: History| serde_json::to_string(&value).unwrap();
+        assert_eq!([History::None, History::Last(100), History::All].map(json), [r#""none""#, r#"{"last":100}"#, r#""all""#]);
+        let proposal = Proposal::Charter { charter: CharterEdit { quorum: Some(Quorum::TwoThirds), ..CharterEdit::default() } };
+        assert_eq!(serde_json::to_string(&proposal).unwrap(), r#"{"kind":"charter","charter":{"quorum":"two-thirds"}}"#);
+        assert!(serde_json::from_str::<Proposal>(r#"{"kind":"expel","who":"bob","why":"x"}"#).is_err());
+        assert!(serde_json::from_str::<Proposal>(r#"{"kind":"expel","who":"bob"}"#).is_ok());
+    }
+
+    #[test]
+    fn kinds_and_states_are_written_as_on_the_wire() {
+        for kind in [MotionKind::Admit, MotionKind::Expel, MotionKind::Silent, MotionKind::Charter, MotionKind::Question] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+        for state in [MotionState::Open, MotionState::Passed, MotionState::Failed, MotionState::Expired] {
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+}

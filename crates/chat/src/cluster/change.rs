@@ -1,0 +1,255 @@
+//! Following changes, and choosing the state that is followed.
+
+use std::collections::BTreeMap;
+
+use samizdat_cluster::{
+    StateId,
+    branch::Branches,
+    bundle::Bundle,
+    lawful::{Change, Judged, Parent, judge},
+    motion::Admission,
+};
+use samizdat_core::{Now, seal::StateSecret};
+use sha2::{Digest, Sha256};
+
+use super::{
+    outer::Kind,
+    row::{ClusterRow, Context, Standing, StateRow, ms},
+};
+use crate::{
+    error::{ChatError, is_database},
+    limits::{WINDOW_EPOCHS, WINDOW_MS},
+    mls::{Changed, GroupError, Leaf, Snapshot},
+    timeline::State,
+    work::Work,
+};
+
+/// What became of a change.
+enum Followed {
+    /// It led to a state.
+    Yes,
+    /// It builds on a proposal that has not come.
+    Waits,
+    /// Of no use.
+    No,
+}
+
+impl Work<'_> {
+    /// Follows all changes that can be followed. What they lead to is kept beside what is there; nothing is chosen here.
+    pub(crate) fn follow_changes(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
+        loop {
+            let waiting: Vec<(i64, [u8; 16], Vec<u8>)> = self
+                .conn
+                .prepare_cached("SELECT number, state, bytes FROM cluster_pending WHERE cluster = ?1 AND kind = ?2 AND settled = 0 ORDER BY number")?
+                .query_map((row.cluster, Kind::Change.number()), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            let mut progress = false;
+            for (number, state, bytes) in waiting {
+                match self.follow(row, &StateId(state), &bytes, now)? {
+                    Followed::Waits => {}
+                    Followed::Yes => {
+                        // It stays, so that the same bytes are not followed again.
+                        self.conn.execute("UPDATE cluster_pending SET settled = 1 WHERE number = ?1", [number])?;
+                        progress = true;
+                    }
+                    Followed::No => {
+                        self.conn.execute("DELETE FROM cluster_pending WHERE number = ?1", [number])?;
+                    }
+                }
+            }
+            if !progress {
+                return Ok(());
+            }
+        }
+    }
+
+    fn follow(&mut self, row: &ClusterRow, parent: &StateId, bytes: &[u8], now: Now) -> Result<Followed, ChatError> {
+        let (Some(id), Ok(bundle)) = (row.id, Bundle::decode(bytes)) else { return Ok(Followed::No) };
+        let Some(at) = self.state_row(row.cluster, parent)? else { return Ok(Followed::No) };
+        let updates = self.updates(row.cluster, parent)?;
+        let processed = match self.mls.groups(self.conn, self.rng).process(&id, parent, &bundle.commit, &updates) {
+            Ok(processed) => processed,
+            Err(GroupError::MissingProposal) => return Ok(Followed::Waits),
+            Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(Followed::No),
+        };
+        let judged = change_of(&at, &processed.changed).and_then(|change| {
+            let parent = Parent { cluster: id, past: &at.past, done: &at.done };
+            judge(&parent, &change, &bundle.certificates, &bundle.leaves).ok()
+        });
+        let Some(judged) = judged else {
+            if let Some(snapshot) = &processed.snapshot {
+                self.undo(row, &snapshot.state)?;
+            }
+            return Ok(Followed::No);
+        };
+        let next = match &processed.snapshot {
+            Some(snapshot) => next_state(&at, &processed.changed, &judged, snapshot, now),
+            None => next_without_us(&at, &processed.changed, &judged, &bundle.commit, now),
+        };
+        let Some(next) = next else { return Ok(Followed::No) };
+        self.enter(row, &next, &bundle)?;
+        self.heard(row.cluster, &processed.changed.committer, now)?;
+        Ok(Followed::Yes)
+    }
+
+    /// Keeps a lawful state, what it rested on, and expects what its members will say.
+    pub(crate) fn enter(&mut self, row: &ClusterRow, state: &StateRow, bundle: &Bundle) -> Result<(), ChatError> {
+        self.put_state(row.cluster, state)?;
+        // Without the Commit itself, which nobody could read in the end.
+        let rest = Bundle { commit: Vec::new(), ..bundle.clone() };
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_decision(cluster, state, parent, epoch, bytes) VALUES(?1, ?2, ?3, ?4, ?5)",
+            (row.cluster, state.state.0, state.parent.map(|parent| parent.0), ms(state.epoch), rest.encode()),
+        )?;
+        self.expect_from_all(row.cluster, state)
+    }
+
+    pub(crate) fn expect_from_all(&mut self, cluster: i64, state: &StateRow) -> Result<(), ChatError> {
+        let Some(own) = state.own_leaf else { return Ok(()) };
+        let others = state.members.iter().filter(|leaf| leaf.leaf != own);
+        others.into_iter().try_for_each(|leaf| self.expect_from_leaf(cluster, &state.state, leaf.leaf, 0))
+    }
+
+    /// Chooses the state that is followed, and forgets those that nobody needs any more.
+    pub(crate) fn follow_tip(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
+        let mut branches = self.branches(row.cluster)?;
+        let Some(tip) = branches.tip() else { return Ok(()) };
+        if row.tip != Some(tip) {
+            self.adopt(row, &tip, &branches)?;
+            self.forget_old(row, &mut branches, now)?;
+            self.touch(row.cluster);
+        }
+        Ok(())
+    }
+
+    fn adopt(&mut self, row: &ClusterRow, tip: &StateId, branches: &Branches) -> Result<(), ChatError> {
+        let state = self.state_row(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        if let Some(old) = row.tip {
+            for left in branches.path_from(&old, tip).left {
+                self.send_again(row, &left, &state)?;
+            }
+        }
+        let standing = if state.own_leaf.is_some() { Standing::Member } else { Standing::Removed };
+        self.conn.execute(
+            "UPDATE cluster SET tip = ?2, name = ?3, standing = ?4 WHERE cluster = ?1",
+            (row.cluster, tip.0, &state.context.charter.name, standing.number()),
+        )?;
+        Ok(())
+    }
+
+    /// What we said on a branch that is left is said again, if somebody is here who was not there.
+    fn send_again(&mut self, row: &ClusterRow, left: &StateId, tip: &StateRow) -> Result<(), ChatError> {
+        let Some(old) = self.state_row(row.cluster, left)? else { return Ok(()) };
+        if tip.roster().iter().all(|member| old.roster().contains(member)) {
+            return Ok(());
+        }
+        self.conn.execute(
+            "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3, 4, 5)",
+            (self.cluster_conversation(row.cluster)?, left.0, State::Waiting.number()),
+        )?;
+        Ok(())
+    }
+
+    fn forget_old(&mut self, row: &ClusterRow, branches: &mut Branches, now: Now) -> Result<(), ChatError> {
+        let Some(id) = row.id else { return Ok(()) };
+        let began: BTreeMap<StateId, i64> = self
+            .conn
+            .prepare_cached("SELECT state, began FROM cluster_state WHERE cluster = ?1")?
+            .query_map([row.cluster], |row| Ok((StateId(row.get(0)?), row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let young = ms(now.unix_ms.saturating_sub(WINDOW_MS));
+        for state in branches.prune(WINDOW_EPOCHS, |state| began.get(state).is_some_and(|began| *began > young)) {
+            self.forget_state(row.cluster, &id, &state)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a state with all its keys and all that was expected in it.
+    pub(crate) fn forget_state(
+        &mut self,
+        cluster: i64,
+        id: &samizdat_cluster::ClusterId,
+        state: &StateId,
+    ) -> Result<(), ChatError> {
+        self.mls.groups(self.conn, self.rng).forget(id, state)?;
+        for tag in self.tags_where("cluster = ?1 AND source = 0 AND state = ?2", (cluster, state.0))? {
+            self.unexpect_in_cluster(tag)?;
+        }
+        for table in ["cluster_state", "cluster_reach", "cluster_pending"] {
+            self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1 AND state = ?2"), (cluster, state.0))?;
+        }
+        Ok(())
+    }
+
+    /// A state that turned out to be unlawful. One that is kept was lawful when it came, and stays.
+    fn undo(&mut self, row: &ClusterRow, state: &StateId) -> Result<(), ChatError> {
+        if let (Some(id), None) = (row.id, self.state_row(row.cluster, state)?) {
+            self.mls.groups(self.conn, self.rng).forget(&id, state)?;
+        }
+        Ok(())
+    }
+
+    /// Proposals of others for a state.
+    pub(crate) fn updates(&self, cluster: i64, state: &StateId) -> Result<Vec<Vec<u8>>, ChatError> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT bytes FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND kind = ?3 ORDER BY number")?;
+        let rows = statement.query_map((cluster, state.0, Kind::Update.number()), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+/// What a Commit does, for whoever judges it; nothing if it sets a charter that is none, or another salt.
+pub(crate) fn change_of(parent: &StateRow, changed: &Changed) -> Option<Change> {
+    let charter = match &changed.context {
+        None => None,
+        Some(bytes) => Some(Context::decode(bytes).filter(|context| context.salt == parent.context.salt)?.charter),
+    };
+    let added = changed.added.iter();
+    Some(Change {
+        committer: changed.committer,
+        added: added
+            .map(|made| Admission { member: made.member, key_package: made.key_package, nick: made.nick.clone() })
+            .collect(),
+        removed: changed.removed.clone(),
+        charter,
+    })
+}
+
+/// The state that a lawful change leads to.
+pub(crate) fn next_state(parent: &StateRow, changed: &Changed, judged: &Judged, snapshot: &Snapshot, now: Now) -> Option<StateRow> {
+    Some(StateRow {
+        state: snapshot.state,
+        parent: Some(parent.state),
+        epoch: snapshot.epoch,
+        committer: Some(changed.committer),
+        certified: judged.certified,
+        members: snapshot.members.clone(),
+        context: Context::decode(&snapshot.context)?,
+        past: judged.past.clone(),
+        done: parent.done.iter().chain(&judged.done).copied().collect(),
+        secret: StateSecret::new(snapshot.secret),
+        own_leaf: Some(snapshot.own_leaf),
+        began: now.unix_ms,
+    })
+}
+
+/// The same where we are not in it. Its true name we cannot know, since that follows from keys that we do not have.
+fn next_without_us(parent: &StateRow, changed: &Changed, judged: &Judged, commit: &[u8], now: Now) -> Option<StateRow> {
+    let leaf = |member: &samizdat_cluster::MemberId| Leaf { member: *member, leaf: u32::MAX, nick: String::new() };
+    Some(StateRow {
+        state: StateId::of(&Sha256::digest(commit)),
+        parent: Some(parent.state),
+        epoch: parent.epoch.saturating_add(1),
+        committer: Some(changed.committer),
+        certified: judged.certified,
+        members: judged.past.roster().iter().map(leaf).collect(),
+        context: Context { salt: parent.context.salt, charter: judged.past.charter().clone() },
+        past: judged.past.clone(),
+        done: parent.done.iter().chain(&judged.done).copied().collect(),
+        secret: StateSecret::new([0; 32]),
+        own_leaf: None,
+        began: now.unix_ms,
+    })
+}

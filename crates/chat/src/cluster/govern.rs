@@ -1,0 +1,318 @@
+//! Motions and ballots: what members move, how they vote, what has passed.
+
+use rand_core::Rng;
+use rusqlite::OptionalExtension;
+use samizdat_cluster::{
+    Charter, MemberId, MemberSecret, MotionId,
+    ballot::{Ballot, BallotIn, Choice},
+    certificate::CertificateIn,
+    content::Body,
+    leave::LeaveIn,
+    motion::{Admission, Kind, Method, MotionFields, MotionIn},
+    tally::Tally,
+};
+use samizdat_core::Now;
+
+use super::row::{ClusterRow, StateRow, ms};
+use crate::{
+    chat::Chat,
+    error::ChatError,
+    limits::{DECIDING_LIFETIMES, MOTIONS_MAX},
+    work::Work,
+};
+
+/// What a person moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proposal<'a> {
+    /// To let somebody in: the number of the request, or the nickname in it.
+    Admit(&'a str),
+    /// To put a member out: nickname, or the beginning of the id.
+    Expel(&'a str),
+    /// To drop members of whom nothing is heard.
+    Silent(&'a [String]),
+    /// To take other rules.
+    Charter(Charter),
+    /// To ask something.
+    Question {
+        /// What.
+        text: &'a str,
+        /// What can be answered.
+        options: &'a [String],
+        /// How the answers are counted.
+        method: Method,
+    },
+}
+
+impl Chat {
+    /// Opens a motion. Whoever moves a decision says yes to it.
+    pub fn open_motion(&mut self, which: &str, proposal: &Proposal<'_>, now: Now) -> Result<(i64, MotionId), ChatError> {
+        self.transact(|work| {
+            let row = work.find_cluster(which)?;
+            let (_, tip) = row.place()?;
+            let state = work.state_row(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+            let kind = work.kind_of(&row, &state, proposal)?;
+            Ok((row.cluster, work.open_motion(&row, &state, kind, true, now)?))
+        })
+    }
+
+    /// Votes on a motion: of whichever cluster, by the beginning of its id. For a question, the options in the order of one's
+    /// liking, from 1.
+    pub fn vote(&mut self, motion: &str, vote: &str, now: Now) -> Result<(i64, MotionId), ChatError> {
+        self.transact(|work| {
+            let (cluster, motion) = work.find_motion(motion)?;
+            let row = work.cluster_row(cluster)?;
+            let (_, tip) = row.place()?;
+            let state = work.state_row(cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+            work.vote(&row, &state, &motion, &choice(vote)?, now)?;
+            Ok((cluster, motion))
+        })
+    }
+}
+
+fn choice(vote: &str) -> Result<Choice, ChatError> {
+    match vote.trim().to_lowercase().as_str() {
+        "yes" | "y" => Ok(Choice::Decision(true)),
+        "no" | "n" => Ok(Choice::Decision(false)),
+        options => {
+            let options = options.split(',').map(|option| option.trim().parse::<u8>().ok()?.checked_sub(1)).collect::<Option<_>>();
+            options.map(Choice::Options).ok_or_else(|| {
+                ChatError::Usage("vote yes or no, or for a question the numbers of the options you like, best first: 2,1".into())
+            })
+        }
+    }
+}
+
+impl Work<'_> {
+    fn kind_of(&self, row: &ClusterRow, state: &StateRow, proposal: &Proposal<'_>) -> Result<Kind, ChatError> {
+        Ok(match proposal {
+            Proposal::Admit(who) => Kind::Admit(self.admission(row, who)?),
+            Proposal::Expel(who) => Kind::Expel { member: find_member(state, who)? },
+            Proposal::Silent(who) => {
+                let mut members = who.iter().map(|who| find_member(state, who)).collect::<Result<Vec<_>, _>>()?;
+                members.sort_unstable();
+                members.dedup();
+                Kind::Silent { members }
+            }
+            Proposal::Charter(charter) => Kind::Charter(charter.clone()),
+            Proposal::Question { text, options, method } => {
+                Kind::Question { text: (*text).to_owned(), options: options.to_vec(), method: *method }
+            }
+        })
+    }
+
+    /// Moves something, to be voted on by those who are members now.
+    pub(crate) fn open_motion(
+        &mut self,
+        row: &ClusterRow,
+        state: &StateRow,
+        kind: Kind,
+        say_yes: bool,
+        now: Now,
+    ) -> Result<MotionId, ChatError> {
+        let Some(cluster) = row.id else { return Err(ChatError::Bug("cluster without id")) };
+        let mut nonce = [0; 16];
+        self.rng.fill_bytes(&mut nonce);
+        let until = state.epoch.saturating_add(state.context.charter.motion_epochs.into());
+        let fields =
+            MotionFields { cluster, epoch: state.epoch, roster: state.roster().hash(), until, proposer: row.member, nonce, kind };
+        let wrong =
+            |_| ChatError::Usage("the motion is too long or says nothing: a question wants a text and 2 to 16 answers".into());
+        let motion = MotionIn::new(fields).map_err(wrong)?;
+        let verified = motion.clone().verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
+        self.put_motion(row, &motion, now)?;
+        self.send_message(row, &state.state, Body::Motion(motion), &DECIDING_LIFETIMES, now)?;
+        let decides = !matches!(verified.fields().kind, Kind::Question { .. });
+        if say_yes && decides && verified.electorate().contains(&row.member) {
+            self.vote(row, state, &verified.id(), &Choice::Decision(true), now)?;
+        }
+        self.touch(row.cluster);
+        Ok(verified.id())
+    }
+
+    pub(crate) fn vote(
+        &mut self,
+        row: &ClusterRow,
+        state: &StateRow,
+        motion: &MotionId,
+        choice: &Choice,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let Some(cluster) = row.id else { return Err(ChatError::Bug("cluster without id")) };
+        let bytes: Vec<u8> = self.conn.query_row(
+            "SELECT bytes FROM cluster_motion WHERE cluster = ?1 AND motion = ?2",
+            (row.cluster, motion.0),
+            |row| row.get(0),
+        )?;
+        let motion = MotionIn::decode(&bytes).map_err(|_| ChatError::Bug("motion"))?;
+        let motion = motion.verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
+        if state.epoch > motion.fields().until || state.done.contains(&motion.id()) {
+            return Err(ChatError::Refused("the time to vote on this motion is over".into()));
+        }
+        if self.own_ballot(row, &motion.id())?.is_some_and(|cast| cast != *choice) {
+            return Err(ChatError::Refused("you have voted: whoever votes twice proves to everybody that they cheated".into()));
+        }
+        let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
+        let secret = MemberSecret::from_seed(*seed.seed());
+        let ballot = Ballot::cast(&motion, &secret, choice.clone()).map_err(|why| ChatError::Refused(why.to_string()))?;
+        let ballot = ballot.unverified();
+        self.take_ballot(row, &ballot)?;
+        self.send_message(row, &state.state, Body::Ballot(ballot), &DECIDING_LIFETIMES, now)?;
+        Ok(())
+    }
+
+    /// A motion that a member sent from a state.
+    pub(crate) fn take_motion(&mut self, row: &ClusterRow, at: &StateRow, motion: &MotionIn, now: Now) -> Result<(), ChatError> {
+        let Some(cluster) = row.id else { return Ok(()) };
+        if motion.clone().verify(&cluster, &at.past).is_err() {
+            return Ok(());
+        }
+        let by: u32 = self.count_motions_of(row, at, &motion.claimed().proposer)?;
+        if by < MOTIONS_MAX {
+            self.put_motion(row, motion, now)?;
+        }
+        Ok(())
+    }
+
+    fn count_motions_of(&self, row: &ClusterRow, at: &StateRow, proposer: &MemberId) -> Result<u32, ChatError> {
+        let mut count = 0u32;
+        for (motion, _) in self.motions(row)? {
+            let claimed = motion.claimed();
+            count = count.saturating_add(u32::from(claimed.proposer == *proposer && claimed.until >= at.epoch));
+        }
+        Ok(count)
+    }
+
+    fn put_motion(&mut self, row: &ClusterRow, motion: &MotionIn, now: Now) -> Result<(), ChatError> {
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_motion(cluster, motion, bytes, at) VALUES(?1, ?2, ?3, ?4)",
+            (row.cluster, motion.claimed().id().0, motion.encode(), ms(now.unix_ms)),
+        )?;
+        self.touch(row.cluster);
+        Ok(())
+    }
+
+    /// A ballot, be its motion known or not: the two may come in any order. Of one voter at most three are kept, which prove enough.
+    pub(crate) fn take_ballot(&mut self, row: &ClusterRow, ballot: &BallotIn) -> Result<(), ChatError> {
+        let (motion, voter) = (ballot.claimed_motion(), ballot.claimed_voter());
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_ballot(cluster, motion, voter, bytes) SELECT ?1, ?2, ?3, ?4
+             WHERE (SELECT count(*) FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2 AND voter = ?3) < 3",
+            (row.cluster, motion.0, voter.0, ballot.encode()),
+        )?;
+        self.touch(row.cluster);
+        Ok(())
+    }
+
+    /// Notes which motions have passed, and since when.
+    pub(crate) fn count(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
+        for (motion, passed) in self.motions(row)? {
+            let open = passed == 0 && motion.claimed().until >= state.epoch && !state.done.contains(&motion.claimed().id());
+            if open && self.tally(row, state, &motion)?.is_some_and(|tally| tally.has_passed()) {
+                self.conn.execute(
+                    "UPDATE cluster_motion SET passed = ?3 WHERE cluster = ?1 AND motion = ?2",
+                    (row.cluster, motion.claimed().id().0, ms(now.unix_ms)),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What has passed, is not carried out, and can be, with the time since when it waits.
+    pub(crate) fn passed(&self, row: &ClusterRow, state: &StateRow) -> Result<Vec<(CertificateIn, u64)>, ChatError> {
+        let mut passed = Vec::new();
+        for (motion, at) in self.motions(row)? {
+            if at == 0 || motion.claimed().until < state.epoch || state.done.contains(&motion.claimed().id()) {
+                continue;
+            }
+            let certificate = self.tally(row, state, &motion)?.and_then(|tally| CertificateIn::of(&tally));
+            passed.extend(certificate.map(|certificate| (certificate, at)));
+        }
+        passed.sort_by_key(|(_, at)| *at);
+        Ok(passed)
+    }
+
+    /// All motions, the oldest first, with the time since when they have passed.
+    pub(crate) fn motions(&self, row: &ClusterRow) -> Result<Vec<(MotionIn, u64)>, ChatError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT bytes, passed FROM cluster_motion WHERE cluster = ?1 ORDER BY at, motion")?;
+        let rows = statement.query_map([row.cluster], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u64>(1)?)))?;
+        let mut motions = Vec::new();
+        for found in rows {
+            let (bytes, passed) = found?;
+            motions.extend(MotionIn::decode(&bytes).ok().map(|motion| (motion, passed)));
+        }
+        Ok(motions)
+    }
+
+    /// How a motion stands, as the branch of `state` sees it; nothing if it is none of its motions.
+    pub(crate) fn tally(&self, row: &ClusterRow, state: &StateRow, motion: &MotionIn) -> Result<Option<Tally>, ChatError> {
+        let Some(cluster) = row.id else { return Ok(None) };
+        let Ok(verified) = motion.clone().verify(&cluster, &state.past) else { return Ok(None) };
+        let mut statement = self.conn.prepare_cached("SELECT bytes FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2")?;
+        let ballots = statement.query_map((row.cluster, verified.id().0), |row| row.get::<_, Vec<u8>>(0))?;
+        let mut tally = Tally::new(verified);
+        for bytes in ballots {
+            if let Some(ballot) = BallotIn::decode(&bytes?).ok().and_then(|ballot| ballot.verify(tally.motion()).ok()) {
+                tally.add(ballot);
+            }
+        }
+        Ok(Some(tally))
+    }
+
+    /// What we have voted.
+    pub(crate) fn own_ballot(&self, row: &ClusterRow, motion: &MotionId) -> Result<Option<Choice>, ChatError> {
+        let sql = "SELECT bytes FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2 AND voter = ?3 LIMIT 1";
+        let bytes = self.conn.query_row(sql, (row.cluster, motion.0, row.member.0), |row| row.get::<_, Vec<u8>>(0)).optional()?;
+        Ok(bytes.and_then(|bytes| BallotIn::decode(&bytes).ok()).map(|ballot| ballot.claimed_choice().clone()))
+    }
+
+    pub(crate) fn leaves(&self, row: &ClusterRow) -> Result<Vec<(LeaveIn, u64)>, ChatError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT bytes, at FROM cluster_leave WHERE cluster = ?1 ORDER BY at, member")?;
+        let rows = statement.query_map([row.cluster], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u64>(1)?)))?;
+        let mut leaves = Vec::new();
+        for found in rows {
+            let (bytes, at) = found?;
+            leaves.extend(LeaveIn::decode(&bytes).ok().map(|leave| (leave, at)));
+        }
+        Ok(leaves)
+    }
+
+    /// A motion by the beginning of its id.
+    fn find_motion(&self, which: &str) -> Result<(i64, MotionId), ChatError> {
+        let which = which.trim().to_lowercase();
+        let mut statement = self.conn.prepare_cached("SELECT cluster, motion FROM cluster_motion")?;
+        let rows = statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, MotionId(row.get(1)?))))?;
+        let all = rows.collect::<Result<Vec<_>, _>>()?;
+        let found: Vec<_> = all.into_iter().filter(|(_, id)| which.len() >= 4 && id.to_string().starts_with(&which)).collect();
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(ChatError::NotFound(format!("there is no motion \"{which}\": see `motion list`"))),
+            _ => Err(ChatError::Usage(format!("several motions begin with \"{which}\": give more of it"))),
+        }
+    }
+
+    fn admission(&self, row: &ClusterRow, who: &str) -> Result<Admission, ChatError> {
+        let requests = self.join_requests(row)?;
+        let found: Vec<_> = requests.iter().filter(|request| request.id.to_string() == who || request.nick == who).collect();
+        match found.as_slice() {
+            [one] => Ok(Admission { member: one.member, key_package: one.hash, nick: one.nick.clone() }),
+            [] => Err(ChatError::NotFound(format!("nobody called \"{who}\" asks to be let in: see `cluster requests`"))),
+            _ => Err(ChatError::Usage(format!("several ask under \"{who}\": use the number that `cluster requests` shows"))),
+        }
+    }
+}
+
+/// A member by nickname, or by the beginning of its id.
+pub(crate) fn find_member(state: &StateRow, who: &str) -> Result<MemberId, ChatError> {
+    let who = who.trim();
+    let named: Vec<_> = state.members.iter().filter(|leaf| leaf.nick == who).collect();
+    let by_id =
+        || state.members.iter().filter(|leaf| who.len() >= 4 && leaf.member.to_string().starts_with(&who.to_lowercase())).collect();
+    let found: Vec<_> = if named.is_empty() { by_id() } else { named };
+    match found.as_slice() {
+        [one] => Ok(one.member),
+        [] => Err(ChatError::NotFound(format!("there is no member \"{who}\": see `cluster show`"))),
+        _ => Err(ChatError::Usage(format!("several members are called \"{who}\": use the id that `cluster show` shows"))),
+    }
+}

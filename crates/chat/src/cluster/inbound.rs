@@ -1,0 +1,126 @@
+//! What members and those outside sent.
+
+use samizdat_cluster::{
+    StateId,
+    content::{Body, Message},
+};
+use samizdat_core::Now;
+
+use super::{
+    outer::{ClusterTag, Kind, Source},
+    row::{Standing, ms},
+};
+use crate::{
+    chat::Event,
+    error::{ChatError, is_database},
+    ingest::Letter,
+    limits::{DOORS_MAX, PENDING_MAX},
+    mls::GroupError,
+    work::Work,
+};
+
+impl Work<'_> {
+    /// Something under an expected tag. Any member can put something under the tags of any other, so a tag stays expected until
+    /// what lies there is proven to be its owner's.
+    pub(crate) fn open_in_cluster(
+        &mut self,
+        letter: &Letter<'_>,
+        tag: [u8; 16],
+        expected: &ClusterTag,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let Some((kind, bytes)) = self.open_piece(expected, letter.body)? else { return Ok(()) };
+        if let Source::State(state, leaf) = expected.source {
+            self.expect_from_leaf(expected.cluster, &state, leaf, expected.counter.saturating_add(1))?;
+        }
+        let whole = if kind == Kind::Part { self.take_part(expected, &bytes)? } else { Some((kind, bytes)) };
+        let Some((kind, bytes)) = whole else { return Ok(()) };
+        match (expected.source, kind) {
+            (Source::State(state, leaf), Kind::Message) => {
+                if self.take_message(expected.cluster, &state, leaf, &bytes, letter, now)? {
+                    self.unexpect_in_cluster(tag)?;
+                }
+                Ok(())
+            }
+            (Source::State(state, leaf), Kind::Change | Kind::Update) => {
+                self.take_handshake(expected.cluster, &state, leaf, kind, &bytes)
+            }
+            (Source::Door(door), Kind::Request) => self.take_request(expected.cluster, door, &bytes, letter.hour, now),
+            (Source::Reply, Kind::Answer) => self.take_answer(expected.cluster, &bytes, now),
+            _ => Ok(()),
+        }
+    }
+
+    /// A Commit or a proposal waits until it can be followed.
+    fn take_handshake(&mut self, cluster: i64, state: &StateId, leaf: u32, kind: Kind, bytes: &[u8]) -> Result<(), ChatError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, bytes) VALUES(?1, ?2, ?3, ?4, ?5)")?
+            .execute((cluster, state.0, leaf, kind.number(), bytes))?;
+        self.conn
+            .prepare_cached(
+                "DELETE FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND leaf = ?3 AND settled = 0 AND number NOT IN
+                 (SELECT number FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND leaf = ?3 AND settled = 0
+                  ORDER BY number DESC LIMIT ?4)",
+            )?
+            .execute((cluster, state.0, leaf, PENDING_MAX))?;
+        self.touch(cluster);
+        Ok(())
+    }
+
+    /// Whether it was a message of the member at `leaf`.
+    fn take_message(
+        &mut self,
+        cluster: i64,
+        state: &StateId,
+        leaf: u32,
+        ciphertext: &[u8],
+        letter: &Letter<'_>,
+        now: Now,
+    ) -> Result<bool, ChatError> {
+        let row = self.cluster_row(cluster)?;
+        let Some(id) = row.id.filter(|_| row.standing != Standing::Left) else { return Ok(false) };
+        let Some(at) = self.state_row(cluster, state)? else { return Ok(false) };
+        let said = match self.mls.groups(self.conn, self.rng).decrypt(&id, state, ciphertext) {
+            Ok(said) => said,
+            Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(false),
+        };
+        // Somebody may have put what one member wrote under the tags of another. It counts, or it would be lost: its key is gone.
+        let owned = at.leaf(leaf).is_some_and(|owner| owner.member == said.member);
+        let Ok(Message { turn, body }) = Message::decode(&said.plaintext) else { return Ok(owned) };
+        self.stand(cluster, &said.member, turn, state, now)?;
+        if row.tip != Some(*state) {
+            self.touch(cluster);
+        }
+        match body {
+            Body::Text(text) => self.take_text(&row, &said.member, &text, letter, now)?,
+            Body::Ack { .. } | Body::Here | Body::Claim(_) | Body::Unknown => {}
+            Body::Motion(motion) => self.take_motion(&row, &at, &motion, now)?,
+            Body::Ballot(ballot) => self.take_ballot(&row, &ballot)?,
+            Body::Leave(leave) => {
+                if leave.verify(&id).is_ok() {
+                    self.conn.execute(
+                        "INSERT OR IGNORE INTO cluster_leave(cluster, member, bytes, at) VALUES(?1, ?2, ?3, ?4)",
+                        (cluster, leave.claimed_member().0, leave.encode(), ms(now.unix_ms)),
+                    )?;
+                    self.touch(cluster);
+                }
+            }
+            Body::Invite { door, label, expires } => {
+                let doors: u32 =
+                    self.conn.query_row("SELECT count(*) FROM cluster_door WHERE cluster = ?1", [cluster], |row| row.get(0))?;
+                if doors < DOORS_MAX && expires > now.hour().0 {
+                    self.add_door(cluster, door.0, None, &label, expires, now)?;
+                }
+            }
+            Body::InviteClosed { door } => self.close_door(cluster, door.0)?,
+        }
+        Ok(owned)
+    }
+
+    /// The cluster is to be looked after, and whoever looks at it is to look again.
+    pub(crate) fn touch(&mut self, cluster: i64) {
+        self.touched_cluster(cluster);
+        self.event(Event::Cluster(cluster));
+    }
+}

@@ -1,0 +1,510 @@
+//! Founding, inviting, asking to be let in, being let in, leaving.
+
+use rand_core::Rng;
+use rusqlite::OptionalExtension;
+use samizdat_cluster::{
+    Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
+    content::Body,
+    door::DoorSecret,
+    leave::Leave,
+    link::ClusterLink,
+    motion::{Admission, Kind},
+    request::{Answer, Purpose, Request},
+};
+use samizdat_core::{Hour, Now, seal::StateSecret};
+
+use super::row::{ClusterRow, Context, Standing, StateRow, ms};
+use crate::{
+    chat::Chat,
+    content::plausible_time,
+    error::ChatError,
+    limits::{
+        ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOORS_MAX, MISSED_MS, RETURN_GRACE_MS,
+        ROLLOUTS_MISSED,
+    },
+    mls::Snapshot,
+    work::Work,
+};
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
+/// What the door for members who were away is called in the table: nobody can call another so.
+const RETURN: &str = "\u{1}return";
+
+/// Somebody who asks to be let in.
+#[derive(Debug, Clone)]
+pub(crate) struct JoinRequest {
+    pub(crate) id: i64,
+    pub(crate) member: MemberId,
+    pub(crate) hash: [u8; 32],
+    pub(crate) nick: String,
+    pub(crate) words: String,
+    pub(crate) at: u64,
+}
+
+/// A member who was away for too long and asks to be let back in.
+#[derive(Debug, Clone)]
+pub(crate) struct Returning {
+    pub(crate) request: i64,
+    pub(crate) member: MemberId,
+    pub(crate) key_package: Vec<u8>,
+    pub(crate) at: u64,
+}
+
+impl Chat {
+    /// Founds a cluster with nobody in it but us.
+    pub fn found_cluster(&mut self, charter: &Charter, nick: &str, now: Now) -> Result<i64, ChatError> {
+        self.dirty = true;
+        self.transact(|work| work.found_cluster(charter, nick, now))
+    }
+
+    /// A link by which somebody can ask to be let in, for so many days. What it is for, `label` says to the members.
+    pub fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
+        self.dirty = true;
+        self.transact(|work| work.invite_to_cluster(which, label, days, now))
+    }
+
+    /// Asks to be let in.
+    pub fn join_cluster(&mut self, link: &str, nick: &str, words: &str, now: Now) -> Result<i64, ChatError> {
+        self.dirty = true;
+        self.transact(|work| work.join_cluster(link, nick, words, now))
+    }
+
+    /// Leaves, at once. The others are told, and need not consent.
+    pub fn leave_cluster(&mut self, which: &str, now: Now) -> Result<i64, ChatError> {
+        self.dirty = true;
+        self.transact(|work| work.leave_cluster(which, now))
+    }
+}
+
+impl Work<'_> {
+    fn found_cluster(&mut self, charter: &Charter, nick: &str, now: Now) -> Result<i64, ChatError> {
+        charter.check().map_err(|why| ChatError::Usage(why.to_string()))?;
+        let nick = self.good_nick(nick)?;
+        self.room_for_one_more()?;
+        let (id, salt, door) = (ClusterId(self.secret()), self.secret(), self.secret());
+        let context = Context { salt, charter: charter.clone() };
+        let groups = self.mls.groups(self.conn, self.rng);
+        let keys = groups.make_keys(nick)?;
+        let snapshot = groups.found(&id, &keys, nick, &context.encode())?;
+        let cluster = self.add_cluster(&keys.member, nick, &charter.name, Standing::Member)?;
+        let past = Past::founded(Roster::of([keys.member]), charter.clone());
+        let state = first_state(&snapshot, context, past, Vec::new(), now);
+        self.begin(cluster, &id, &state, door, now)?;
+        self.stand(cluster, &keys.member, now.unix_ms, &state.state, now)?;
+        Ok(cluster)
+    }
+
+    fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
+        let row = self.find_cluster(which)?;
+        let (_, tip) = row.place()?;
+        let doors: u32 =
+            self.conn.query_row("SELECT count(*) FROM cluster_door WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        if doors >= DOORS_MAX {
+            return Err(ChatError::Refused(format!("{DOORS_MAX} links to this cluster are open: wait until one expires")));
+        }
+        let mut link = [0; samizdat_cluster::link::SECRET_LEN];
+        self.rng.fill_bytes(&mut link);
+        let link = ClusterLink(link);
+        let expires = now.hour().0.saturating_add(days.clamp(1, 56).saturating_mul(24));
+        self.add_door(row.cluster, link.door().0, Some(&link.0), label, expires, now)?;
+        let body = Body::Invite { door: link.door(), label: label.to_owned(), expires };
+        self.send_message(&row, &tip, body, &DECIDING_LIFETIMES, now)?;
+        Ok(link.to_string())
+    }
+
+    fn join_cluster(&mut self, link: &str, nick: &str, words: &str, now: Now) -> Result<i64, ChatError> {
+        let link: ClusterLink = link.parse().map_err(|why: samizdat_cluster::link::LinkError| ChatError::Usage(why.to_string()))?;
+        let nick = self.good_nick(nick)?;
+        if words.len() > samizdat_cluster::limits::WORDS_MAX {
+            return Err(ChatError::Usage(format!(
+                "words to the cluster have at most {} bytes",
+                samizdat_cluster::limits::WORDS_MAX
+            )));
+        }
+        if self.conn.prepare_cached("SELECT 1 FROM cluster WHERE link = ?1 AND standing IN (0, 1)")?.exists([link.0])? {
+            return Err(ChatError::Refused("you have used this link: see `cluster list`".into()));
+        }
+        self.room_for_one_more()?;
+        let keys = self.mls.groups(self.conn, self.rng).make_keys(nick)?;
+        let reply = self.secret();
+        let name = format!("asked as {nick}");
+        let cluster = self.add_cluster(&keys.member, nick, &name, Standing::Asking)?;
+        self.conn.execute(
+            "UPDATE cluster SET link = ?2, reply = ?3, words = ?4, asked_at = ?5 WHERE cluster = ?1",
+            (cluster, link.0, reply, words, ms(now.unix_ms)),
+        )?;
+        self.expect_reply(cluster, reply)?;
+        let purpose = Purpose::Join { nick: nick.to_owned(), words: words.to_owned() };
+        let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
+        self.knock(link.door().0, &request.encode(), now)?;
+        self.touch(cluster);
+        Ok(cluster)
+    }
+
+    /// While nobody has answered, we ask again; when next.
+    pub(crate) fn ask_again(&mut self, row: &ClusterRow, now: Now) -> Result<u64, ChatError> {
+        let (asked_at, link, reply, words): (u64, [u8; 20], [u8; 32], String) =
+            self.conn.query_row("SELECT asked_at, link, reply, words FROM cluster WHERE cluster = ?1", [row.cluster], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+        let due = asked_at.saturating_add(ASK_AGAIN_MS);
+        if now.unix_ms < due {
+            return Ok(due);
+        }
+        let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
+        let purpose = Purpose::Join { nick: row.nick.clone(), words };
+        let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
+        self.knock(ClusterLink(link).door().0, &request.encode(), now)?;
+        self.conn.execute("UPDATE cluster SET asked_at = ?2 WHERE cluster = ?1", (row.cluster, ms(now.unix_ms)))?;
+        Ok(now.unix_ms.saturating_add(ASK_AGAIN_MS))
+    }
+
+    /// Somebody came by a door.
+    pub(crate) fn take_request(&mut self, cluster: i64, door: i64, bytes: &[u8], hour: Hour, now: Now) -> Result<(), ChatError> {
+        let Ok(request) = Request::decode(bytes) else { return Ok(()) };
+        let Ok(seen) = self.mls.inspect_member(&request.key_package) else { return Ok(()) };
+        let (label, ours): (String, bool) =
+            self.conn.query_row("SELECT label, link IS NOT NULL FROM cluster_door WHERE door = ?1", [door], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        let returns = request.purpose == Purpose::Return;
+        let (nick, words) = match request.purpose {
+            Purpose::Join { nick, words } => (nick, words),
+            Purpose::Return => (seen.nick.clone(), String::new()),
+        };
+        // Each door is for one thing.
+        if nick != seen.nick || returns != (label == RETURN && !ours) {
+            return Ok(());
+        }
+        let at = plausible_time(now.unix_ms, hour, 0);
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, ours, at)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            (cluster, seen.member.0, &request.key_package, seen.hash.0, nick, words, request.reply.0, returns, ours, ms(at)),
+        )?;
+        self.conn.execute(
+            "DELETE FROM cluster_request WHERE cluster = ?1 AND request NOT IN
+             (SELECT request FROM cluster_request WHERE cluster = ?1 ORDER BY answered, request DESC LIMIT ?2)",
+            (cluster, CLUSTER_REQUESTS_MAX),
+        )?;
+        self.touch(cluster);
+        Ok(())
+    }
+
+    /// Whoever came by a door of ours is moved for: that is what we opened it for.
+    pub(crate) fn move_for_guests(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
+        let guests: Vec<(i64, Admission)> = self
+            .conn
+            .prepare_cached(
+                "SELECT request, member, hash, nick FROM cluster_request WHERE cluster = ?1 AND ours = 1 AND answered = 0",
+            )?
+            .query_map([row.cluster], |row| {
+                Ok((row.get(0)?, Admission { member: MemberId(row.get(1)?), key_package: row.get(2)?, nick: row.get(3)? }))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (request, admission) in guests {
+            self.conn.execute("UPDATE cluster_request SET ours = 0 WHERE request = ?1", [request])?;
+            match self.open_motion(row, state, Kind::Admit(admission), true, now) {
+                // One who is a member, or whom we may not sponsor: others can.
+                Ok(_) | Err(ChatError::Refused(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// We are let in, or let in once more.
+    pub(crate) fn take_answer(&mut self, cluster: i64, bytes: &[u8], now: Now) -> Result<(), ChatError> {
+        let row = self.cluster_row(cluster)?;
+        let Ok(answer) = Answer::decode(bytes) else { return Ok(()) };
+        let elsewhere = row.id.is_some_and(|id| id != answer.cluster) || row.standing == Standing::Left;
+        if elsewhere || self.is_in(&answer.cluster, cluster)? {
+            return Ok(());
+        }
+        let joined = self.mls.groups(self.conn, self.rng).join(&answer.cluster, &row.member, &answer.welcome);
+        let snapshot = match joined {
+            Ok(snapshot) => snapshot,
+            Err(crate::mls::GroupError::State(error)) if crate::error::is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(()),
+        };
+        let roster = Roster::of(snapshot.members.iter().map(|leaf| leaf.member));
+        let known = self.state_row(cluster, &snapshot.state)?.is_some();
+        let context = Context::decode(&snapshot.context);
+        let past = context.as_ref().and_then(|context| answer.past.verify(snapshot.epoch, &roster, &context.charter).ok());
+        let (Some(context), Some(past), false) = (context, past, known) else {
+            if !known {
+                self.mls.groups(self.conn, self.rng).forget(&answer.cluster, &snapshot.state)?;
+            }
+            return Ok(());
+        };
+        let state = first_state(&snapshot, context, past, answer.done, now);
+        self.begin(cluster, &answer.cluster, &state, answer.door.0, now)?;
+        if row.standing == Standing::Asking { Ok(()) } else { self.come_back(&row, &state) }
+    }
+
+    /// We were away for too long, and are a member again: what we had said to nobody is said once more, and the states in which
+    /// nobody is any more are forgotten.
+    fn come_back(&mut self, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
+        let Some(id) = row.id else { return Ok(()) };
+        // Several may let us in at once: of these states each may be the one that is followed.
+        let branches = self.branches(row.cluster)?;
+        let old: Vec<StateId> = branches.states().filter(|node| node.epoch < state.epoch).map(|node| node.id).collect();
+        let conversation = self.cluster_conversation(row.cluster)?;
+        for left in old {
+            self.conn.execute(
+                "UPDATE message SET state = 0 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3)",
+                (conversation, left.0),
+            )?;
+            self.forget_state(row.cluster, &id, &left)?;
+            self.conn.execute("DELETE FROM cluster_stand WHERE cluster = ?1 AND state = ?2", (row.cluster, left.0))?;
+            self.conn
+                .execute("UPDATE cluster SET tip = ?3 WHERE cluster = ?1 AND tip = ?2", (row.cluster, left.0, state.state.0))?;
+        }
+        self.conn.execute("UPDATE cluster SET asked_at = 0 WHERE cluster = ?1", [row.cluster])?;
+        Ok(())
+    }
+
+    /// Where nobody was heard for several rollouts, the others have gone on without us: we ask to be let back in, once a while.
+    pub(crate) fn ask_to_return(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
+        // States of our own making say nothing: alone we go on refreshing our keys.
+        let last: u64 = self.conn.query_row(
+            "SELECT coalesce((SELECT max(heard) FROM cluster_stand WHERE cluster = ?1 AND member <> ?2),
+                             (SELECT min(began) FROM cluster_state WHERE cluster = ?1), 0)",
+            (row.cluster, row.member.0),
+            |row| row.get(0),
+        )?;
+        let asked: u64 = self.conn.query_row("SELECT asked_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        let patience = u64::from(state.context.charter.rollout_hours).saturating_mul(HOUR_MS).saturating_mul(ROLLOUTS_MISSED);
+        let lost = state.members.len() > 1 && now.unix_ms.saturating_sub(last) > patience.max(MISSED_MS);
+        let set = |at: u64| self.conn.execute("UPDATE cluster SET asked_at = ?2 WHERE cluster = ?1", (row.cluster, ms(at)));
+        match (lost, asked) {
+            (false, 0) => return Ok(()),
+            (false, _) => {
+                set(0)?;
+                return Ok(());
+            }
+            // The log may still be filling: what it brings may tell where the others are.
+            (true, 0) => {
+                set(now.unix_ms.saturating_sub(ASK_AGAIN_MS).saturating_add(RETURN_GRACE_MS))?;
+                return Ok(());
+            }
+            (true, asked) if now.unix_ms < asked.saturating_add(ASK_AGAIN_MS) => return Ok(()),
+            (true, _) => set(now.unix_ms)?,
+        };
+        let Some(door) = row.door else { return Ok(()) };
+        let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
+        let reply = self.secret();
+        self.conn.execute("UPDATE cluster SET reply = ?2 WHERE cluster = ?1", (row.cluster, reply))?;
+        self.expect_reply(row.cluster, reply)?;
+        let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose: Purpose::Return };
+        self.knock(door, &request.encode(), now)
+    }
+
+    /// Enters a cluster by a state that has no parent here.
+    fn begin(&mut self, cluster: i64, id: &ClusterId, state: &StateRow, door: [u8; 32], now: Now) -> Result<(), ChatError> {
+        self.put_state(cluster, state)?;
+        self.put_root(cluster, state)?;
+        self.conn.execute(
+            "UPDATE cluster SET id = ?2, door = ?3, standing = ?4, name = ?5, tip = coalesce(tip, ?6) WHERE cluster = ?1",
+            (cluster, id.0, door, Standing::Member.number(), &state.context.charter.name, state.state.0),
+        )?;
+        self.add_door(cluster, door, None, RETURN, u32::MAX, now)?;
+        self.expect_from_all(cluster, state)?;
+        self.touch(cluster);
+        Ok(())
+    }
+
+    fn leave_cluster(&mut self, which: &str, now: Now) -> Result<i64, ChatError> {
+        let row = self.find_cluster(which)?;
+        if let Ok((id, tip)) = row.place() {
+            let others = self.state_row(row.cluster, &tip)?.is_some_and(|state| state.members.len() > 1);
+            if others {
+                let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
+                let leave = Leave::sign(id, &MemberSecret::from_seed(*seed.seed()));
+                self.send_message(&row, &tip, Body::Leave(leave.unverified()), &DECIDING_LIFETIMES, now)?;
+            }
+        }
+        self.forget_cluster(&row)?;
+        Ok(row.cluster)
+    }
+
+    /// Forgets all keys of a cluster. What was read in it stays.
+    fn forget_cluster(&mut self, row: &ClusterRow) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE cluster SET standing = ?2, reply = NULL, door = NULL WHERE cluster = ?1",
+            (row.cluster, Standing::Left.number()),
+        )?;
+        if let Some(id) = row.id {
+            for state in self.branches(row.cluster)?.states() {
+                self.forget_state(row.cluster, &id, &state.id)?;
+            }
+        }
+        for tag in self.tags_where("cluster = ?1", [row.cluster])? {
+            self.unexpect_in_cluster(tag)?;
+        }
+        for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand"] {
+            self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
+        }
+        self.mls.groups(self.conn, self.rng).forget_keys(&row.member)?;
+        self.touch(row.cluster);
+        Ok(())
+    }
+
+    /// Watches all doors for another day, and closes those whose time is over.
+    pub(crate) fn watch_doors(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
+        let doors: Vec<(i64, [u8; 32], u32, u32)> = self
+            .conn
+            .prepare_cached("SELECT door, secret, expires, watched FROM cluster_door WHERE cluster = ?1")?
+            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<Result<_, _>>()?;
+        for (door, secret, expires, watched) in doors {
+            if expires <= now.hour().0 {
+                self.close_door(row.cluster, secret)?;
+            } else if watched <= samizdat_cluster::door::day(now.hour()) {
+                self.watch_door(row.cluster, door, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_door(
+        &mut self,
+        cluster: i64,
+        secret: [u8; 32],
+        link: Option<&[u8]>,
+        label: &str,
+        expires: u32,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_door(cluster, secret, link, label, expires) VALUES(?1, ?2, ?3, ?4, ?5)",
+            (cluster, secret, link, label, expires),
+        )?;
+        let door: i64 =
+            self.conn.query_row("SELECT door FROM cluster_door WHERE cluster = ?1 AND secret = ?2", (cluster, secret), |row| {
+                row.get(0)
+            })?;
+        self.watch_door(cluster, door, now)
+    }
+
+    pub(crate) fn close_door(&mut self, cluster: i64, secret: [u8; 32]) -> Result<(), ChatError> {
+        let door: Option<i64> = self
+            .conn
+            .query_row(
+                "SELECT door FROM cluster_door WHERE cluster = ?1 AND secret = ?2 AND label <> ?3",
+                (cluster, secret, RETURN),
+                |row| row.get(0),
+            )
+            .optional()?;
+        let Some(door) = door else { return Ok(()) };
+        for tag in self.tags_where("cluster = ?1 AND source = 1 AND leaf = ?2", (cluster, door))? {
+            self.unexpect_in_cluster(tag)?;
+        }
+        self.conn.execute("DELETE FROM cluster_door WHERE door = ?1", [door])?;
+        Ok(())
+    }
+
+    /// Who asks to be let in and was not.
+    pub(crate) fn join_requests(&self, row: &ClusterRow) -> Result<Vec<JoinRequest>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT request, member, hash, nick, words, at FROM cluster_request
+             WHERE cluster = ?1 AND returns = 0 AND answered = 0 ORDER BY request",
+        )?;
+        let rows = statement.query_map([row.cluster], |row| {
+            Ok(JoinRequest {
+                id: row.get(0)?,
+                member: MemberId(row.get(1)?),
+                hash: row.get(2)?,
+                nick: row.get(3)?,
+                words: row.get(4)?,
+                at: row.get(5)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The request with a KeyPackage, answered or not: who was added on a branch that is left is added again.
+    pub(crate) fn request_of(&self, row: &ClusterRow, hash: &[u8; 32]) -> Result<Option<(i64, Vec<u8>)>, ChatError> {
+        let sql = "SELECT request, key_package FROM cluster_request WHERE cluster = ?1 AND hash = ?2";
+        Ok(self.conn.query_row(sql, (row.cluster, hash), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// Members who were away and ask to be let back in.
+    pub(crate) fn returning(&self, row: &ClusterRow) -> Result<Vec<Returning>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT max(request), member, key_package, at FROM cluster_request WHERE cluster = ?1 AND returns = 1 AND answered = 0 GROUP BY member",
+        )?;
+        let rows = statement.query_map([row.cluster], |row| {
+            Ok(Returning { request: row.get(0)?, member: MemberId(row.get(1)?), key_package: row.get(2)?, at: row.get(3)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Tells those who asked how they get in.
+    pub(crate) fn answer_all(&mut self, row: &ClusterRow, requests: &[i64], answer: &Answer, now: Now) -> Result<(), ChatError> {
+        for request in requests {
+            let reply: [u8; 32] =
+                self.conn.query_row("SELECT reply FROM cluster_request WHERE request = ?1", [request], |row| row.get(0))?;
+            self.answer_request(reply, &answer.encode(), &DECIDING_LIFETIMES, now)?;
+            self.conn.execute("UPDATE cluster_request SET answered = 1 WHERE request = ?1", [request])?;
+        }
+        self.touch(row.cluster);
+        Ok(())
+    }
+
+    fn add_cluster(&mut self, member: &MemberId, nick: &str, name: &str, standing: Standing) -> Result<i64, ChatError> {
+        self.conn.execute(
+            "INSERT INTO cluster(member, nick, name, standing) VALUES(?1, ?2, ?3, ?4)",
+            (member.0, nick, name, standing.number()),
+        )?;
+        let cluster = self.conn.last_insert_rowid();
+        self.conn.execute("INSERT INTO conversation(cluster) VALUES(?1)", [cluster])?;
+        Ok(cluster)
+    }
+
+    /// Whether another membership of ours is in the same cluster: two would get in each other's way.
+    fn is_in(&self, id: &ClusterId, besides: i64) -> Result<bool, ChatError> {
+        Ok(self
+            .conn
+            .prepare_cached("SELECT 1 FROM cluster WHERE id = ?1 AND cluster <> ?2 AND standing = 1")?
+            .exists((id.0, besides))?)
+    }
+
+    fn room_for_one_more(&self) -> Result<(), ChatError> {
+        let count: u32 = self.conn.query_row("SELECT count(*) FROM cluster WHERE standing IN (0, 1)", [], |row| row.get(0))?;
+        if count < CLUSTERS_MAX {
+            Ok(())
+        } else {
+            Err(ChatError::Refused(format!("a profile is in at most {CLUSTERS_MAX} clusters")))
+        }
+    }
+
+    fn good_nick<'n>(&self, nick: &'n str) -> Result<&'n str, ChatError> {
+        let nick = nick.trim();
+        let good = !nick.is_empty() && nick.len() <= samizdat_cluster::limits::NICK_MAX && !nick.chars().any(char::is_control);
+        if good { Ok(nick) } else { Err(ChatError::Usage("a nickname is one line of 1 to 64 bytes: choose another".into())) }
+    }
+
+    fn secret(&mut self) -> [u8; 32] {
+        let mut secret = [0; 32];
+        self.rng.fill_bytes(&mut secret);
+        secret
+    }
+}
+
+fn first_state(snapshot: &Snapshot, context: Context, past: Past, done: Vec<samizdat_cluster::MotionId>, now: Now) -> StateRow {
+    StateRow {
+        state: snapshot.state,
+        parent: None,
+        epoch: snapshot.epoch,
+        committer: None,
+        certified: false,
+        members: snapshot.members.clone(),
+        context,
+        past,
+        done: done.into_iter().collect(),
+        secret: StateSecret::new(snapshot.secret),
+        own_leaf: Some(snapshot.own_leaf),
+        began: now.unix_ms,
+    }
+}

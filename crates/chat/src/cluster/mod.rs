@@ -1,0 +1,25 @@
+//! Clusters: groups of many, who decide by votes who is in. What is lawful and what is followed, `samizdat_cluster` says; here it
+//! meets the keys, the vault and the envelopes.
+//!
+//! ```text
+//! envelope -> tag -> piece -> message -> timeline, motions, ballots           in
+//!                          -> change  -> lawful? -> another state -> tip
+//! motion passed, rollout due -> Commit on a copy -> piece(s) -> outbox        out
+//! ```
+
+mod act;
+mod change;
+mod govern;
+mod inbound;
+mod join;
+mod outer;
+mod query;
+mod row;
+mod say;
+mod schema;
+
+pub use govern::Proposal;
+pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
+pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
+pub use row::Standing;
+pub(crate) use schema::CLUSTERS;

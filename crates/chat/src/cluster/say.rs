@@ -1,0 +1,138 @@
+//! Messages in clusters: the same timeline as everywhere.
+
+use rand_core::Rng;
+use rusqlite::OptionalExtension;
+use samizdat_cluster::{
+    MemberId, StateId,
+    content::{Body, Text},
+};
+use samizdat_core::Now;
+
+use super::row::{ClusterRow, Standing};
+use crate::{
+    chat::{Chat, Event},
+    content::{ID_LEN, plausible_time},
+    error::ChatError,
+    ingest::Letter,
+    limits::{OUTBOX_MAX, PARENTS_MAX, WAITING_HOURS},
+    query::Message,
+    timeline::{MessageId, NewRow, State, check_text},
+    work::Work,
+};
+
+impl Chat {
+    /// Writes to a cluster. Whoever has only asked to be let in may write, too: it goes out once they are in.
+    pub fn write_in_cluster(&mut self, which: &str, text: &str, lifetime: u8, now: Now) -> Result<Message, ChatError> {
+        self.dirty = true;
+        let id = self.transact(|work| work.write_in_cluster(which, text, lifetime, now))?;
+        self.message(&id)
+    }
+
+    /// The conversation of a cluster.
+    pub fn find_cluster_conversation(&mut self, which: &str) -> Result<i64, ChatError> {
+        self.transact(|work| {
+            let row = work.find_cluster(which)?;
+            work.cluster_conversation(row.cluster)
+        })
+    }
+}
+
+impl Work<'_> {
+    fn write_in_cluster(&mut self, which: &str, text: &str, lifetime: u8, now: Now) -> Result<MessageId, ChatError> {
+        check_text(text)?;
+        let row = self.find_cluster(which)?;
+        if row.standing != Standing::Asking {
+            row.place()?;
+        }
+        let unsent: u32 = self.conn.query_row("SELECT count(*) FROM message WHERE state = 0", [], |row| row.get(0))?;
+        if unsent >= OUTBOX_MAX {
+            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
+        }
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let mut id = MessageId([0; ID_LEN]);
+        self.rng.fill_bytes(&mut id.0);
+        let new = NewRow {
+            id,
+            conversation,
+            author: &row.member.to_string(),
+            mine: true,
+            text,
+            at: now.unix_ms,
+            lifetime,
+            state: State::Waiting,
+            envelope: None,
+        };
+        self.insert(&new, now)?;
+        self.show(&id)?;
+        self.touched_cluster(row.cluster);
+        Ok(id)
+    }
+
+    /// Encrypts what waits, in the order in which it was written. What was sent on a branch that nobody follows waits again, and
+    /// keeps what it builds on.
+    pub(crate) fn encrypt_in_cluster(&mut self, row: &ClusterRow, tip: &StateId, now: Now) -> Result<(), ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let waiting: Vec<(MessageId, String, u64, u8, bool)> = self
+            .conn
+            .prepare_cached(
+                "SELECT id, text, at, lifetime, state_sent IS NOT NULL FROM message WHERE conversation = ?1 AND state = ?2 ORDER BY message",
+            )?
+            .query_map((conversation, State::Waiting.number()), |row| {
+                Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (id, text, at, lifetime, again) in waiting {
+            let parents = if again { self.parents_of(&id)? } else { self.heads(conversation, PARENTS_MAX)? };
+            let body = Body::Text(Text { id: id.0, at, parents: parents.clone(), mentions: Vec::new(), text });
+            let envelope = self.send_message(row, tip, body, &[lifetime], now)?;
+            self.set_parents(&id, &parents)?;
+            self.conn.execute(
+                "UPDATE message SET state = ?2, envelope = ?3, state_sent = ?4 WHERE id = ?1",
+                (id.0, State::Stamping.number(), envelope.0, tip.0),
+            )?;
+            self.event(Event::Message(id));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_text(
+        &mut self,
+        row: &ClusterRow,
+        from: &MemberId,
+        text: &Text,
+        letter: &Letter<'_>,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let parents: Vec<MessageId> = text.parents.iter().copied().map(MessageId).collect();
+        self.acknowledged(conversation, &parents, State::Received)?;
+        let new = NewRow {
+            id: MessageId(text.id),
+            conversation,
+            author: &from.to_string(),
+            mine: false,
+            text: &text.text,
+            at: plausible_time(text.at, letter.hour, WAITING_HOURS),
+            lifetime: 0,
+            state: State::Received,
+            envelope: Some(letter.id),
+        };
+        if let Some(id) = self.insert(&new, now)? {
+            self.set_parents(&id, &text.parents)?;
+            self.show_when_complete(id)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn cluster_conversation(&self, cluster: i64) -> Result<i64, ChatError> {
+        let sql = "SELECT conversation FROM conversation WHERE cluster = ?1";
+        let found = self.conn.prepare_cached(sql)?.query_row([cluster], |row| row.get(0)).optional()?;
+        found.ok_or(ChatError::Bug("conversation of a cluster"))
+    }
+
+    fn parents_of(&self, id: &MessageId) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
+        let mut statement = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1 LIMIT ?2")?;
+        let rows = statement.query_map((id.0, PARENTS_MAX), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}

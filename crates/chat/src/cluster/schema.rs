@@ -1,0 +1,182 @@
+//! The tables of clusters, in the vault beside those of everything else.
+
+/// One step of the migrations.
+pub(crate) const CLUSTERS: &str = "
+-- Clusters that we are in, were in, or ask to be let into (then without id and tip).
+CREATE TABLE cluster(
+    cluster INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB,
+    member BLOB NOT NULL UNIQUE,
+    nick TEXT NOT NULL,
+    name TEXT NOT NULL,
+    standing INTEGER NOT NULL,
+    tip BLOB,
+    turn INTEGER NOT NULL DEFAULT 0,
+    -- For those who were away for too long.
+    door BLOB,
+    -- While we ask: where, what, and under which secret the answer comes.
+    link BLOB,
+    words TEXT NOT NULL DEFAULT '',
+    reply BLOB,
+    asked_at INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+ALTER TABLE conversation ADD COLUMN cluster INTEGER REFERENCES cluster;
+CREATE UNIQUE INDEX conversation_cluster ON conversation(cluster) WHERE cluster IS NOT NULL;
+
+-- One instance of an epoch each. The keys are in mls_state.
+CREATE TABLE cluster_state(
+    cluster INTEGER NOT NULL REFERENCES cluster,
+    state BLOB NOT NULL,
+    parent BLOB,
+    epoch INTEGER NOT NULL,
+    committer BLOB,
+    certified INTEGER NOT NULL,
+    members BLOB NOT NULL,
+    context BLOB NOT NULL,
+    past BLOB NOT NULL,
+    done BLOB NOT NULL,
+    secret BLOB NOT NULL,
+    own_leaf INTEGER,
+    sent INTEGER NOT NULL DEFAULT 0,
+    began INTEGER NOT NULL,
+    ended INTEGER NOT NULL DEFAULT 0,
+    proposed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY(cluster, state)
+) STRICT, WITHOUT ROWID;
+
+-- Where each member sent the message with its highest turn.
+CREATE TABLE cluster_stand(
+    cluster INTEGER NOT NULL,
+    member BLOB NOT NULL,
+    turn INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    heard INTEGER NOT NULL,
+    PRIMARY KEY(cluster, member)
+) STRICT, WITHOUT ROWID;
+
+-- How members call themselves, also those who are gone.
+CREATE TABLE cluster_member(
+    cluster INTEGER NOT NULL,
+    member BLOB NOT NULL,
+    nick TEXT NOT NULL,
+    -- As it stands in the column `author` of messages.
+    author TEXT NOT NULL,
+    PRIMARY KEY(cluster, member)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cluster_member_author ON cluster_member(cluster, author);
+
+-- One-time tags: of the member at a leaf of a state, of a door (0), of the answer to what we asked for (1).
+CREATE TABLE cluster_tag(
+    tag BLOB PRIMARY KEY,
+    cluster INTEGER NOT NULL,
+    source INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    unlooked INTEGER NOT NULL DEFAULT 1
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cluster_tag_state ON cluster_tag(cluster, state, leaf);
+CREATE INDEX cluster_tag_unlooked ON cluster_tag(unlooked) WHERE unlooked = 1;
+
+-- How far the tags of a leaf are expected.
+CREATE TABLE cluster_reach(
+    cluster INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    expected_to INTEGER NOT NULL,
+    PRIMARY KEY(cluster, state, leaf)
+) STRICT, WITHOUT ROWID;
+
+-- Changes that may follow, and proposals of others (kind 1) that they may build on.
+CREATE TABLE cluster_pending(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(cluster, state, bytes)
+) STRICT;
+
+CREATE TABLE cluster_part(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    source BLOB NOT NULL,
+    object BLOB NOT NULL,
+    part BLOB NOT NULL,
+    UNIQUE(cluster, source, part)
+) STRICT;
+
+CREATE TABLE cluster_door(
+    door INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL REFERENCES cluster,
+    secret BLOB NOT NULL,
+    -- What the link says, if it is ours.
+    link BLOB,
+    label TEXT NOT NULL,
+    expires INTEGER NOT NULL,
+    -- The last day whose tags are watched.
+    watched INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(cluster, secret)
+) STRICT;
+
+CREATE TABLE cluster_request(
+    request INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL REFERENCES cluster,
+    member BLOB NOT NULL,
+    key_package BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    nick TEXT NOT NULL,
+    words TEXT NOT NULL,
+    reply BLOB NOT NULL,
+    returns INTEGER NOT NULL,
+    -- Whether they came by a door that we opened, and nobody has moved to let them in.
+    ours INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    answered INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(cluster, hash)
+) STRICT;
+
+CREATE TABLE cluster_motion(
+    cluster INTEGER NOT NULL REFERENCES cluster,
+    motion BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    -- Since when it has passed; 0 if it has not.
+    passed INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY(cluster, motion)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cluster_ballot(
+    cluster INTEGER NOT NULL,
+    motion BLOB NOT NULL,
+    voter BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY(cluster, motion, voter, bytes)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cluster_leave(
+    cluster INTEGER NOT NULL,
+    member BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY(cluster, member)
+) STRICT, WITHOUT ROWID;
+
+-- What each state rested on, without the keys, for whoever wants to check: kept for ever. The first that we know has no parent,
+-- and instead says who was there, and what they had agreed on until then.
+CREATE TABLE cluster_decision(
+    cluster INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    parent BLOB,
+    epoch INTEGER NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY(cluster, state)
+) STRICT, WITHOUT ROWID;
+
+-- In which state a message of ours was sent: if nobody follows that any more, it is sent again.
+ALTER TABLE message ADD COLUMN state_sent BLOB;
+ALTER TABLE outbox ADD COLUMN background INTEGER NOT NULL DEFAULT 0;
+";

@@ -1,0 +1,250 @@
+//! Clusters, told as stories.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
+
+mod people;
+
+use people::{LIFETIME, Person, carry};
+use samizdat_chat::{Proposal, Standing};
+use samizdat_cluster::{Charter, charter::Quorum, tally::Outcome};
+use samizdat_core::Envelope;
+
+const NEST: &str = "nest";
+
+/// Everybody learns what everybody has, and what is said to that. A minute and a half passes.
+fn mingle(people: &mut [&mut Person]) {
+    let all: Vec<_> = people.iter().map(|person| person.envelopes()).collect();
+    hand_out(people, &all);
+    for _ in 0..6 {
+        let mut made = Vec::new();
+        for person in people.iter_mut() {
+            person.now.unix_ms += 15_000;
+            person.now.mono_ms += 15_000;
+            let ids = person.settle();
+            made.push(ids.iter().map(|id| person.log.find(id).unwrap().unwrap().envelope().unwrap()).collect());
+        }
+        hand_out(people, &made);
+    }
+}
+
+fn hand_out(people: &mut [&mut Person], envelopes: &[Vec<Envelope>]) {
+    for (from, envelopes) in envelopes.iter().enumerate() {
+        for (_, person) in people.iter_mut().enumerate().filter(|(to, _)| *to != from) {
+            envelopes.iter().for_each(|envelope| person.receive(envelope));
+        }
+    }
+}
+
+fn founded(alice: &mut Person) {
+    alice.chat.found_cluster(&Charter::new(NEST).unwrap(), "alice", alice.now).unwrap();
+    alice.settle();
+}
+
+/// Alice founded it, the others were let in one after the other, by everybody's yes.
+fn nest(names: &[&str]) -> Vec<Person> {
+    let mut people = vec![Person::new(1)];
+    founded(&mut people[0]);
+    for (name, seed) in names.iter().skip(1).zip(2..) {
+        let now = people[0].now;
+        let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+        let mut newcomer = Person::new(seed);
+        newcomer.now = people[0].now;
+        newcomer.chat.join_cluster(&link, name, "hello", newcomer.now).unwrap();
+        people.push(newcomer);
+        all(&mut people);
+        vote_all(&mut people, "yes");
+        all(&mut people);
+        assert_eq!(people.last_mut().unwrap().chat.cluster(NEST).unwrap().standing, Standing::Member, "{name}");
+    }
+    people
+}
+
+fn all(people: &mut [Person]) {
+    mingle(&mut people.iter_mut().collect::<Vec<_>>());
+}
+
+/// Everybody votes on whatever is open and not theirs to leave.
+fn vote_all(people: &mut [Person], what: &str) {
+    for person in people {
+        let Ok(motions) = person.chat.motions(NEST) else { continue };
+        for motion in motions.iter().filter(|motion| motion.state == Outcome::Open && motion.ours.is_none()) {
+            let _ = person.chat.vote(&motion.motion, what, person.now);
+        }
+    }
+}
+
+fn state(person: &mut Person) -> Option<String> {
+    person.chat.cluster(NEST).unwrap().state
+}
+
+fn agree(people: &mut [Person]) {
+    let first = state(&mut people[0]);
+    assert!(first.is_some());
+    people.iter_mut().for_each(|person| assert_eq!(state(person), first));
+}
+
+fn nicks(person: &mut Person) -> Vec<String> {
+    person.chat.cluster(NEST).unwrap().members.into_iter().map(|member| member.nick).collect()
+}
+
+#[test]
+fn bob_is_let_in_by_a_link_and_both_talk() {
+    let mut people = nest(&["alice", "bob"]);
+    agree(&mut people);
+    assert_eq!(nicks(&mut people[1]), ["alice", "bob"]);
+    let (now, later) = (people[0].now, people[1].now);
+    people[0].chat.write_in_cluster(NEST, "welcome", LIFETIME, now).unwrap();
+    all(&mut people);
+    people[1].chat.write_in_cluster(NEST, "thanks", LIFETIME, later).unwrap();
+    all(&mut people);
+    for person in &people {
+        assert_eq!(person.texts(), ["welcome", "thanks"]);
+    }
+    for person in &mut people {
+        assert_eq!(person.chat.audit_cluster(NEST).unwrap().len(), usize::from(person.chat.cluster(NEST).unwrap().nick == "alice"));
+    }
+}
+
+#[test]
+fn four_vote_and_the_expelled_is_out_while_the_others_go_on() {
+    let mut people = nest(&["alice", "bob", "carol", "dave"]);
+    agree(&mut people);
+    let now = people[0].now;
+    let (_, motion) = people[0].chat.open_motion(NEST, &Proposal::Expel("dave"), now).unwrap();
+    all(&mut people);
+    let refused = people[3].chat.vote(&motion.to_string(), "no", now).unwrap_err();
+    assert!(refused.to_string().contains("nobody in their own case"), "{refused}");
+    assert_eq!(nicks(&mut people[1]).len(), 4, "one of three is no majority");
+    people[1].chat.vote(&motion.to_string(), "yes", now).unwrap();
+    all(&mut people);
+    assert_eq!(people[3].chat.cluster(NEST).unwrap().standing, Standing::Removed);
+    let mut rest: Vec<Person> = people.drain(..3).collect();
+    agree(&mut rest);
+    assert_eq!(nicks(&mut rest[2]), ["alice", "bob", "carol"]);
+    rest[2].chat.write_in_cluster(NEST, "among us", LIFETIME, now).unwrap();
+    all(&mut rest);
+    carry(&rest[0], &mut people[0]);
+    assert_eq!(rest[1].texts(), ["among us"]);
+    assert!(people[0].texts().is_empty());
+    rest.iter_mut().for_each(|person| {
+        person.chat.audit_cluster(NEST).unwrap();
+    });
+}
+
+#[test]
+fn a_tie_keeps_things_as_they_are() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let now = people[0].now;
+    let (_, motion) = people[0].chat.open_motion(NEST, &Proposal::Expel("carol"), now).unwrap();
+    all(&mut people);
+    people[1].chat.vote(&motion.to_string(), "no", now).unwrap();
+    all(&mut people);
+    assert_eq!(nicks(&mut people[0]).len(), 3);
+    assert_eq!(people[2].chat.motions(NEST).unwrap().last().unwrap().state, Outcome::Failed);
+}
+
+#[test]
+fn the_rules_change_by_a_motion_only() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let now = people[0].now;
+    let charter = Charter { quorum: Quorum::TwoThirds, cap: 3, ..Charter::new(NEST).unwrap() };
+    people[0].chat.open_motion(NEST, &Proposal::Charter(charter.clone()), now).unwrap();
+    all(&mut people);
+    let motion = people[1].chat.motions(NEST).unwrap().last().unwrap().motion.clone();
+    people[1].chat.vote(&motion, "yes", now).unwrap();
+    all(&mut people);
+    agree(&mut people);
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().charter, Some(charter));
+}
+
+#[test]
+fn who_leaves_is_gone_at_once_and_the_others_take_note() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let now = people[1].now;
+    people[1].chat.leave_cluster(NEST, now).unwrap();
+    assert_eq!(people[1].chat.cluster(NEST).unwrap().standing, Standing::Left);
+    all(&mut people);
+    assert_eq!(nicks(&mut people[0]), ["alice", "carol"]);
+    assert_eq!(state(&mut people[0]), state(&mut people[2]));
+    people[0].chat.audit_cluster(NEST).unwrap();
+}
+
+#[test]
+fn two_halves_that_decided_apart_agree_again_and_nothing_is_lost() {
+    let mut people = nest(&["alice", "bob", "carol", "dave", "erin"]);
+    agree(&mut people);
+    // A day later the keys are due; each half refreshes them and talks.
+    people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+    let mut right: Vec<Person> = people.drain(2..).collect();
+    for half in [&mut people, &mut right] {
+        all(half);
+        for person in half.iter_mut() {
+            let (now, nick) = (person.now, person.chat.cluster(NEST).unwrap().nick);
+            person.chat.write_in_cluster(NEST, &format!("{nick} is here"), LIFETIME, now).unwrap();
+        }
+        all(half);
+    }
+    assert_ne!(state(&mut people[0]), state(&mut right[0]));
+    people.append(&mut right);
+    all(&mut people);
+    agree(&mut people);
+    for person in &people {
+        let mut texts = person.texts();
+        texts.sort();
+        assert_eq!(texts, ["alice is here", "bob is here", "carol is here", "dave is here", "erin is here"]);
+    }
+}
+
+#[test]
+fn who_was_away_for_too_long_is_let_back_in_and_what_they_said_is_read() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let mut carol = people.pop().unwrap();
+    let member = carol.chat.cluster(NEST).unwrap().member;
+    for _ in 0..10 {
+        people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+        all(&mut people);
+    }
+    carol.now = people[0].now;
+    carol.chat.write_in_cluster(NEST, "anybody?", LIFETIME, carol.now).unwrap();
+    // Nothing that tells her where the others went has been kept anywhere.
+    let old: usize = people[0].envelopes().len();
+    let wait = |carol: &mut Person, people: &mut [Person]| {
+        carol.now.unix_ms += 20 * 60 * 1000;
+        carol.settle();
+        for person in people.iter_mut() {
+            person.now.unix_ms = carol.now.unix_ms;
+            carry(carol, person);
+        }
+        all(people);
+        let fresh: Vec<_> = people[0].envelopes().split_off(old);
+        fresh.iter().for_each(|envelope| carol.receive(envelope));
+    };
+    for _ in 0..4 {
+        wait(&mut carol, &mut people);
+    }
+    people.push(carol);
+    agree(&mut people);
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().member, member, "she is who she was");
+    all(&mut people);
+    assert_eq!(people[0].texts(), ["anybody?"]);
+    let now = people[0].now;
+    people[0].chat.write_in_cluster(NEST, "welcome back", LIFETIME, now).unwrap();
+    all(&mut people);
+    assert_eq!(people[2].texts(), ["anybody?", "welcome back"]);
+}
+
+#[test]
+fn nobody_votes_twice_and_an_outsider_learns_nothing_from_what_is_stored() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let now = people[0].now;
+    let (_, motion) = people[0].chat.open_motion(NEST, &Proposal::Expel("carol"), now).unwrap();
+    let again = people[0].chat.vote(&motion.to_string(), "no", now).unwrap_err();
+    assert!(again.to_string().contains("you have voted"), "{again}");
+    let mut mallory = Person::new(9);
+    people.iter().for_each(|person| carry(person, &mut mallory));
+    assert!(mallory.chat.clusters().unwrap().is_empty() && mallory.texts().is_empty());
+    for envelope in people[0].envelopes() {
+        for word in [&b"alice"[..], b"carol", NEST.as_bytes()] {
+            assert!(!envelope.bytes().windows(word.len()).any(|window| window == word));
+        }
+    }
+}

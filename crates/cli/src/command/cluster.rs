@@ -1,0 +1,331 @@
+//! `cluster`: groups that decide by votes who is in.
+
+use clap::{Args, Subcommand, ValueEnum};
+use samizdat_api::cluster::{
+    Charter, CharterEdit, Cluster as Row, ClusterView, Decision, History, JoinRequest, Member, MotionState, NewCluster,
+    NewClusterInvite, NewMembership, Quorum, Standing,
+};
+
+use super::{invite::draw, message::Say, motion};
+use crate::{
+    arguments::Context,
+    failure::Failure,
+    output::{count, duration, time},
+    printable::{printable, printable_lines},
+};
+
+const NONE_YET: &str = "No clusters yet: found one with `samizdat cluster found NAME`, or ask to be let into one with \
+                        `samizdat cluster join LINK`.";
+
+#[derive(Args)]
+pub(crate) struct Cluster {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Founds a cluster with nobody in it but me.
+    Found(Found),
+    /// Makes a link by which somebody can ask to be let in; the members decide.
+    Invite(Invite),
+    /// Asks to be let into a cluster.
+    Join(Join),
+    /// Lists the clusters that I am in, was in, or asked to be let into.
+    List,
+    /// Shows members and motions of a cluster.
+    Show(Which),
+    /// Lists who asks to be let in.
+    Requests(Which),
+    /// Shows the rules of a cluster.
+    Charter(Which),
+    /// Writes to a cluster; before I am let in, what I write waits.
+    Say(Say),
+    /// Verifies everything that was decided since I know the cluster, and lists it.
+    Audit(Which),
+    /// Leaves a cluster, at once; the others are told, and need not consent.
+    Leave(Which),
+}
+
+#[derive(Args)]
+struct Which {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+}
+
+#[derive(Args)]
+struct Found {
+    /// What it is called.
+    name: String,
+    /// How I call myself in it; drawn by chance when left out.
+    #[arg(long, value_name = "N")]
+    nick: Option<String>,
+    #[command(flatten)]
+    rules: Rules,
+}
+
+/// Rules that differ from those that are there, or from the usual ones.
+#[derive(Args)]
+pub(crate) struct Rules {
+    /// Members at most, 2 to 500 [usually: 50].
+    #[arg(long, value_name = "N")]
+    cap: Option<u16>,
+    /// How many of those who may vote must say yes [usually: majority].
+    #[arg(long)]
+    quorum: Option<QuorumChoice>,
+    /// How often everybody's keys are replaced: `1d`, `12h` [usually: 1d].
+    #[arg(long, value_name = "TIME", value_parser = hours)]
+    rollout: Option<u16>,
+    /// What newcomers may get of what was written before: `none`, a number of messages, or `all` [usually: none]. Members of this
+    /// version do not hand it out yet.
+    #[arg(long, value_name = "none|N|all", value_parser = history)]
+    history: Option<History>,
+    /// For how many epochs somebody must have been a member to propose that somebody be let in [usually: 0].
+    #[arg(long, value_name = "EPOCHS")]
+    sponsor_after: Option<u16>,
+    /// For how many epochs a motion stays open [usually: 8].
+    #[arg(long, value_name = "EPOCHS")]
+    motion_life: Option<u8>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum QuorumChoice {
+    /// More than half.
+    Majority,
+    /// More than two thirds.
+    TwoThirds,
+}
+
+#[derive(Args)]
+struct Invite {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// What the link is for; the members see it.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    label: String,
+    /// For how many days it can be used, 1 to 56 [default: 7].
+    #[arg(long, value_name = "N")]
+    days: Option<u32>,
+    /// Show the link as a QR code, too.
+    #[arg(long)]
+    qr: bool,
+}
+
+#[derive(Args)]
+struct Join {
+    /// A `samizdat:cluster/` link from a member.
+    link: String,
+    /// How I want to call myself; drawn by chance when left out.
+    #[arg(long, value_name = "N")]
+    nick: Option<String>,
+    /// What I say to the members.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    words: String,
+}
+
+impl Rules {
+    pub(crate) fn edit(self, name: Option<String>) -> CharterEdit {
+        CharterEdit {
+            name,
+            cap: self.cap,
+            quorum: self.quorum.map(|quorum| match quorum {
+                QuorumChoice::Majority => Quorum::Majority,
+                QuorumChoice::TwoThirds => Quorum::TwoThirds,
+            }),
+            rollout_hours: self.rollout,
+            history: self.history,
+            sponsor_epochs: self.sponsor_after,
+            motion_epochs: self.motion_life,
+        }
+    }
+}
+
+impl Cluster {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        if let Command::Say(say) = self.command {
+            return say.run(context);
+        }
+        let client = context.client()?;
+        match self.command {
+            Command::Found(Found { name, nick, rules }) => {
+                let view = client.found_cluster(&NewCluster { name, nick, charter: rules.edit(None) })?;
+                context.output.row(&view.cluster, || format!("founded: {}", line(context, &view.cluster)))
+            }
+            Command::Invite(Invite { cluster, label, days, qr }) => {
+                let invite = client.invite_to_cluster(&cluster, &NewClusterInvite { label, days })?;
+                let code = if qr && !context.output.json { Some(draw(&invite.link)?) } else { None };
+                context.output.row(&invite, || match code {
+                    Some(code) => format!("{code}\n{}", printable(&invite.link)),
+                    None => printable(&invite.link),
+                })
+            }
+            Command::Join(Join { link, nick, words }) => {
+                let view = client.join_cluster(&NewMembership { link, nick, words })?;
+                context.output.row(&view.cluster, || line(context, &view.cluster))
+            }
+            Command::List => {
+                let clusters = client.clusters()?;
+                if clusters.is_empty() {
+                    return context.output.nothing(NONE_YET);
+                }
+                clusters.iter().try_for_each(|cluster| context.output.row(cluster, || line(context, cluster)))
+            }
+            Command::Show(Which { cluster }) => {
+                let view = client.cluster(&cluster)?;
+                context.output.row(&view, || page(context, &view))
+            }
+            Command::Requests(Which { cluster }) => {
+                let requests = client.cluster_requests(&cluster)?;
+                if requests.is_empty() {
+                    return context.output.nothing("Nobody asks to be let in: give out a link with `samizdat cluster invite`.");
+                }
+                requests.iter().try_for_each(|request| context.output.row(request, || request_line(context, request)))
+            }
+            Command::Charter(Which { cluster }) => {
+                let view = client.cluster(&cluster)?;
+                let charter = view.charter.ok_or_else(|| Failure::refused("you are not a member: its rules are not known"))?;
+                context.output.row(&charter, || rules(&charter))
+            }
+            Command::Leave(Which { cluster }) => {
+                let view = client.leave_cluster(&cluster)?;
+                context.output.row(&view.cluster, || line(context, &view.cluster))
+            }
+            Command::Audit(Which { cluster }) => audit(context, &client.audit_cluster(&cluster)?),
+            Command::Say(_) => Ok(()),
+        }
+    }
+}
+
+fn audit(context: &Context, decisions: &[Decision]) -> Result<(), Failure> {
+    if decisions.is_empty() {
+        return context.output.nothing("Nothing has been decided since you know this cluster.");
+    }
+    for decision in decisions {
+        let what: Vec<String> = decision.what.iter().map(|what| printable(what)).collect();
+        context.output.row(decision, || format!("{}  {}", context.output.dim(&epoch(decision.epoch)), what.join(", ")))?;
+    }
+    context.output.nothing("Every step is as its members voted.")
+}
+
+fn line(context: &Context, cluster: &Row) -> String {
+    let nick = printable(&cluster.nick);
+    let standing = match cluster.standing {
+        Standing::Asking => "the members have not decided yet".to_owned(),
+        Standing::Member => format!("{}, {nick} among them", count(cluster.size, "member")),
+        Standing::Left => format!("left, as {nick}"),
+        Standing::Removed => format!("{nick} was removed by the members"),
+    };
+    let asking = match cluster.requests {
+        0 => String::new(),
+        1 => "; 1 asks to be let in".to_owned(),
+        n => format!("; {n} ask to be let in"),
+    };
+    let number = context.output.dim(&printable(&cluster.cluster));
+    format!("{number}  {}  {standing}{asking}", context.output.bold(&printable(&cluster.name)))
+}
+
+fn page(context: &Context, view: &ClusterView) -> String {
+    let mut lines = vec![line(context, &view.cluster)];
+    if let Some(state) = &view.cluster.state {
+        lines.push(format!("{}, state {}", epoch(view.cluster.epoch), printable(state)));
+    }
+    lines.extend(view.charter.as_ref().map(rules));
+    if !view.members.is_empty() {
+        lines.push(context.output.bold("Members"));
+        lines.extend(view.members.iter().map(|member| member_line(context, member)));
+    }
+    let open: Vec<String> = view
+        .motions
+        .iter()
+        .filter(|motion| motion.state == MotionState::Open)
+        .map(|motion| format!("  {}", motion::line(context, motion)))
+        .collect();
+    if !open.is_empty() {
+        lines.push(context.output.bold("Open motions"));
+        lines.extend(open);
+    }
+    lines.join("\n")
+}
+
+fn member_line(context: &Context, member: &Member) -> String {
+    let heard = match member.heard {
+        _ if member.own => "me".to_owned(),
+        _ if member.here => "here".to_owned(),
+        Some(at) => format!("heard last {}", time(at)),
+        None => "not heard yet".to_owned(),
+    };
+    let id: String = printable(&member.member).chars().take(8).collect();
+    format!("  {}  {}  {heard}", printable(&member.nick), context.output.dim(&id))
+}
+
+fn request_line(context: &Context, request: &JoinRequest) -> String {
+    let words = if request.words.is_empty() { String::new() } else { format!("\n    {}", printable_lines(&request.words)) };
+    let number = context.output.dim(&printable(&request.request));
+    format!("{number}  {}  {}{words}", context.output.bold(&printable(&request.nick)), time(request.at))
+}
+
+/// The rules as one sentence.
+pub(crate) fn rules(charter: &Charter) -> String {
+    let quorum = match charter.quorum {
+        Quorum::Majority => "more than half",
+        Quorum::TwoThirds => "more than two thirds",
+    };
+    let history = match charter.history {
+        History::None => "newcomers get nothing of what was written before".to_owned(),
+        History::Last(n) => format!("newcomers may get the last {}", count(n.into(), "message")),
+        History::All => "newcomers may get all that was written before".to_owned(),
+    };
+    let mut rules = vec![
+        format!("at most {}", count(charter.cap.into(), "member")),
+        format!("{quorum} of those who may vote must say yes"),
+        format!("a motion stays open for {}", count(charter.motion_epochs.into(), "epoch")),
+        format!("keys change every {}", duration(f64::from(charter.rollout_hours) * 3600.0)),
+        history,
+    ];
+    if charter.sponsor_epochs > 0 {
+        rules.push(format!("who proposes a newcomer has been a member for {}", count(charter.sponsor_epochs.into(), "epoch")));
+    }
+    format!("\"{}\": {}", printable(&charter.name), rules.join("; "))
+}
+
+fn epoch(epoch: u64) -> String {
+    format!("epoch {epoch}")
+}
+
+/// `1d`, `12h`; hours.
+fn hours(text: &str) -> Result<u16, String> {
+    let wrong = || "a time is a number of days or hours: 1d, 12h".to_owned();
+    let (number, unit) = match (text.strip_suffix('d'), text.strip_suffix('h')) {
+        (Some(days), _) => (days, 24),
+        (_, Some(hours)) => (hours, 1),
+        _ => return Err(wrong()),
+    };
+    let number: u16 = number.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+fn history(text: &str) -> Result<History, String> {
+    match text {
+        "none" => Ok(History::None),
+        "all" => Ok(History::All),
+        number => number.parse().map(History::Last).map_err(|_| "say none, all, or how many of the last messages: 100".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_histories_are_read() {
+        assert_eq!([hours("1d"), hours("12h")], [Ok(24), Ok(12)]);
+        for wrong in ["", "1", "d", "1w", "-1d", "4000d"] {
+            assert!(hours(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(
+            [history("none"), history("100"), history("all")],
+            [Ok(History::None), Ok(History::Last(100)), Ok(History::All)]
+        );
+        assert!(history("some").is_err());
+    }
+}

@@ -1,0 +1,174 @@
+//! `motion` and `vote`: what the members of a cluster decide.
+
+use clap::{Args, Subcommand};
+use samizdat_api::cluster::{Motion as Row, MotionKind, MotionState, Proposal};
+
+use super::cluster::{Rules, rules};
+use crate::{arguments::Context, failure::Failure, output::time, printable::printable};
+
+/// So much of an id tells motions apart for people, and `vote` takes it.
+const SHORT: usize = 8;
+
+#[derive(Args)]
+pub(crate) struct Motion {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Moves something; whoever moves a decision says yes to it.
+    Open(Open),
+    /// Lists the motions of a cluster, the oldest first.
+    List {
+        /// Its name, its number here, or the beginning of its id.
+        cluster: String,
+    },
+    /// Shows one, and who says what.
+    Show {
+        /// Its name, its number here, or the beginning of its id.
+        cluster: String,
+        /// The beginning of the motion's id.
+        motion: String,
+    },
+}
+
+#[derive(Args)]
+struct Open {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// To let somebody in.
+    Admit {
+        /// The nickname, or the number that `cluster requests` shows.
+        who: String,
+    },
+    /// To put a member out.
+    Expel {
+        /// The nickname, or the beginning of the id that `cluster show` shows.
+        who: String,
+    },
+    /// To drop members of whom nothing is heard.
+    Silent {
+        /// Nicknames, or beginnings of ids.
+        #[arg(required = true)]
+        who: Vec<String>,
+    },
+    /// To take other rules; what is left out stays.
+    Charter {
+        /// Another name for the cluster.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        rules: Rules,
+    },
+    /// To ask something. The answer binds nobody.
+    Question {
+        /// What.
+        text: String,
+        /// Something that can be answered; twice at least.
+        #[arg(long = "option", value_name = "TEXT", required = true)]
+        options: Vec<String>,
+        /// Voters rank the options, instead of choosing one.
+        #[arg(long)]
+        preference: bool,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Vote {
+    /// The beginning of the motion's id.
+    motion: String,
+    /// `yes` or `no`; for a question the number of an option, or several, best first: `2,1`.
+    #[arg(value_name = "yes|no|N,…")]
+    vote: String,
+}
+
+impl Motion {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        match self.command {
+            Command::Open(Open { cluster, what }) => {
+                let motion = client.open_motion(&cluster, &what.proposal())?;
+                context.output.row(&motion, || page(context, &motion))
+            }
+            Command::List { cluster } => {
+                let motions = client.motions(&cluster)?;
+                if motions.is_empty() {
+                    return context.output.nothing("Nothing was moved yet: `samizdat motion open` moves something.");
+                }
+                motions.iter().try_for_each(|motion| context.output.row(motion, || line(context, motion)))
+            }
+            Command::Show { cluster, motion } => {
+                let motion = client.motion(&cluster, &motion)?;
+                context.output.row(&motion, || page(context, &motion))
+            }
+        }
+    }
+}
+
+impl Vote {
+    pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        let motion = context.client()?.vote(&self.motion, &self.vote)?;
+        context.output.row(&motion, || page(context, &motion))
+    }
+}
+
+impl What {
+    fn proposal(self) -> Proposal {
+        match self {
+            Self::Admit { who } => Proposal::Admit { who },
+            Self::Expel { who } => Proposal::Expel { who },
+            Self::Silent { who } => Proposal::Silent { who },
+            Self::Charter { name, rules } => Proposal::Charter { charter: rules.edit(name) },
+            Self::Question { text, options, preference } => Proposal::Question { text, options, ranked: preference },
+        }
+    }
+}
+
+/// A motion on one line.
+pub(crate) fn line(context: &Context, motion: &Row) -> String {
+    let id: String = printable(&motion.motion).chars().take(SHORT).collect();
+    let state = match motion.state {
+        MotionState::Passed if !motion.done && motion.kind != MotionKind::Question => "passed, being carried out",
+        state => state.as_str(),
+    };
+    let said = match &motion.ours {
+        Some(ours) => format!("; you said {}", printable(ours)),
+        None => String::new(),
+    };
+    let votes = if motion.kind == MotionKind::Question {
+        String::new()
+    } else {
+        format!(": {} yes, {} no, needs {} of {}", motion.yes, motion.no, motion.needed, motion.voters)
+    };
+    format!(
+        "{}  {} {}  {state}{votes}{said}",
+        context.output.dim(&id),
+        motion.kind.as_str(),
+        context.output.bold(&printable(&motion.subject))
+    )
+}
+
+/// A motion with everything that is to be seen of it.
+fn page(context: &Context, motion: &Row) -> String {
+    let mut lines = vec![line(context, motion)];
+    lines.push(format!("    moved by {} on {}, until epoch {}", printable(&motion.proposer), time(motion.at), motion.until));
+    lines.extend(motion.charter.as_ref().map(|charter| format!("    {}", rules(charter))));
+    for (number, option) in (1..).zip(&motion.options) {
+        let place = if motion.ranked { format!(", place {}", option.place) } else { String::new() };
+        lines.push(format!("    {number}. {}: named first by {}{place}", printable(&option.option), option.first));
+    }
+    for (what, who) in [("yes", &motion.yes_by), ("no", &motion.no_by), ("voted twice, which is proven", &motion.cheated)] {
+        if !who.is_empty() {
+            let who: Vec<String> = who.iter().map(|nick| printable(nick)).collect();
+            lines.push(format!("    {what}: {}", who.join(", ")));
+        }
+    }
+    lines.join("\n")
+}

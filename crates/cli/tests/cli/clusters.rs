@@ -1,0 +1,287 @@
+//! Clusters as people and programs see them.
+
+use insta::assert_snapshot;
+use samizdat_api::{
+    ApiError, ClusterAnswer, ClusterCall, Destination, Request, Response,
+    call::MessageQuery,
+    cluster::{
+        Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, History, JoinRequest, Member, Motion, MotionKind,
+        MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Standing,
+    },
+};
+use serde_json::{Value, json};
+
+use crate::node::{NOON, Node, Reply};
+
+/// What Alice's node answers.
+pub(crate) fn answer(call: &ClusterCall) -> Reply {
+    Ok(Response::Cluster(match call {
+        ClusterCall::List => ClusterAnswer::Clusters(vec![nest(), asked()]),
+        ClusterCall::Join(_) => {
+            ClusterAnswer::View(Box::new(ClusterView { cluster: asked(), charter: None, members: vec![], motions: vec![] }))
+        }
+        ClusterCall::Show { which } if which == "nowhere" => {
+            return Err(ApiError::not_found("you are in no cluster called \"nowhere\": see `cluster list`"));
+        }
+        ClusterCall::Found(_) | ClusterCall::Show { .. } => ClusterAnswer::View(Box::new(view())),
+        ClusterCall::Leave { .. } => {
+            ClusterAnswer::View(Box::new(ClusterView { cluster: Cluster { standing: Standing::Left, ..nest() }, ..view() }))
+        }
+        ClusterCall::Invite { .. } => ClusterAnswer::Invite(ClusterInvite { link: "samizdat:cluster/abc".into() }),
+        ClusterCall::Requests { .. } => ClusterAnswer::Requests(vec![JoinRequest {
+            request: "3".into(),
+            nick: "carol".into(),
+            words: "It's me,\nfrom the library".into(),
+            member: "carolsmember".into(),
+            at: NOON,
+        }]),
+        ClusterCall::Motions { .. } => ClusterAnswer::Motions(motions()),
+        ClusterCall::Motion { .. } => ClusterAnswer::Motion(Box::new(question())),
+        ClusterCall::Open { .. } | ClusterCall::Vote { .. } => ClusterAnswer::Motion(Box::new(admission())),
+        ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![
+            Decision { epoch: 1, what: vec!["admit bob".into()] },
+            Decision { epoch: 3, what: vec!["expel dave".into(), "leave erin".into()] },
+        ]),
+    }))
+}
+
+fn nest() -> Cluster {
+    Cluster {
+        cluster: "1".into(),
+        id: Some("nestnestnest".into()),
+        name: "nest".into(),
+        standing: Standing::Member,
+        member: "alicesmember".into(),
+        nick: "alice".into(),
+        conversation: "c3".into(),
+        epoch: 4,
+        state: Some("stateofthenest".into()),
+        size: 2,
+        requests: 1,
+    }
+}
+
+fn asked() -> Cluster {
+    Cluster {
+        cluster: "2".into(),
+        id: None,
+        name: "asked as al".into(),
+        standing: Standing::Asking,
+        nick: "al".into(),
+        conversation: "c4".into(),
+        epoch: 0,
+        state: None,
+        size: 0,
+        requests: 0,
+        ..nest()
+    }
+}
+
+fn charter() -> Charter {
+    Charter {
+        name: "nest".into(),
+        cap: 50,
+        quorum: Quorum::Majority,
+        rollout_hours: 24,
+        silent_epochs: 14,
+        sponsor_epochs: 0,
+        history: History::None,
+        motion_epochs: 8,
+    }
+}
+
+fn view() -> ClusterView {
+    let member = |nick: &str, own, here, heard| Member { member: format!("{nick}smember"), nick: nick.into(), own, here, heard };
+    ClusterView {
+        cluster: nest(),
+        charter: Some(charter()),
+        members: vec![member("alice", true, true, Some(NOON)), member("bob", false, false, Some(NOON))],
+        motions: motions(),
+    }
+}
+
+fn motions() -> Vec<Motion> {
+    vec![admission(), question()]
+}
+
+fn admission() -> Motion {
+    Motion {
+        motion: "abcdefghijkl".into(),
+        cluster: "1".into(),
+        kind: MotionKind::Admit,
+        subject: "carol".into(),
+        state: MotionState::Open,
+        done: false,
+        yes: 1,
+        no: 0,
+        yes_by: vec!["alice".into()],
+        no_by: vec![],
+        needed: 2,
+        voters: 2,
+        until: 12,
+        proposer: "alice".into(),
+        ours: Some("yes".into()),
+        at: NOON,
+        options: vec![],
+        ranked: false,
+        charter: None,
+        cheated: vec![],
+    }
+}
+
+fn question() -> Motion {
+    let option = |option: &str, first, place| MotionOption { option: option.into(), first, place };
+    Motion {
+        motion: "mnopqrstuvwx".into(),
+        kind: MotionKind::Question,
+        subject: "Where do we meet?".into(),
+        ours: None,
+        yes: 0,
+        yes_by: vec![],
+        options: vec![option("at the bridge", 2, 1), option("at home", 1, 2)],
+        ranked: true,
+        cheated: vec!["bob".into()],
+        ..admission()
+    }
+}
+
+fn asked_of(node: &Node, arguments: &[&str]) -> ClusterCall {
+    node.samizdat(arguments).assert().success();
+    match node.asked().pop() {
+        Some(Request::Cluster(call)) => call,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn clusters_for_people() {
+    let node = Node::alice();
+    for (name, arguments) in [
+        ("cluster_list", &["cluster", "list"][..]),
+        ("cluster_show", &["cluster", "show", "nest"]),
+        ("cluster_requests", &["cluster", "requests", "nest"]),
+        ("cluster_charter", &["cluster", "charter", "nest"]),
+        ("cluster_audit", &["cluster", "audit", "nest"]),
+        ("motion_list", &["motion", "list", "nest"]),
+        ("motion_show", &["motion", "show", "nest", "mnop"]),
+    ] {
+        assert_snapshot!(name, node.prints(arguments));
+    }
+}
+
+#[test]
+fn clusters_for_programs() {
+    let node = Node::alice();
+    let row = |arguments: &[&str]| -> Value {
+        let printed = node.prints(&[arguments, &["--json"]].concat());
+        serde_json::from_str(printed.lines().next().unwrap()).unwrap()
+    };
+    assert_eq!(row(&["cluster", "found", "nest"])["cluster"], "1");
+    assert_eq!(row(&["cluster", "join", "samizdat:cluster/abc"])["standing"], "asking");
+    let shown = row(&["cluster", "show", "nest"]);
+    assert_eq!((&shown["epoch"], &shown["state"]), (&json!(4), &json!("stateofthenest")));
+    assert_eq!(shown["members"][1], json!({"member":"bobsmember","nick":"bob","own":false,"here":false,"heard":NOON}));
+    assert_eq!(shown["motions"][0]["motion"], "abcdefghijkl");
+    let motion = row(&["motion", "list", "nest"]);
+    for (field, value) in
+        [("motion", json!("abcdefghijkl")), ("kind", json!("admit")), ("subject", json!("carol")), ("state", json!("open"))]
+    {
+        assert_eq!(motion[field], value);
+    }
+    assert_eq!((&motion["yes"], &motion["no"]), (&json!(1), &json!(0)));
+    assert_eq!(row(&["cluster", "audit", "nest"]), json!({"epoch":1,"what":["admit bob"]}));
+}
+
+#[test]
+fn a_cluster_is_founded_by_its_rules() {
+    let node = Node::alice();
+    let arguments = [
+        "cluster",
+        "found",
+        "nest",
+        "--nick",
+        "al",
+        "--cap",
+        "9",
+        "--quorum",
+        "two-thirds",
+        "--rollout",
+        "12h",
+        "--history",
+        "100",
+    ];
+    let charter = CharterEdit {
+        cap: Some(9),
+        quorum: Some(Quorum::TwoThirds),
+        rollout_hours: Some(12),
+        history: Some(History::Last(100)),
+        ..CharterEdit::default()
+    };
+    let found = NewCluster { name: "nest".into(), nick: Some("al".into()), charter };
+    assert_eq!(asked_of(&node, &arguments), ClusterCall::Found(found));
+    let usual = NewCluster { name: "nest".into(), ..NewCluster::default() };
+    assert_eq!(asked_of(&node, &["cluster", "found", "nest"]), ClusterCall::Found(usual));
+}
+
+#[test]
+fn people_are_invited_and_ask() {
+    let node = Node::alice();
+    let which = || "nest".to_owned();
+    let invite = NewClusterInvite { label: "for carol".into(), days: Some(3) };
+    let arguments = ["cluster", "invite", "nest", "--label", "for carol", "--days", "3"];
+    assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite });
+    assert_eq!(node.prints(&["cluster", "invite", "nest"]), "samizdat:cluster/abc\n");
+    let wish = NewMembership { link: "l".into(), nick: Some("al".into()), words: "hello".into() };
+    assert_eq!(asked_of(&node, &["cluster", "join", "l", "--nick", "al", "--words", "hello"]), ClusterCall::Join(wish));
+    assert_eq!(asked_of(&node, &["cluster", "leave", "nest"]), ClusterCall::Leave { which: which() });
+}
+
+#[test]
+fn motions_are_opened_and_voted_on() {
+    let node = Node::alice();
+    let opens = |arguments: &[&str], proposal: Proposal| {
+        let arguments = [&["motion", "open", "nest"], arguments].concat();
+        assert_eq!(asked_of(&node, &arguments), ClusterCall::Open { which: "nest".into(), proposal });
+    };
+    opens(&["admit", "carol"], Proposal::Admit { who: "carol".into() });
+    opens(&["expel", "bob"], Proposal::Expel { who: "bob".into() });
+    opens(&["silent", "bob", "dave"], Proposal::Silent { who: vec!["bob".into(), "dave".into()] });
+    let charter = CharterEdit { cap: Some(9), name: Some("den".into()), ..CharterEdit::default() };
+    opens(&["charter", "--cap", "9", "--name", "den"], Proposal::Charter { charter });
+    let (text, options) = ("Where?".to_owned(), vec!["here".to_owned(), "there".to_owned()]);
+    opens(
+        &["question", "Where?", "--option", "here", "--option", "there", "--preference"],
+        Proposal::Question { text, options, ranked: true },
+    );
+    let vote = ClusterCall::Vote { motion: "abcd".into(), vote: "2,1".into() };
+    assert_eq!(asked_of(&node, &["vote", "abcd", "2,1"]), vote);
+}
+
+#[test]
+fn a_cluster_is_written_to_and_read() {
+    let node = Node::alice();
+    node.samizdat(&["cluster", "say", "nest", "hi", "--days", "1"]).assert().success();
+    let to = Destination::Cluster("nest".into());
+    assert_eq!(node.asked(), [Request::Send { to, text: "hi".into(), days: Some(1) }]);
+    node.samizdat(&["cluster", "say", "nest", "hi", "--wait", "received"]).assert().code(2);
+    node.samizdat(&["read", "--cluster", "nest"]).assert().success();
+    let query = MessageQuery { cluster: Some("nest".into()), ..MessageQuery::default() };
+    assert!(node.asked().contains(&Request::Messages(query)));
+}
+
+#[test]
+fn what_is_not_there_and_what_is_not_understood() {
+    let node = Node::alice();
+    node.samizdat(&["cluster", "show", "nowhere"]).assert().code(3);
+    for wrong in [
+        &["cluster", "found"][..],
+        &["cluster", "found", "nest", "--rollout", "soon"],
+        &["cluster", "found", "nest", "--history", "some"],
+        &["motion", "open", "nest"],
+        &["motion", "open", "nest", "silent"],
+        &["motion", "open", "nest", "question", "Where?"],
+        &["vote", "abcd"],
+    ] {
+        node.samizdat(wrong).assert().code(2);
+    }
+}

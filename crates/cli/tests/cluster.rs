@@ -1,0 +1,114 @@
+//! A cluster with real processes, from its founding to the first who is put out.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod people;
+
+use people::{Person, eventually};
+use serde_json::Value;
+
+const NEST: &str = "nest";
+
+fn show(person: &Person) -> Value {
+    person.json(&["cluster", "show", NEST])
+}
+
+fn nicks(view: &Value) -> Vec<&str> {
+    view["members"].as_array().unwrap().iter().map(|member| member["nick"].as_str().unwrap()).collect()
+}
+
+/// Until all of them are in one state with these members, and nobody else.
+fn agree(people: &[&Person], members: &[&str]) {
+    eventually("one state", || {
+        let views: Vec<Value> =
+            people.iter().filter(|person| person.code(&["cluster", "show", NEST]) == 0).map(|person| show(person)).collect();
+        let same = views.windows(2).all(|pair| pair[0]["state"] == pair[1]["state"]);
+        (views.len() == people.len() && same && views.iter().all(|view| nicks(view) == members)).then_some(())
+    });
+}
+
+/// The open motion of this kind about this subject, as soon as it is there.
+fn motion(person: &Person, kind: &str, subject: &str) -> String {
+    eventually("the motion", || {
+        let rows = person.rows(&["motion", "list", NEST]);
+        let found = rows.iter().find(|row| row["kind"] == kind && row["subject"] == subject && row["state"] == "open");
+        found.map(|row| row["motion"].as_str().unwrap().to_owned())
+    })
+}
+
+fn ask(inviter: &Person, who: &Person, nick: &str) {
+    let invite = inviter.json(&["cluster", "invite", NEST, "--label", nick]);
+    let joined = who.json(&["cluster", "join", invite["link"].as_str().unwrap(), "--nick", nick, "--words", "It's me"]);
+    assert_eq!(joined["standing"], "asking");
+}
+
+fn reads(person: &Person, from: &str, text: &str) {
+    eventually("the message", || {
+        person.rows(&["read", NEST]).into_iter().find(|row| row["text"] == text && row["from_petname"] == from)
+    });
+}
+
+#[test]
+fn they_found_let_in_talk_put_out_and_can_prove_it() {
+    let alice = Person::new("alice").start(&[]);
+    let (bob, carol) = (Person::new("bob").start(&[&alice.join]), Person::new("carol").start(&[&alice.join]));
+    let founded = alice.json(&["cluster", "found", NEST, "--nick", "alice", "--cap", "5"]);
+    assert_eq!((&founded["cluster"], &founded["standing"]), (&"1".into(), &"member".into()));
+    assert_eq!(alice.json(&["cluster", "charter", NEST])["cap"], 5);
+
+    // Who is alone lets in whom she invited.
+    ask(&alice, &bob, "bob");
+    agree(&[&alice, &bob], &["alice", "bob"]);
+
+    // From then on two must agree; what Carol writes before goes out once she is in.
+    ask(&alice, &carol, "carol");
+    carol.run(&["cluster", "say", "1", "let me in", "--days", "1"]);
+    let admission = motion(&bob, "admit", "carol");
+    assert_eq!(nicks(&show(&bob)), ["alice", "bob"], "one of two is no majority");
+    assert_eq!(bob.rows(&["cluster", "requests", NEST])[0]["words"], "It's me");
+    let short: String = admission.chars().take(8).collect();
+    let voted = bob.json(&["vote", &short, "yes"]);
+    assert_eq!((&voted["ours"], &voted["yes"]), (&"yes".into(), &2.into()));
+    assert_eq!(bob.code(&["vote", &admission, "no"]), 4, "nobody votes twice");
+    let all = [&alice, &bob, &carol];
+    agree(&all, &["alice", "bob", "carol"]);
+    reads(&alice, "carol", "let me in");
+
+    let sent = bob.json(&["cluster", "say", NEST, "welcome, carol", "--days", "1", "--wait", "published"]);
+    assert_eq!(sent["state"], "published");
+    reads(&carol, "bob", "welcome, carol");
+    reads(&alice, "bob", "welcome, carol");
+    let listed = carol.rows(&["read"]);
+    assert!(listed.iter().any(|row| row["text"] == "welcome, carol"), "it is among everything else: {listed:?}");
+
+    // A question binds nobody.
+    let asked = carol.json(&["motion", "open", NEST, "question", "Tea?", "--option", "yes, please", "--option", "no"]);
+    let asked = asked["motion"].as_str().unwrap();
+    motion(&alice, "question", "Tea?");
+    alice.run(&["vote", asked, "1"]);
+    eventually("the vote", || (carol.json(&["motion", "show", NEST, asked])["options"][0]["first"] == 1).then_some(()));
+
+    // Bob has no vote in his own case.
+    let expulsion = alice.json(&["motion", "open", NEST, "expel", "bob"])["motion"].as_str().unwrap().to_owned();
+    motion(&carol, "expel", "bob");
+    motion(&bob, "expel", "bob");
+    assert_eq!(bob.code(&["vote", &expulsion, "no"]), 4);
+    carol.run(&["vote", &expulsion, "yes"]);
+    agree(&[&alice, &carol], &["alice", "carol"]);
+    eventually("the end of Bob's membership", || (bob.rows(&["cluster", "list"])[0]["standing"] == "removed").then_some(()));
+    assert_eq!(bob.code(&["cluster", "say", NEST, "still here?"]), 4);
+
+    // Everybody can verify what was decided since they know the cluster.
+    let told = |person: &Person| -> Vec<String> {
+        let rows = person.rows(&["cluster", "audit", NEST]);
+        rows.iter().flat_map(|row| row["what"].as_array().unwrap()).map(|what| what.as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(told(&alice), ["admit bob", "admit carol", "expel bob"]);
+    assert_eq!(told(&carol), ["expel bob"]);
+
+    // Carol leaves, whether Alice likes it or not.
+    assert_eq!(carol.json(&["cluster", "leave", NEST])["standing"], "left");
+    agree(&[&alice], &["alice"]);
+    assert_eq!(told(&alice).last().map(String::as_str), Some("leave carol"));
+    assert_eq!(told(&carol), ["expel bob"], "what she saw, she can still prove");
+    bob.run(&["cluster", "audit", NEST]);
+}

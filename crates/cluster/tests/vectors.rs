@@ -1,0 +1,184 @@
+//! What a second implementation would check itself against: `vectors/cluster.json`. `BLESS=1` writes it anew.
+//! Hashes and signed bytes are put together here from docs/protocol/cluster.md, not by the code under test.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, missing_docs)]
+
+use data_encoding::HEXLOWER;
+use samizdat_cluster::{
+    Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
+    ballot::{Ballot, Choice},
+    bundle::Bundle,
+    certificate::CertificateIn,
+    claim::ClaimIn,
+    content::{Body, Message, Text},
+    door::{self, DoorSecret},
+    ids::rank,
+    leave::Leave,
+    link::ClusterLink,
+    motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
+    parts,
+    request::{Answer, Purpose, Request},
+    tally::Tally,
+};
+use samizdat_core::{Hour, IdentityKey, IdentitySecret};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+const CLUSTER: ClusterId = ClusterId([7; 32]);
+
+fn hex(bytes: &[u8]) -> String {
+    HEXLOWER.encode(bytes)
+}
+
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    Sha256::digest(parts.concat()).into()
+}
+
+fn secret(who: u8) -> MemberSecret {
+    MemberSecret::from_seed([who; 32])
+}
+
+fn past() -> Past {
+    Past::founded(Roster::of((1..=3).map(|who| secret(who).member())), Charter::new("reading circle").unwrap())
+}
+
+fn kinds() -> Vec<(&'static str, Kind)> {
+    let mut silent: Vec<MemberId> = [2, 3].map(|who| secret(who).member()).into();
+    silent.sort();
+    let admission = Admission { member: secret(4).member(), key_package: [4; 32], nick: "dora".into() };
+    let options: Vec<String> = ["tea", "coffee"].map(str::to_owned).into();
+    let charter = Charter { cap: 100, ..Charter::new("reading circle").unwrap() };
+    vec![
+        ("admit", Kind::Admit(admission)),
+        ("expel", Kind::Expel { member: secret(3).member() }),
+        ("silent", Kind::Silent { members: silent }),
+        ("charter", Kind::Charter(charter)),
+        ("plurality", Kind::Question { text: "What shall we drink?".into(), options: options.clone(), method: Method::Plurality }),
+        ("preference", Kind::Question { text: "What shall we drink?".into(), options, method: Method::Preference }),
+    ]
+}
+
+fn motion(kind: Kind) -> Motion {
+    let (cluster, proposer, roster) = (CLUSTER, secret(1).member(), past().roster().hash());
+    MotionIn::new(MotionFields { cluster, epoch: 0, roster, until: 8, proposer, nonce: [5; 16], kind })
+        .unwrap()
+        .verify(&CLUSTER, &past())
+        .unwrap()
+}
+
+fn certificate(kind: Kind) -> CertificateIn {
+    let motion = motion(kind);
+    let mut tally = Tally::new(motion.clone());
+    for who in (1..=3).filter(|who| motion.electorate().contains(&secret(*who).member())) {
+        tally.add(Ballot::cast(&motion, &secret(who), Choice::Decision(true)).unwrap());
+    }
+    CertificateIn::of(&tally).unwrap()
+}
+
+fn names() -> Value {
+    let roster: Vec<u8> = past().roster().iter().flat_map(|member| member.0).collect();
+    assert_eq!(past().roster().hash(), hash(&[b"samizdat roster v1\0", &roster]));
+    assert_eq!(past().charter().hash(), hash(&[b"samizdat charter v1\0", &past().charter().encode()]));
+    let state = StateId::of(&[1; 32]);
+    assert_eq!(state.0, hash(&[b"samizdat state v1\0", &[1; 32]])[..16]);
+    let rank = rank(&[2; 32], 258, &secret(1).member());
+    assert_eq!(rank, hash(&[b"samizdat rank v1\0", &[2; 32], &258u64.to_be_bytes(), &secret(1).member().0]));
+    json!({
+        "member_seed": hex(&[1; 32]), "member": hex(&secret(1).member().0), "member_text": secret(1).member().to_string(),
+        "charter": hex(&past().charter().encode()), "charter_hash": hex(&past().charter().hash()),
+        "roster": past().roster().iter().map(|member| hex(&member.0)).collect::<Vec<_>>(), "roster_hash": hex(&past().roster().hash()),
+        "past": hex(&past().encode()),
+        "confirmation_tag": hex(&[1; 32]), "state": hex(&state.0),
+        "salt": hex(&[2; 32]), "epoch": 258, "rank": hex(&rank),
+    })
+}
+
+fn motions() -> Vec<Value> {
+    let one = |(what, kind): (&str, Kind)| {
+        let motion = motion(kind);
+        let bytes = motion.unverified().encode();
+        assert_eq!(motion.id().0, hash(&[b"samizdat motion v1\0", &bytes]));
+        let voters: Vec<String> = motion.electorate().iter().map(|member| hex(&member.0)).collect();
+        json!({ "what": what, "motion": hex(&bytes), "id": hex(&motion.id().0), "voters": voters, "needed": motion.needed() })
+    };
+    kinds().into_iter().map(one).collect()
+}
+
+fn ballots() -> Vec<Value> {
+    let (admit, question) = (motion(kinds().remove(0).1), motion(kinds().remove(5).1));
+    let one = |(motion, choice, encoded): (&Motion, Choice, &[u8])| {
+        let ballot = Ballot::cast(motion, &secret(1), choice).unwrap();
+        let signed = [b"samizdat ballot v1\0", &motion.id().0[..], encoded].concat();
+        assert_eq!(IdentityKey(ballot.voter().0).verify(&signed, ballot.signature()), Ok(()));
+        json!({ "signed": hex(&signed), "ballot": hex(&ballot.unverified().encode()) })
+    };
+    let yes = (&admit, Choice::Decision(true), &[0xf5][..]);
+    let no = (&admit, Choice::Decision(false), &[0xf4][..]);
+    [yes, no, (&question, Choice::Options(vec![1, 0]), &[0x82, 1, 0])].into_iter().map(one).collect()
+}
+
+fn statements() -> Value {
+    let certificate = certificate(kinds().remove(1).1);
+    let leave = Leave::sign(CLUSTER, &secret(2)).unverified();
+    let bundle = Bundle { commit: vec![9; 8], certificates: vec![certificate.clone()], leaves: vec![leave.clone()] };
+    assert!(certificate.verify(&CLUSTER, &past()).is_ok() && leave.verify(&CLUSTER).is_ok());
+    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "bundle": hex(&bundle.encode()) })
+}
+
+fn messages() -> Vec<Value> {
+    let door = || DoorSecret([6; 32]);
+    let (member, identity) = (secret(1).member(), IdentitySecret::from_seed([40; 32]));
+    let written = Text { id: [1; 16], at: 1_800_000_000_000, parents: vec![[2; 16]], mentions: vec![member], text: "hello".into() };
+    let motion = motion(kinds().remove(0).1);
+    let ballot = Ballot::cast(&motion, &secret(2), Choice::Decision(true)).unwrap();
+    let bodies = [
+        ("here", Body::Here),
+        ("text", Body::Text(written)),
+        ("acknowledgement", Body::Ack { heads: vec![[1; 16]], read: true }),
+        ("motion", Body::Motion(motion.unverified())),
+        ("ballot", Body::Ballot(ballot.unverified())),
+        ("leave", Body::Leave(Leave::sign(CLUSTER, &secret(2)).unverified())),
+        ("invite", Body::Invite { door: door(), label: "the book fair".into(), expires: 500_000 }),
+        ("invite closed", Body::InviteClosed { door: door() }),
+        ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
+    ];
+    let one = |(what, body)| json!({ "what": what, "message": hex(&Message { turn: 1_800_000_000_001, body }.encode()) });
+    bodies.into_iter().map(one).collect()
+}
+
+fn doors() -> Value {
+    let link = ClusterLink([9; 20]);
+    assert_eq!(link.door().0, hash(&[b"samizdat door v1\0", &[9; 20]]));
+    let join = Purpose::Join { nick: "dora".into(), words: "We met at the fair.".into() };
+    let request = |purpose| Request { reply: DoorSecret([1; 32]), key_package: vec![2; 8], purpose };
+    let done = vec![motion(kinds().remove(0).1).id()];
+    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done };
+    let days = door::days(Hour(500_000));
+    json!({
+        "link": link.to_string(), "door": hex(&link.door().0),
+        "join": hex(&request(join).encode()), "return": hex(&request(Purpose::Return).encode()), "answer": hex(&answer.encode()),
+        "hour": 500_000, "first_day": days.start(), "last_day": days.end(), "first_counter": door::counter(*days.start(), 0),
+    })
+}
+
+fn cut() -> Value {
+    let payload: Vec<u8> = (0..=255).collect();
+    let parts = parts::cut(&payload).unwrap();
+    let long = parts::cut(&[1; 64_000]).unwrap();
+    let object = |part: &[u8]| parts::Part::decode(part).unwrap().object();
+    assert_eq!(object(&parts[0]), hash(&[b"samizdat parts v1\0", &payload])[..16]);
+    json!({ "payload": hex(&payload), "part": hex(&parts[0]), "last_of_64000_bytes_1": hex(&long[1]) })
+}
+
+#[test]
+fn the_vectors_are_what_the_code_makes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/cluster.json");
+    let made = json!({
+        "names": names(), "motions": motions(), "ballots": ballots(), "statements": statements(), "messages": messages(),
+        "doors": doors(), "parts": cut(),
+    });
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
+    }
+    let kept: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or_default();
+    assert!(kept == made, "vectors/cluster.json is not what this version makes; a change of the protocol? BLESS=1");
+}

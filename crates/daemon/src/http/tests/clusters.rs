@@ -1,0 +1,107 @@
+//! Clusters through the typed client.
+
+use samizdat_api::{
+    ClusterAnswer, ClusterCall,
+    cluster::{
+        Cluster, ClusterInvite, ClusterView, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
+        NewMembership, Proposal, Standing,
+    },
+};
+
+use super::{client::with_node, *};
+
+fn cluster(name: &str) -> Cluster {
+    Cluster {
+        cluster: "1".into(),
+        id: None,
+        name: name.into(),
+        standing: Standing::Asking,
+        member: "m".into(),
+        nick: "al".into(),
+        conversation: "4".into(),
+        epoch: 0,
+        state: None,
+        size: 0,
+        requests: 0,
+    }
+}
+
+fn motion(id: &str) -> Motion {
+    Motion {
+        motion: id.into(),
+        cluster: "1".into(),
+        kind: MotionKind::Expel,
+        subject: "bob".into(),
+        state: MotionState::Open,
+        done: false,
+        yes: 0,
+        no: 0,
+        yes_by: vec![],
+        no_by: vec![],
+        needed: 1,
+        voters: 1,
+        until: 2,
+        proposer: "al".into(),
+        ours: None,
+        at: 3,
+        options: vec![],
+        ranked: false,
+        charter: None,
+        cheated: vec![],
+    }
+}
+
+/// Everything that was in the call comes back in the answer.
+pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
+    let view = |name: &str| {
+        ClusterAnswer::View(Box::new(ClusterView { cluster: cluster(name), charter: None, members: vec![], motions: vec![] }))
+    };
+    match call {
+        ClusterCall::List => ClusterAnswer::Clusters(vec![cluster("a")]),
+        ClusterCall::Found(wish) => view(&wish.name),
+        ClusterCall::Join(wish) => view(&wish.link),
+        ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
+        ClusterCall::Invite { which, invite } => {
+            ClusterAnswer::Invite(ClusterInvite { link: format!("{which} {} {:?}", invite.label, invite.days) })
+        }
+        ClusterCall::Requests { which } => {
+            let (request, nick) = ("1".into(), which);
+            ClusterAnswer::Requests(vec![JoinRequest { request, nick, words: String::new(), member: "m".into(), at: 1 }])
+        }
+        ClusterCall::Motions { which } => ClusterAnswer::Motions(vec![motion(&which)]),
+        ClusterCall::Motion { which, motion: id } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {id}")))),
+        ClusterCall::Open { which, proposal } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {proposal:?}")))),
+        ClusterCall::Vote { motion: id, vote } => ClusterAnswer::Motion(Box::new(motion(&format!("{id} {vote}")))),
+        ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![]),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_about_clusters_is_understood() {
+    let brain = |request| match request {
+        Request::Cluster(call) => Ok(Response::Cluster(answer(call))),
+        other => panic!("{other:?}"),
+    };
+    with_node(brain, |client, node| {
+        assert_eq!(client.clusters().unwrap(), [cluster("a")]);
+        let found = NewCluster { name: "nest".into(), ..NewCluster::default() };
+        assert_eq!(client.found_cluster(&found).unwrap().cluster.name, "nest");
+        let wish = NewMembership { link: "l".into(), ..NewMembership::default() };
+        assert_eq!(client.join_cluster(&wish).unwrap().cluster.name, "l");
+        assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
+        assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
+        let invite = NewClusterInvite { label: "b".into(), days: Some(3) };
+        assert_eq!(client.invite_to_cluster("a", &invite).unwrap().link, "a b Some(3)");
+        assert_eq!(client.cluster_requests("a").unwrap()[0].nick, "a");
+        assert_eq!(client.motions("a").unwrap(), [motion("a")]);
+        assert_eq!(client.motion("a/b", "c/d").unwrap(), motion("a/b c/d"));
+        let proposal = Proposal::Expel { who: "bob".into() };
+        assert_eq!(client.open_motion("a", &proposal).unwrap(), motion(&format!("a {proposal:?}")));
+        assert_eq!(client.vote("m", "2,1").unwrap(), motion("m 2,1"));
+        assert_eq!(client.audit_cluster("a").unwrap(), []);
+        let mut events = client.events().unwrap();
+        node.events.send(Event::Cluster { cluster: cluster("a") }).unwrap();
+        assert_eq!(events.next().unwrap(), Event::Cluster { cluster: cluster("a") });
+    })
+    .await;
+}
