@@ -201,8 +201,7 @@ impl Work<'_> {
              (SELECT number FROM cluster_part WHERE cluster = ?1 AND source = ?2 ORDER BY number DESC LIMIT ?3)",
             (tag.cluster, &source, CLUSTER_PARTS_MAX),
         )?;
-        let (index, count) = part.place();
-        let _ = index;
+        let (_, count) = part.place();
         let held: Vec<Vec<u8>> = self
             .conn
             .prepare_cached("SELECT part FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?

@@ -87,7 +87,9 @@ impl Past {
         (epoch >= self.epoch).then_some(later)
     }
 
-    /// Whether `member` was one at `epoch` and for `epochs` before, or since the founding.
+    /// Whether `member` was one at `epoch` and for `epochs` before, or since the founding. What was before the first epoch of this past
+    /// counts as if it had not been: a charter that asks for a longer membership than the one before it may have to wait for sponsors.
+    /// All members keep the same past, so they judge alike.
     pub(crate) fn was_member(&self, member: &MemberId, epoch: u64, epochs: u16) -> bool {
         let from = epoch.saturating_sub(epochs.into());
         let known = self.spans().next().is_some_and(|span| span.first <= from) && epoch <= self.epoch;
@@ -229,7 +231,10 @@ mod tests {
                     let member = MemberId([2; 32]);
                     let was = all[from..=epoch].iter().all(|(roster, _)| roster.contains(&member));
                     if open {
-                        prop_assert_eq!(past.was_member(&member, epoch as u64, charter.sponsor_epochs), was);
+                        let known = past.at(from as u64).is_some();
+                        prop_assert_eq!(past.was_member(&member, epoch as u64, charter.sponsor_epochs), was && known);
+                        let asked_for_less = all[..epoch].iter().any(|(_, before)| before.sponsor_epochs < charter.sponsor_epochs);
+                        prop_assert!(known || asked_for_less);
                     }
                 }
                 prop_assert_eq!(PastIn::decode(&past.encode()), Ok(PastIn(past.clone())));
@@ -241,6 +246,21 @@ mod tests {
         fn any_bytes_decode_without_panic(bytes: Vec<u8>) {
             let _ = PastIn::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn a_charter_that_asks_for_a_longer_membership_counts_from_what_is_still_known() {
+        let mut past = Past::founded(roster([0, 1]), charter(1, 0));
+        for keys in [vec![0, 1, 2], vec![0, 1], vec![0, 1, 2], vec![0, 1]] {
+            past = past.after(roster(keys), charter(1, 0));
+        }
+        past = past.after(roster([0, 1]), charter(1, 4));
+        let (member, epoch) = (MemberId([1; 32]), past.epoch());
+        assert!(!past.was_member(&member, epoch, 4), "what was before is forgotten");
+        for _ in 0..4 {
+            past = past.after(roster([0, 1]), charter(1, 4));
+        }
+        assert!(past.was_member(&member, past.epoch(), 4));
     }
 
     #[test]
