@@ -121,6 +121,8 @@ pub enum Standing {
     Left,
     /// The members have removed me.
     Removed,
+    /// I was away for too long and am being let back in.
+    Away,
 }
 
 /// A membership with all that there is to see.

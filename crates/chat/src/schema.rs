@@ -1,6 +1,9 @@
 //! The tables of the vault.
 
-use crate::{cluster::CLUSTERS, mls::MLS_SCHEMA};
+use crate::{
+    cluster::{CLUSTERS, COMEBACKS},
+    mls::MLS_SCHEMA,
+};
 
 /// Steps for [`samizdat_store::migrate::migrate`].
 pub(crate) const MIGRATIONS: &[&str] = &[
@@ -16,6 +19,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     SENT,
     DIRECT,
     CLUSTERS,
+    COMEBACKS,
 ];
 
 /// Times that authors claimed were once taken as they came.

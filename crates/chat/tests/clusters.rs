@@ -232,6 +232,30 @@ fn who_was_away_for_too_long_is_let_back_in_and_what_they_said_is_read() {
     assert_eq!(people[2].texts(), ["anybody?", "welcome back"]);
 }
 
+/// Once whoever saw how the others exchanged it for itself took that for an expulsion.
+#[test]
+fn who_asked_to_return_without_need_stays_a_member() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    people.iter_mut().for_each(|person| person.now.unix_ms += 40 * 24 * 3_600_000);
+    for _ in 0..4 {
+        people[2].now.unix_ms += 20 * 60 * 1000;
+        people[2].settle();
+    }
+    let asked = people[2].now.unix_ms;
+    for _ in 0..4 {
+        people.iter_mut().for_each(|person| person.now.unix_ms = person.now.unix_ms.max(asked) + 20 * 60 * 1000);
+        all(&mut people);
+    }
+    agree(&mut people);
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().standing, Standing::Member);
+    let told = people[0].chat.audit_cluster(NEST).unwrap();
+    assert!(told.iter().any(|decided| decided.what == ["comeback carol"]), "{told:?}");
+    let now = people[2].now;
+    people[2].chat.write_in_cluster(NEST, "still here", LIFETIME, now).unwrap();
+    all(&mut people);
+    people.iter().for_each(|person| assert_eq!(person.texts(), ["still here"]));
+}
+
 #[test]
 fn nobody_votes_twice_and_an_outsider_learns_nothing_from_what_is_stored() {
     let mut people = nest(&["alice", "bob", "carol"]);

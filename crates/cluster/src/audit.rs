@@ -1,13 +1,11 @@
 //! Replaying all that a cluster decided, from its founding on: who is a member today, and why.
 
-use std::collections::BTreeSet;
-
 use crate::{
-    certificate::CertificateIn,
     charter::Charter,
-    ids::{ClusterId, MotionId},
+    done::Done,
+    grounds::Grounds,
+    ids::ClusterId,
     lawful::{Mandate, Parent, Unlawful},
-    leave::LeaveIn,
     limits::DECISIONS_MAX,
     roster::{Past, Roster},
 };
@@ -23,15 +21,13 @@ pub struct Founding {
     pub charter: Charter,
 }
 
-/// What one change of the group rested on. Changes of keys only, and members who came back, are none.
+/// What one change of the group rested on. Changes of keys only are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Epoch of the state that was changed.
     pub epoch: u64,
-    /// Motions that it carried out.
-    pub certificates: Vec<CertificateIn>,
-    /// Members that left.
-    pub leaves: Vec<LeaveIn>,
+    /// What was decided or stated.
+    pub grounds: Grounds,
 }
 
 /// Where a history does not follow from its founding.
@@ -64,34 +60,26 @@ pub enum Fault {
 /// With the first decision that does not follow.
 pub fn replay(founding: &Founding, decisions: &[Decision]) -> Result<Past, Broken> {
     let past = Past::founded(founding.roster.clone(), founding.charter.clone());
-    replay_from(founding.cluster, past, BTreeSet::new(), decisions)
+    replay_from(founding.cluster, past, Done::default(), decisions)
 }
 
-/// The same from a later state on: its past, and the motions that had been carried out by then.
+/// The same from a later state on: its past, and what had been carried out by then.
 ///
 /// # Errors
 /// With the first decision that does not follow.
-pub fn replay_from(
-    cluster: ClusterId,
-    mut past: Past,
-    mut done: BTreeSet<MotionId>,
-    decisions: &[Decision],
-) -> Result<Past, Broken> {
+pub fn replay_from(cluster: ClusterId, mut past: Past, mut done: Done, decisions: &[Decision]) -> Result<Past, Broken> {
     for (decision, number) in decisions.iter().zip(1..) {
-        past = step(cluster, past, &mut done, decision, number).map_err(|why| Broken { number, why })?;
+        (past, done) = step(cluster, past, &done, decision, number).map_err(|why| Broken { number, why })?;
     }
     Ok(past)
 }
 
-fn step(cluster: ClusterId, past: Past, done: &mut BTreeSet<MotionId>, decision: &Decision, number: usize) -> Result<Past, Fault> {
+fn step(cluster: ClusterId, past: Past, done: &Done, decision: &Decision, number: usize) -> Result<(Past, Done), Fault> {
     if number > DECISIONS_MAX {
         return Err(Fault::TooLong);
     }
     let past = past.waited(decision.epoch).ok_or(Fault::NotLater)?;
-    let mandate = Mandate::of(&Parent { cluster, past: &past, done }, &decision.certificates, &decision.leaves)?;
-    let after = mandate.carried_out(&past)?;
-    done.extend(mandate.done);
-    Ok(after)
+    Ok(Mandate::of(&Parent { cluster, past: &past, done }, &decision.grounds)?.carried_out()?)
 }
 
 #[cfg(test)]
@@ -111,7 +99,8 @@ mod tests {
 
     /// What 1 and 2 founded: admits 3 at epoch 0, expels 2 at epoch 5, another charter at 6; then 3 leaves.
     fn history() -> Vec<Decision> {
-        let decided = |epoch, certificate| Decision { epoch, certificates: vec![certificate], leaves: Vec::new() };
+        let decided =
+            |epoch, certificate| Decision { epoch, grounds: Grounds { certificates: vec![certificate], ..Grounds::default() } };
         let charter = Charter { cap: 9, ..founding().charter };
         let mut past = Past::founded(founding().roster, founding().charter);
         let first = decided(0, certificate(&past, 1, admit(3), [1, 2]));
@@ -119,8 +108,8 @@ mod tests {
         let second = decided(5, certificate(&past, 1, expel(2), [1, 3]));
         past = past.after(roster([1, 3]), founding().charter);
         let third = decided(6, certificate(&past, 3, Kind::Charter(charter), [1, 3]));
-        let leave = Leave::sign(CLUSTER, &secret(3)).unverified();
-        vec![first, second, third, Decision { epoch: 7, certificates: Vec::new(), leaves: vec![leave] }]
+        let leaves = vec![Leave::sign(CLUSTER, &secret(3)).unverified()];
+        vec![first, second, third, Decision { epoch: 7, grounds: Grounds { leaves, ..Grounds::default() } }]
     }
 
     fn broken(decisions: &[Decision]) -> (usize, Fault) {

@@ -5,10 +5,9 @@ use core::fmt;
 use minicbor::Decoder;
 
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, blob, from_bytes, list, to_bytes, versioned, write_list},
-    certificate::CertificateIn,
-    leave::LeaveIn,
-    limits::{CERTIFICATES_MAX, LEAVES_MAX, PAYLOAD_MAX},
+    cbor::{Malformed, Out, Wire, Written, blob, from_bytes, to_bytes, versioned},
+    grounds::Grounds,
+    limits::PAYLOAD_MAX,
 };
 
 const VERSION: u8 = 1;
@@ -18,10 +17,8 @@ const VERSION: u8 = 1;
 pub struct Bundle {
     /// The Commit, for the group.
     pub commit: Vec<u8>,
-    /// Motions that it carries out.
-    pub certificates: Vec<CertificateIn>,
-    /// Members that leave by it.
-    pub leaves: Vec<LeaveIn>,
+    /// What it rests on.
+    pub grounds: Grounds,
 }
 
 impl Bundle {
@@ -41,26 +38,19 @@ impl Bundle {
 
 impl Wire for Bundle {
     fn write(&self, e: &mut Out) -> Written {
-        e.array(4)?.u8(VERSION)?.bytes(&self.commit)?;
-        write_list(e, &self.certificates, |e, certificate| certificate.write(e))?;
-        write_list(e, &self.leaves, |e, leave| leave.write(e))
+        e.array(5)?.u8(VERSION)?.bytes(&self.commit)?;
+        self.grounds.write(e)
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        versioned(d, 4, VERSION)?;
-        let commit = blob(d, PAYLOAD_MAX)?;
-        Some(Self {
-            commit,
-            certificates: list(d, CERTIFICATES_MAX, CertificateIn::read)?,
-            leaves: list(d, LEAVES_MAX, LeaveIn::read)?,
-        })
+        versioned(d, 5, VERSION)?;
+        Some(Self { commit: blob(d, PAYLOAD_MAX)?, grounds: Grounds::read(d)? })
     }
 }
 
 impl fmt::Debug for Bundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (certificates, leaves) = (self.certificates.len(), self.leaves.len());
-        write!(f, "Commit of {} bytes, {certificates} certificates, {leaves} leave", self.commit.len())
+        write!(f, "Commit of {} bytes, {:?}", self.commit.len(), self.grounds)
     }
 }
 
@@ -68,25 +58,33 @@ impl fmt::Debug for Bundle {
 mod tests {
     use super::*;
     use crate::{
+        comeback::Comeback,
         leave::Leave,
+        limits::{CERTIFICATES_MAX, COMEBACKS_MAX, LEAVES_MAX},
         people::{CLUSTER, certificate, circle, expel, secret},
     };
     use proptest::prelude::*;
 
     fn good() -> Bundle {
         let certificates = vec![certificate(&circle(1..=3), 1, expel(3), 1..=2)];
-        Bundle { commit: vec![1; 50], certificates, leaves: vec![Leave::sign(CLUSTER, &secret(2)).unverified()] }
+        let leaves = vec![Leave::sign(CLUSTER, &secret(2)).unverified()];
+        let comebacks = vec![Comeback::sign(CLUSTER, &secret(3), 1, [1; 32]).unverified()];
+        Bundle { commit: vec![1; 50], grounds: Grounds { certificates, leaves, comebacks } }
     }
 
     #[test]
     fn a_bundle_survives_within_its_bounds() {
         assert_eq!(Bundle::decode(&good().encode()), Ok(good()));
-        let bare = Bundle { commit: Vec::new(), certificates: Vec::new(), leaves: Vec::new() };
+        let bare = Bundle { commit: Vec::new(), grounds: Grounds::default() };
         assert_eq!(Bundle::decode(&bare.encode()), Ok(bare));
-        let many = Bundle { leaves: vec![good().leaves[0].clone(); LEAVES_MAX + 1], ..good() };
-        assert_eq!(Bundle::decode(&many.encode()), Err(Malformed));
-        let many = Bundle { certificates: vec![good().certificates[0].clone(); CERTIFICATES_MAX + 1], ..good() };
-        assert_eq!(Bundle::decode(&many.encode()), Err(Malformed));
+        let refused = |change: &dyn Fn(&mut Grounds)| {
+            let mut many = good();
+            change(&mut many.grounds);
+            Bundle::decode(&many.encode()) == Err(Malformed)
+        };
+        assert!(refused(&|grounds| grounds.leaves = vec![grounds.leaves[0].clone(); LEAVES_MAX + 1]));
+        assert!(refused(&|grounds| grounds.comebacks = vec![grounds.comebacks[0].clone(); COMEBACKS_MAX + 1]));
+        assert!(refused(&|grounds| grounds.certificates = vec![grounds.certificates[0].clone(); CERTIFICATES_MAX + 1]));
     }
 
     proptest! {

@@ -6,15 +6,18 @@ mod mandate;
 use std::collections::BTreeSet;
 
 use crate::{
-    certificate::{BadCertificate, CertificateIn},
+    certificate::BadCertificate,
     charter::Charter,
-    ids::{ClusterId, MemberId, MotionId},
-    leave::{BadLeave, LeaveIn},
+    comeback::BadComeback,
+    done::Done,
+    grounds::Grounds,
+    ids::{ClusterId, MemberId},
+    leave::BadLeave,
     motion::Admission,
     roster::{Past, Roster},
 };
 
-pub(crate) use mandate::Mandate;
+pub use mandate::Mandate;
 
 /// The state that is changed.
 #[derive(Debug, Clone, Copy)]
@@ -23,8 +26,8 @@ pub struct Parent<'a> {
     pub cluster: ClusterId,
     /// Roster, charter and epoch of the state, and of those before it.
     pub past: &'a Past,
-    /// Motions that this branch has carried out.
-    pub done: &'a BTreeSet<MotionId>,
+    /// What this branch has carried out.
+    pub done: &'a Done,
 }
 
 /// What a Commit changes, as the group reads it.
@@ -43,10 +46,10 @@ pub struct Change {
 /// A lawful change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
-    /// Whether members decided it, or left; otherwise it is an ordinary change, of keys.
+    /// Whether it rests on anything; otherwise it is an ordinary change, of keys.
     pub certified: bool,
-    /// Motions that it carries out.
-    pub done: Vec<MotionId>,
+    /// What the branch has carried out then.
+    pub done: Done,
     /// The past of the state that it makes, with its roster and charter.
     pub past: Past,
 }
@@ -60,20 +63,23 @@ pub enum Unlawful {
     /// A statement that somebody leaves, which does not hold.
     #[error(transparent)]
     Leave(#[from] BadLeave),
+    /// A statement that somebody comes back, which does not hold.
+    #[error(transparent)]
+    Comeback(#[from] BadComeback),
     /// More than may be in one change.
     #[error("too much at once: leave some of it for the next change")]
     TooMany,
-    /// One motion twice.
-    #[error("the change has two certificates of one motion")]
+    /// One motion or one member's statement twice.
+    #[error("the change has two certificates of one motion, or two statements of one member")]
     Twice,
-    /// A motion again.
-    #[error("the motion was carried out before")]
+    /// A motion or a statement again.
+    #[error("a motion, or a statement that somebody comes back, was carried out before")]
     AlreadyDone,
     /// A motion or a statement that changes nothing any more.
-    #[error("nothing is left to do of a motion, or of a statement that somebody leaves")]
+    #[error("nothing is left to do of a motion, or of a statement that somebody leaves or comes back")]
     WithoutEffect,
-    /// Two motions that contradict each other.
-    #[error("the change carries out two motions that contradict each other")]
+    /// Two motions that contradict each other, or whoever comes back.
+    #[error("the change carries out motions or statements that contradict each other")]
     Contradiction,
     /// The committer is no member.
     #[error("the change was made by somebody who is no member")]
@@ -96,6 +102,9 @@ pub enum Unlawful {
     /// Adds with other keys or another nickname than was voted on.
     #[error("the change admits somebody with other keys, or under another nickname, than the members consented to")]
     AddedOtherwise,
+    /// Exchanges a member for itself though it did not ask.
+    #[error("the change gives a member other keys than that member asked for")]
+    BackOtherwise,
     /// Removes without a motion or a statement.
     #[error("the change removes somebody without the consent of the members")]
     RemovedWithoutConsent,
@@ -114,14 +123,14 @@ pub enum Unlawful {
 ///
 /// # Errors
 /// With the first reason why not.
-pub fn judge(parent: &Parent<'_>, change: &Change, certificates: &[CertificateIn], leaves: &[LeaveIn]) -> Result<Judged, Unlawful> {
+pub fn judge(parent: &Parent<'_>, change: &Change, grounds: &Grounds) -> Result<Judged, Unlawful> {
     check_people(parent.past.roster(), change)?;
-    let mandate = Mandate::of(parent, certificates, leaves)?;
+    let mandate = Mandate::of(parent, grounds)?;
     check_added(parent.past.roster(), change, &mandate)?;
     check_removed(change, &mandate)?;
     check_charter(change, &mandate)?;
-    let past = mandate.carried_out(parent.past)?;
-    Ok(Judged { certified: !certificates.is_empty() || !leaves.is_empty(), done: mandate.done, past })
+    let (past, done) = mandate.carried_out()?;
+    Ok(Judged { certified: !grounds.is_empty(), done, past })
 }
 
 fn check_people(roster: &Roster, change: &Change) -> Result<(), Unlawful> {
@@ -143,28 +152,32 @@ fn check_people(roster: &Roster, change: &Change) -> Result<(), Unlawful> {
     if added.iter().any(|member| stays(&member)) { Err(Unlawful::AddedMember) } else { Ok(()) }
 }
 
-fn check_added(roster: &Roster, change: &Change, mandate: &Mandate) -> Result<(), Unlawful> {
-    let admitted: Vec<&Admission> = change.added.iter().filter(|admission| !roster.contains(&admission.member)).collect();
+fn check_added(roster: &Roster, change: &Change, mandate: &Mandate<'_>) -> Result<(), Unlawful> {
+    let (back, admitted): (Vec<&Admission>, Vec<_>) = change.added.iter().partition(|admission| roster.contains(&admission.member));
     for admission in &admitted {
-        let consent = mandate.admitted.get(&admission.member).ok_or(Unlawful::AddedWithoutConsent)?;
+        let consent = mandate.consent_to_admit(&admission.member).ok_or(Unlawful::AddedWithoutConsent)?;
         if consent != *admission {
             return Err(Unlawful::AddedOtherwise);
         }
     }
-    if admitted.len() == mandate.admitted.len() { Ok(()) } else { Err(Unlawful::NotCarriedOut) }
+    if !back.iter().all(|admission| mandate.consent_to_back(&admission.member) == Some(&admission.key_package)) {
+        return Err(Unlawful::BackOtherwise);
+    }
+    let all = admitted.len() == mandate.admitted().count() && back.len() == mandate.back().count();
+    if all { Ok(()) } else { Err(Unlawful::NotCarriedOut) }
 }
 
-fn check_removed(change: &Change, mandate: &Mandate) -> Result<(), Unlawful> {
+fn check_removed(change: &Change, mandate: &Mandate<'_>) -> Result<(), Unlawful> {
     let returns = |member: &MemberId| change.added.iter().any(|admission| admission.member == *member);
     let removed: Vec<&MemberId> = change.removed.iter().filter(|member| !returns(member)).collect();
-    if !removed.iter().all(|member| mandate.removed.contains(member)) {
+    if !removed.iter().all(|member| mandate.removed().contains(member)) {
         return Err(Unlawful::RemovedWithoutConsent);
     }
-    if removed.len() == mandate.removed.len() { Ok(()) } else { Err(Unlawful::NotCarriedOut) }
+    if removed.len() == mandate.removed().len() { Ok(()) } else { Err(Unlawful::NotCarriedOut) }
 }
 
-fn check_charter(change: &Change, mandate: &Mandate) -> Result<(), Unlawful> {
-    match (&change.charter, &mandate.charter) {
+fn check_charter(change: &Change, mandate: &Mandate<'_>) -> Result<(), Unlawful> {
+    match (change.charter.as_ref(), mandate.charter()) {
         (None, Some(_)) => Err(Unlawful::NotCarriedOut),
         (set, consent) if set != consent => Err(Unlawful::CharterWithoutConsent),
         _ => Ok(()),

@@ -33,10 +33,14 @@ pub const BALLOT_MAX: usize = 256;
 pub const CERTIFICATE_MAX: usize = 80 * 1024;
 /// Largest encoded statement that somebody leaves, bytes.
 pub const LEAVE_MAX: usize = 256;
+/// Largest encoded statement that somebody comes back, bytes.
+pub const COMEBACK_MAX: usize = 256;
 /// Motions that one Commit carries out.
 pub const CERTIFICATES_MAX: usize = 16;
 /// Members whose leaving one Commit carries out.
 pub const LEAVES_MAX: usize = 64;
+/// Members who come back by one Commit.
+pub const COMEBACKS_MAX: usize = 64;
 
 /// States that are kept at once, unless more are in use.
 pub const STATES_MAX: usize = 64;
@@ -77,8 +81,10 @@ pub const LABEL_MAX: usize = 64;
 pub const WORDS_MAX: usize = 500;
 /// Largest request, bytes.
 pub const REQUEST_MAX: usize = samizdat_core::limits::KEY_PACKAGE_MAX + 1024;
-/// Motions that were carried out and could be again, as told to a newcomer.
-pub const DONE_MAX: usize = 2048;
+/// Motions that were carried out and could be again: no branch has more, since none lives longer than [`MOTION_EPOCHS_MAX`].
+pub const DONE_MAX: usize = (MOTION_EPOCHS_MAX as usize + 1) * CERTIFICATES_MAX;
+/// Largest encoding of what a branch has carried out, bytes.
+pub const DONE_BYTES_MAX: usize = 48 * (DONE_MAX + CAP_MAX as usize);
 /// Decisions that an audit replays.
 pub const DECISIONS_MAX: usize = 100_000;
 

@@ -6,10 +6,12 @@ use minicbor::Decoder;
 use samizdat_core::limits::KEY_PACKAGE_MAX;
 
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, ascends, blob, from_bytes, is_line, list, text, to_bytes, versioned, write_list},
+    cbor::{Malformed, Out, Wire, Written, blob, from_bytes, is_line, text, to_bytes, versioned},
+    comeback::ComebackIn,
+    done::Done,
     door::DoorSecret,
-    ids::{ClusterId, MotionId},
-    limits::{DONE_MAX, NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
+    ids::ClusterId,
+    limits::{NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
     roster::PastIn,
 };
 
@@ -38,8 +40,8 @@ pub enum Purpose {
         /// What it says to the members; may be empty.
         words: String,
     },
-    /// To be let back in: it is a member, but was away for too long.
-    Return,
+    /// To be let back in: it is a member, but was away for too long. With its statement about this KeyPackage.
+    Return(ComebackIn),
 }
 
 /// What lets somebody in. It travels in parts.
@@ -53,8 +55,8 @@ pub struct Answer {
     pub door: DoorSecret,
     /// What the newcomer must know of the past to judge motions.
     pub past: PastIn,
-    /// Motions that were carried out and could be again; by id, none twice.
-    pub done: Vec<MotionId>,
+    /// What was carried out and could be again.
+    pub done: Done,
 }
 
 impl Request {
@@ -91,15 +93,18 @@ impl Wire for Request {
     fn write(&self, e: &mut Out) -> Written {
         let (elements, kind) = match self.purpose {
             Purpose::Join { .. } => (6, JOIN),
-            Purpose::Return => (4, RETURN),
+            Purpose::Return(_) => (5, RETURN),
         };
         e.array(elements)?.u8(VERSION)?.u8(kind)?;
         self.reply.write(e)?;
         e.bytes(&self.key_package)?;
-        if let Purpose::Join { nick, words } = &self.purpose {
-            e.str(nick)?.str(words)?;
+        match &self.purpose {
+            Purpose::Join { nick, words } => {
+                e.str(nick)?.str(words)?;
+                Ok(())
+            }
+            Purpose::Return(comeback) => comeback.write(e),
         }
-        Ok(())
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
@@ -111,7 +116,7 @@ impl Wire for Request {
             (6, JOIN) => {
                 Purpose::Join { nick: text(d, NICK_MAX).filter(|nick| is_line(nick, NICK_MAX))?, words: text(d, WORDS_MAX)? }
             }
-            (4, RETURN) => Purpose::Return,
+            (5, RETURN) => Purpose::Return(ComebackIn::read(d)?),
             _ => return None,
         };
         Some(Self { reply, key_package, purpose })
@@ -125,19 +130,18 @@ impl Wire for Answer {
         e.bytes(&self.welcome)?;
         self.door.write(e)?;
         self.past.write(e)?;
-        write_list(e, &self.done, |e, motion| motion.write(e))
+        self.done.write(e)
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         versioned(d, 6, VERSION)?;
-        let answer = Self {
+        Some(Self {
             cluster: ClusterId::read(d)?,
             welcome: blob(d, PAYLOAD_MAX)?,
             door: DoorSecret::read(d)?,
             past: PastIn::read(d)?,
-            done: list(d, DONE_MAX, MotionId::read)?,
-        };
-        ascends(&answer.done).then_some(answer)
+            done: Done::read(d)?,
+        })
     }
 }
 
@@ -156,7 +160,13 @@ impl fmt::Debug for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::people::{CLUSTER, circle};
+    use crate::{
+        comeback::Comeback,
+        ids::MotionId,
+        people::{CLUSTER, circle, member, secret},
+    };
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     fn join() -> Request {
@@ -165,13 +175,14 @@ mod tests {
     }
 
     fn answer() -> Answer {
-        let done = vec![MotionId([1; 32]), MotionId([2; 32])];
+        let done = Done::default().with(&BTreeMap::from([(MotionId([1; 32]), 4), (MotionId([2; 32]), 5)]), [(member(1), 6)]);
         Answer { cluster: CLUSTER, welcome: vec![3; 50], door: DoorSecret([4; 32]), past: circle(1..=3).into(), done }
     }
 
     #[test]
     fn requests_and_answers_survive() {
-        let back = Request { purpose: Purpose::Return, ..join() };
+        let comeback = Comeback::sign(CLUSTER, &secret(1), 1, [2; 32]).unverified();
+        let back = Request { purpose: Purpose::Return(comeback), ..join() };
         for request in [join(), back] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
@@ -194,8 +205,6 @@ mod tests {
         );
         assert!(!taken(&|r| r.purpose = says("", "")) && !taken(&|r| r.purpose = says("a\tb", "")));
         assert!(!taken(&|r| r.purpose = says(&"x".repeat(NICK_MAX + 1), "")));
-        let twice = Answer { done: vec![MotionId([1; 32]); 2], ..answer() };
-        assert_eq!(Answer::decode(&twice.encode()), Err(Malformed));
     }
 
     proptest! {

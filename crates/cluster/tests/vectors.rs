@@ -4,14 +4,16 @@
 
 use data_encoding::HEXLOWER;
 use samizdat_cluster::{
-    Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
+    Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
     ballot::{Ballot, Choice},
     bundle::Bundle,
     certificate::CertificateIn,
     claim::ClaimIn,
+    comeback::{Comeback, ComebackIn},
     content::{Body, Message, Text},
     door::{self, DoorSecret},
     ids::rank,
+    lawful::{Change, Parent, judge},
     leave::Leave,
     link::ClusterLink,
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
@@ -116,12 +118,30 @@ fn ballots() -> Vec<Value> {
     [yes, no, (&question, Choice::Options(vec![1, 0]), &[0x82, 1, 0])].into_iter().map(one).collect()
 }
 
+fn comeback() -> ComebackIn {
+    Comeback::sign(CLUSTER, &secret(1), 1_800_000_000_002, hash(&[&[2; 8]])).unverified()
+}
+
+/// What a branch has carried out that admitted one and let another come back.
+fn done() -> Done {
+    let grounds =
+        Grounds { certificates: vec![certificate(kinds().remove(0).1)], comebacks: vec![comeback()], ..Grounds::default() };
+    let added = [(4, [4; 32], "dora"), (1, hash(&[&[2; 8]]), "alice")];
+    let added = added.map(|(who, key_package, nick)| Admission { member: secret(who).member(), key_package, nick: nick.into() });
+    let removed = vec![secret(1).member()];
+    let change = Change { committer: secret(2).member(), added: added.into(), removed, charter: None };
+    judge(&Parent { cluster: CLUSTER, past: &past(), done: &Done::default() }, &change, &grounds).unwrap().done
+}
+
 fn statements() -> Value {
     let certificate = certificate(kinds().remove(1).1);
     let leave = Leave::sign(CLUSTER, &secret(2)).unverified();
-    let bundle = Bundle { commit: vec![9; 8], certificates: vec![certificate.clone()], leaves: vec![leave.clone()] };
-    assert!(certificate.verify(&CLUSTER, &past()).is_ok() && leave.verify(&CLUSTER).is_ok());
-    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "bundle": hex(&bundle.encode()) })
+    let comeback = comeback();
+    let grounds =
+        Grounds { certificates: vec![certificate.clone()], leaves: vec![leave.clone()], comebacks: vec![comeback.clone()] };
+    let bundle = Bundle { commit: vec![9; 8], grounds };
+    assert!(certificate.verify(&CLUSTER, &past()).is_ok() && leave.verify(&CLUSTER).is_ok() && comeback.verify(&CLUSTER).is_ok());
+    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "bundle": hex(&bundle.encode()) })
 }
 
 fn messages() -> Vec<Value> {
@@ -150,12 +170,11 @@ fn doors() -> Value {
     assert_eq!(link.door().0, hash(&[b"samizdat door v1\0", &[9; 20]]));
     let join = Purpose::Join { nick: "dora".into(), words: "We met at the fair.".into() };
     let request = |purpose| Request { reply: DoorSecret([1; 32]), key_package: vec![2; 8], purpose };
-    let done = vec![motion(kinds().remove(0).1).id()];
-    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done };
+    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done: done() };
     let days = door::days(Hour(500_000));
     json!({
         "link": link.to_string(), "door": hex(&link.door().0),
-        "join": hex(&request(join).encode()), "return": hex(&request(Purpose::Return).encode()), "answer": hex(&answer.encode()),
+        "join": hex(&request(join).encode()), "return": hex(&request(Purpose::Return(comeback())).encode()), "answer": hex(&answer.encode()),
         "hour": 500_000, "first_day": days.start(), "last_day": days.end(), "first_counter": door::counter(*days.start(), 0),
     })
 }

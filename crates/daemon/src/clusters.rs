@@ -196,6 +196,7 @@ pub(crate) fn cluster(found: &chat::Cluster) -> api::Cluster {
             chat::Standing::Member => api::Standing::Member,
             chat::Standing::Left => api::Standing::Left,
             chat::Standing::Removed => api::Standing::Removed,
+            chat::Standing::Away => api::Standing::Away,
         },
         member: found.member.clone(),
         nick: found.nick.clone(),

@@ -82,5 +82,6 @@ export function closedBecause(chat: Chat): string | null {
   if (chat.kind === 'room' && chat.room && !chat.room.joined) return 'Join this room to write in it.';
   if (chat.cluster?.standing === 'left') return 'You have left this cluster.';
   if (chat.cluster?.standing === 'removed') return 'The members have removed you from this cluster.';
+  if (chat.cluster?.standing === 'away') return 'You were away for too long: wait until a member has let you back in.';
   return null;
 }

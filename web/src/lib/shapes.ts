@@ -80,7 +80,7 @@ export interface Cluster {
   cluster: string;
   id: string | null;
   name: string;
-  standing: 'asking' | 'member' | 'left' | 'removed';
+  standing: 'asking' | 'member' | 'left' | 'removed' | 'away';
   member: string;
   nick: string;
   conversation: string;

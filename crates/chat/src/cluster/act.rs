@@ -1,13 +1,11 @@
 //! What we do of our own accord: carry out what has passed, refresh keys, say that we are here, ask again.
 
 use samizdat_cluster::{
-    StateId,
+    Charter, ClusterId, Grounds, StateId,
     bundle::Bundle,
-    certificate::CertificateIn,
     content::{Body, Message},
     ids::rank,
-    lawful::{Parent, judge},
-    leave::LeaveIn,
+    lawful::{Mandate, Parent, judge},
     motion::Kind as Moved,
     request::Answer,
     rollout::Timing,
@@ -24,19 +22,24 @@ use crate::{
     chat::{Chat, unless_the_vault_fails},
     error::{ChatError, is_database},
     limits::{DECIDING_LIFETIMES, HEARD_LATELY_MS, HERE_LIFETIMES, LOOK_AGAIN_MS},
-    mls::{Changed, GroupError, Made, Plan},
+    mls::{Committed, GroupError, Plan},
     work::Work,
 };
 
 /// What is to be carried out, and since when it waits.
 #[derive(Default)]
 struct Agenda {
-    certificates: Vec<CertificateIn>,
-    leaves: Vec<LeaveIn>,
+    grounds: Grounds,
     /// Requests that are answered by it.
     requests: Vec<i64>,
     plan: Plan,
     since: Option<u64>,
+}
+
+impl Agenda {
+    fn waits_since(&mut self, at: u64) {
+        self.since = Some(self.since.map_or(at, |since| since.min(at)));
+    }
 }
 
 impl Chat {
@@ -75,13 +78,20 @@ impl Work<'_> {
         match row.standing {
             Standing::Left => return Ok(None),
             Standing::Asking => return self.ask_again(&row, now).map(Some),
-            Standing::Member | Standing::Removed => {}
+            Standing::Member | Standing::Removed | Standing::Away => {}
         }
         self.follow_changes(&row, now)?;
         self.follow_tip(&row, now)?;
         let row = self.cluster_row(cluster)?;
-        let Ok((_, tip)) = row.place() else { return Ok(None) };
+        let tip = match row.tip {
+            Some(tip) if matches!(row.standing, Standing::Member | Standing::Away) => tip,
+            _ => return Ok(None),
+        };
         let state = self.state_row(cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        if row.standing == Standing::Away {
+            self.ask_to_return(&row, &state, now)?;
+            return Ok(Some(now.unix_ms.saturating_add(LOOK_AGAIN_MS)));
+        }
         self.watch_doors(&row, now)?;
         self.ask_to_return(&row, &state, now)?;
         self.move_for_guests(&row, &state, now)?;
@@ -92,7 +102,7 @@ impl Work<'_> {
     }
 
     fn act(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {
-        let agenda = self.agenda(row, state)?;
+        let agenda = self.agenda(row, state, true)?;
         let (place, drawn) = (self.our_place(row, state, &agenda, now)?, self.drawn(row, state));
         let timing = Timing { waiting_ms: agenda.since, ..Timing::new(state.began, &state.context.charter, place) };
         let (ended, proposed, stands): (bool, bool, bool) = self.conn.query_row(
@@ -104,7 +114,7 @@ impl Work<'_> {
         let mut next = u64::MAX;
         if !ended {
             if timing.commit_due() <= now.unix_ms {
-                self.commit(row, state, &agenda, now)?;
+                self.commit(row, state, agenda, now)?;
                 return Ok(now.unix_ms);
             }
             next = next.min(timing.commit_due());
@@ -146,118 +156,116 @@ impl Work<'_> {
         rank.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
-    /// What can be carried out now: as much of what waits as is lawful together.
-    fn agenda(&self, row: &ClusterRow, state: &StateRow) -> Result<Agenda, ChatError> {
+    /// What can be carried out now: as much of what waits as is lawful together, what members decided first. With `adding` false only
+    /// what adds nobody.
+    fn agenda(&self, row: &ClusterRow, state: &StateRow, adding: bool) -> Result<Agenda, ChatError> {
         let mut agenda = Agenda::default();
-        for (leave, at) in self.leaves(row)? {
-            if leave.claimed_member() != row.member && state.roster().contains(&leave.claimed_member()) {
-                agenda.plan.remove.push(leave.claimed_member());
-                agenda.leaves.push(leave);
-                agenda.since = Some(agenda.since.map_or(at, |since: u64| since.min(at)));
-            }
-        }
-        for back in self.returning(row)? {
-            if state.roster().contains(&back.member) && !agenda.plan.remove.contains(&back.member) && back.member != row.member {
-                agenda.plan.remove.push(back.member);
-                agenda.plan.add.push(back.key_package);
-                agenda.requests.push(back.request);
-                agenda.since = Some(agenda.since.map_or(back.at, |since| since.min(back.at)));
-            }
-        }
+        let Some(cluster) = row.id else { return Ok(agenda) };
+        let mut mandate = Mandate::new(&Parent { cluster, past: &state.past, done: &state.done });
         for (certificate, at) in self.passed(row, state)? {
-            let more = self.with(row, state, &agenda, &certificate)?;
-            if let Some(more) = more {
-                agenda = Agenda { since: Some(more.since.map_or(at, |since| since.min(at))), ..more };
+            let request = match &certificate.motion().claimed().kind {
+                Moved::Admit(_) if !adding => continue,
+                Moved::Admit(admission) => match self.request_of(row, &admission.key_package)? {
+                    Some(request) => Some(request),
+                    // Whoever has the KeyPackage will do it.
+                    None => continue,
+                },
+                Moved::Expel { member } if *member == row.member => continue,
+                Moved::Silent { members } if members.contains(&row.member) => continue,
+                _ => None,
+            };
+            if mandate.decide(&certificate).is_ok() {
+                agenda.waits_since(at);
+                if let Some((request, key_package)) = request {
+                    agenda.requests.push(request);
+                    // Two motions may want the same.
+                    if !agenda.plan.add.contains(&key_package) {
+                        agenda.plan.add.push(key_package);
+                    }
+                }
             }
         }
+        for (leave, at) in self.leaves(row)? {
+            if leave.claimed_member() != row.member && mandate.leave(&leave).is_ok() {
+                agenda.waits_since(at);
+            }
+        }
+        let returning = if adding { self.returning(row)? } else { Vec::new() };
+        for back in returning.into_iter().filter(|back| back.comeback.claimed_member() != row.member) {
+            if mandate.come_back(&back.comeback).is_ok() {
+                agenda.waits_since(back.at);
+                agenda.requests.push(back.request);
+                agenda.plan.add.push(back.key_package);
+            }
+        }
+        agenda.plan.remove = mandate.removed().iter().chain(mandate.back().map(|(member, _)| member)).copied().collect();
+        let context = |charter: &Charter| Context { salt: state.context.salt, charter: charter.clone() }.encode();
+        agenda.plan.context = mandate.charter().map(context);
+        agenda.grounds = mandate.grounds().clone();
         Ok(agenda)
     }
 
-    /// The agenda with one motion more, if all of it together is lawful.
-    fn with(
-        &self,
-        row: &ClusterRow,
-        state: &StateRow,
-        agenda: &Agenda,
-        certificate: &CertificateIn,
-    ) -> Result<Option<Agenda>, ChatError> {
-        let mut more = Agenda {
-            certificates: [&agenda.certificates[..], std::slice::from_ref(certificate)].concat(),
-            leaves: agenda.leaves.clone(),
-            requests: agenda.requests.clone(),
-            plan: agenda.plan.clone(),
-            since: agenda.since,
-        };
-        match &certificate.motion().claimed().kind {
-            Moved::Admit(admission) => {
-                let Some((request, key_package)) = self.request_of(row, &admission.key_package)? else { return Ok(None) };
-                more.plan.add.push(key_package);
-                more.requests.push(request);
-            }
-            Moved::Expel { member } => more.plan.remove.push(*member),
-            Moved::Silent { members } => more.plan.remove.extend(members),
-            Moved::Charter(charter) => {
-                let context = Context { salt: state.context.salt, charter: charter.clone() };
-                more.plan.context = Some(context.encode());
-            }
-            Moved::Question { .. } => return Ok(None),
-        }
-        let Some(id) = row.id else { return Ok(None) };
-        let mut added = Vec::new();
-        for package in &more.plan.add {
-            let Ok(seen) = self.mls.inspect_member(package) else { return Ok(None) };
-            added.push(Made { member: seen.member, key_package: seen.hash.0, nick: seen.nick });
-        }
-        let (removed, context) = (more.plan.remove.clone(), more.plan.context.clone());
-        let changed = Changed { committer: row.member, added, removed, context };
-        let parent = Parent { cluster: id, past: &state.past, done: &state.done };
-        let lawful =
-            change_of(state, &changed).is_some_and(|change| judge(&parent, &change, &more.certificates, &more.leaves).is_ok());
-        Ok(lawful.then_some(more))
-    }
-
     /// Ends the state that we follow, and lets in whom the agenda names.
-    fn commit(&mut self, row: &ClusterRow, state: &StateRow, agenda: &Agenda, now: Now) -> Result<(), ChatError> {
+    fn commit(&mut self, row: &ClusterRow, state: &StateRow, agenda: Agenda, now: Now) -> Result<(), ChatError> {
         let Some(id) = row.id else { return Ok(()) };
         // Whatever comes of it, nobody ends a state twice.
         self.conn.execute("UPDATE cluster_state SET ended = 1 WHERE cluster = ?1 AND state = ?2", (row.cluster, state.state.0))?;
-        let plan = Plan { updates: self.updates(row.cluster, &state.state)?, ..agenda.plan.clone() };
-        let groups =
-            |work: &mut Self, plan: &Plan| work.mls.groups(work.conn, work.rng).commit(&id, &state.state, &row.member, plan);
-        let committed = match groups(self, &plan) {
-            // A proposal of somebody who meant no good, or of somebody who is removed: without them.
-            Err(GroupError::State(error)) if !is_database(&error) => groups(self, &agenda.plan),
-            done => done,
-        };
-        let committed = match committed {
-            Ok(committed) => committed,
-            Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
-            Err(_) => return Ok(()),
-        };
+        let Some((agenda, committed)) = self.make_commit(row, &id, state, agenda)? else { return Ok(()) };
         let parent = Parent { cluster: id, past: &state.past, done: &state.done };
-        let judged = change_of(state, &committed.changed)
-            .and_then(|change| judge(&parent, &change, &agenda.certificates, &agenda.leaves).ok());
-        let Some(judged) = judged else {
-            self.mls.groups(self.conn, self.rng).forget(&id, &committed.snapshot.state)?;
-            return Ok(());
-        };
+        let judged = change_of(state, &committed.changed).and_then(|change| judge(&parent, &change, &agenda.grounds).ok());
+        let judged = judged.ok_or(ChatError::Bug("own change is not lawful"))?;
         let next = next_state(state, &committed.changed, &judged, &committed.snapshot, now).ok_or(ChatError::Bug("own change"))?;
-        let bundle = Bundle { commit: committed.commit, certificates: agenda.certificates.clone(), leaves: agenda.leaves.clone() };
+        let bundle = Bundle { commit: committed.commit, grounds: agenda.grounds };
         self.enter(row, &next, &bundle)?;
         self.publish(row, &state.state, Kind::Change, &bundle.encode(), &DECIDING_LIFETIMES, now)?;
         if let (Some(welcome), Some(door)) = (committed.welcome, row.door) {
-            let answer = Answer {
-                cluster: id,
-                welcome,
-                door: samizdat_cluster::door::DoorSecret(door),
-                past: next.past.clone().into(),
-                done: next.done.iter().copied().collect(),
-            };
+            let door = samizdat_cluster::door::DoorSecret(door);
+            let answer = Answer { cluster: id, welcome, door, past: next.past.clone().into(), done: next.done };
             self.answer_all(row, &agenda.requests, &answer, now)?;
         }
         self.follow_tip(row, now)?;
         self.touch(row.cluster);
         Ok(())
+    }
+
+    /// The Commit of all that is on the agenda, or of as much of it as the group takes.
+    fn make_commit(
+        &mut self,
+        row: &ClusterRow,
+        id: &ClusterId,
+        state: &StateRow,
+        agenda: Agenda,
+    ) -> Result<Option<(Agenda, Committed)>, ChatError> {
+        let updates = self.updates(row.cluster, &state.state)?;
+        let without_updates = !updates.is_empty();
+        let mut plans = vec![Plan { updates, ..agenda.plan.clone() }];
+        // A proposal of somebody who meant no good, or of somebody who is removed: without them.
+        if without_updates {
+            plans.push(agenda.plan.clone());
+        }
+        for plan in plans {
+            if let Some(committed) = self.try_commit(row, id, state, &plan)? {
+                return Ok(Some((agenda, committed)));
+            }
+        }
+        // Keys of somebody who comes in that no group takes: they must not keep the others waiting.
+        let agenda = self.agenda(row, state, false)?;
+        let committed = self.try_commit(row, id, state, &agenda.plan)?;
+        Ok(committed.map(|committed| (agenda, committed)))
+    }
+
+    fn try_commit(
+        &mut self,
+        row: &ClusterRow,
+        id: &ClusterId,
+        state: &StateRow,
+        plan: &Plan,
+    ) -> Result<Option<Committed>, ChatError> {
+        match self.mls.groups(self.conn, self.rng).commit(id, &state.state, &row.member, plan) {
+            Ok(committed) => Ok(Some(committed)),
+            Err(GroupError::State(error)) if is_database(&error) => Err(error.into()),
+            Err(_) => Ok(None),
+        }
     }
 
     fn propose_update(&mut self, row: &ClusterRow, state: &StateId, now: Now) -> Result<(), ChatError> {

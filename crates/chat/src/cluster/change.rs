@@ -7,6 +7,7 @@ use samizdat_cluster::{
     branch::Branches,
     bundle::Bundle,
     lawful::{Change, Judged, Parent, judge},
+    limits::STATES_MAX,
     motion::Admission,
 };
 use samizdat_core::{Now, seal::StateSecret};
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     error::{ChatError, is_database},
     limits::{WINDOW_EPOCHS, WINDOW_MS},
-    mls::{Changed, GroupError, Leaf, Snapshot},
+    mls::{Changed, GroupError, Leaf, Made, Snapshot},
     timeline::State,
     work::Work,
 };
@@ -48,8 +49,12 @@ impl Work<'_> {
                 match self.follow(row, &StateId(state), &bytes, now)? {
                     Followed::Waits => {}
                     Followed::Yes => {
-                        // It stays, so that the same bytes are not followed again.
-                        self.conn.execute("UPDATE cluster_pending SET settled = 1 WHERE number = ?1", [number])?;
+                        // Its name stays, so that the same bytes are not followed again.
+                        let name = Sha256::digest(&bytes);
+                        self.conn.execute(
+                            "UPDATE OR REPLACE cluster_pending SET settled = 1, bytes = ?2 WHERE number = ?1",
+                            (number, name.as_slice()),
+                        )?;
                         progress = true;
                     }
                     Followed::No => {
@@ -75,7 +80,7 @@ impl Work<'_> {
         };
         let judged = change_of(&at, &processed.changed).and_then(|change| {
             let parent = Parent { cluster: id, past: &at.past, done: &at.done };
-            judge(&parent, &change, &bundle.certificates, &bundle.leaves).ok()
+            judge(&parent, &change, &bundle.grounds).ok()
         });
         let Some(judged) = judged else {
             if let Some(snapshot) = &processed.snapshot {
@@ -115,10 +120,14 @@ impl Work<'_> {
     pub(crate) fn follow_tip(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
         let mut branches = self.branches(row.cluster)?;
         let Some(tip) = branches.tip() else { return Ok(()) };
-        if row.tip != Some(tip) {
+        let moved = row.tip != Some(tip);
+        if moved {
             self.adopt(row, &tip, &branches)?;
-            self.forget_old(row, &mut branches, now)?;
             self.touch(row.cluster);
+        }
+        // A member that makes branches that nobody follows would fill the vault.
+        if moved || branches.len() > STATES_MAX {
+            self.forget_old(row, &mut branches, now)?;
         }
         Ok(())
     }
@@ -130,11 +139,17 @@ impl Work<'_> {
                 self.send_again(row, &left, &state)?;
             }
         }
-        let standing = if state.own_leaf.is_some() { Standing::Member } else { Standing::Removed };
+        let standing = match state.own_leaf {
+            Some(_) => Standing::Member,
+            None if state.roster().contains(&row.member) => Standing::Away,
+            None => Standing::Removed,
+        };
         self.conn.execute(
             "UPDATE cluster SET tip = ?2, name = ?3, standing = ?4 WHERE cluster = ?1",
             (row.cluster, tip.0, &state.context.charter.name, standing.number()),
         )?;
+        let mut carried = self.conn.prepare_cached("UPDATE cluster_motion SET carried = 1 WHERE cluster = ?1 AND motion = ?2")?;
+        state.done.motions().try_for_each(|motion| carried.execute((row.cluster, motion.0)).map(|_| ()))?;
         Ok(())
     }
 
@@ -200,13 +215,18 @@ impl Work<'_> {
     }
 }
 
-/// What a Commit does, for whoever judges it; nothing if it sets a charter that is none, or another salt.
+/// What a Commit does, for whoever judges it; nothing if it sets a charter that is none, or another salt, or if somebody who comes back
+/// would be called otherwise than before.
 pub(crate) fn change_of(parent: &StateRow, changed: &Changed) -> Option<Change> {
     let charter = match &changed.context {
         None => None,
         Some(bytes) => Some(Context::decode(bytes).filter(|context| context.salt == parent.context.salt)?.charter),
     };
     let added = changed.added.iter();
+    let is_renamed = |made: &Made| parent.members.iter().any(|leaf| leaf.member == made.member && leaf.nick != made.nick);
+    if added.clone().any(is_renamed) {
+        return None;
+    }
     Some(Change {
         committer: changed.committer,
         added: added
@@ -228,7 +248,7 @@ pub(crate) fn next_state(parent: &StateRow, changed: &Changed, judged: &Judged, 
         members: snapshot.members.clone(),
         context: Context::decode(&snapshot.context)?,
         past: judged.past.clone(),
-        done: parent.done.iter().chain(&judged.done).copied().collect(),
+        done: judged.done.clone(),
         secret: StateSecret::new(snapshot.secret),
         own_leaf: Some(snapshot.own_leaf),
         began: now.unix_ms,
@@ -247,7 +267,7 @@ fn next_without_us(parent: &StateRow, changed: &Changed, judged: &Judged, commit
         members: judged.past.roster().iter().map(leaf).collect(),
         context: Context { salt: parent.context.salt, charter: judged.past.charter().clone() },
         past: judged.past.clone(),
-        done: parent.done.iter().chain(&judged.done).copied().collect(),
+        done: judged.done.clone(),
         secret: StateSecret::new([0; 32]),
         own_leaf: None,
         began: now.unix_ms,

@@ -145,7 +145,7 @@ impl Work<'_> {
         )?;
         let motion = MotionIn::decode(&bytes).map_err(|_| ChatError::Bug("motion"))?;
         let motion = motion.verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
-        if state.epoch > motion.fields().until || state.done.contains(&motion.id()) {
+        if state.epoch > motion.fields().until || state.done.has(&motion.id()) {
             return Err(ChatError::Refused("the time to vote on this motion is over".into()));
         }
         if self.own_ballot(row, &motion.id())?.is_some_and(|cast| cast != *choice) {
@@ -206,7 +206,7 @@ impl Work<'_> {
     /// Notes which motions have passed, and since when.
     pub(crate) fn count(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
         for (motion, passed) in self.motions(row)? {
-            let open = passed == 0 && motion.claimed().until >= state.epoch && !state.done.contains(&motion.claimed().id());
+            let open = passed == 0 && motion.claimed().until >= state.epoch && !state.done.has(&motion.claimed().id());
             if open && self.tally(row, state, &motion)?.is_some_and(|tally| tally.has_passed()) {
                 self.conn.execute(
                     "UPDATE cluster_motion SET passed = ?3 WHERE cluster = ?1 AND motion = ?2",
@@ -221,7 +221,7 @@ impl Work<'_> {
     pub(crate) fn passed(&self, row: &ClusterRow, state: &StateRow) -> Result<Vec<(CertificateIn, u64)>, ChatError> {
         let mut passed = Vec::new();
         for (motion, at) in self.motions(row)? {
-            if at == 0 || motion.claimed().until < state.epoch || state.done.contains(&motion.claimed().id()) {
+            if at == 0 || motion.claimed().until < state.epoch || state.done.has(&motion.claimed().id()) {
                 continue;
             }
             let certificate = self.tally(row, state, &motion)?.and_then(|tally| CertificateIn::of(&tally));

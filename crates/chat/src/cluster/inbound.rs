@@ -5,6 +5,7 @@ use samizdat_cluster::{
     content::{Body, Message},
 };
 use samizdat_core::Now;
+use sha2::{Digest, Sha256};
 
 use super::{
     outer::{ClusterTag, Kind, Source},
@@ -53,6 +54,10 @@ impl Work<'_> {
 
     /// A Commit or a proposal waits until it can be followed.
     fn take_handshake(&mut self, cluster: i64, state: &StateId, leaf: u32, kind: Kind, bytes: &[u8]) -> Result<(), ChatError> {
+        let settled = "SELECT 1 FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND bytes = ?3 AND settled = 1";
+        if self.conn.prepare_cached(settled)?.exists((cluster, state.0, Sha256::digest(bytes).as_slice()))? {
+            return Ok(());
+        }
         self.conn
             .prepare_cached("INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, bytes) VALUES(?1, ?2, ?3, ?4, ?5)")?
             .execute((cluster, state.0, leaf, kind.number(), bytes))?;

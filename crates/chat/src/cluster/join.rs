@@ -1,9 +1,12 @@
 //! Founding, inviting, asking to be let in, being let in, leaving.
 
+use std::collections::BTreeMap;
+
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
+    Charter, ClusterId, Done, MemberId, MemberSecret, Past, Roster, StateId,
+    comeback::{Comeback, ComebackIn},
     content::Body,
     door::DoorSecret,
     leave::Leave,
@@ -45,7 +48,7 @@ pub(crate) struct JoinRequest {
 #[derive(Debug, Clone)]
 pub(crate) struct Returning {
     pub(crate) request: i64,
-    pub(crate) member: MemberId,
+    pub(crate) comeback: ComebackIn,
     pub(crate) key_package: Vec<u8>,
     pub(crate) at: u64,
 }
@@ -88,7 +91,7 @@ impl Work<'_> {
         let snapshot = groups.found(&id, &keys, nick, &context.encode())?;
         let cluster = self.add_cluster(&keys.member, nick, &charter.name, Standing::Member)?;
         let past = Past::founded(Roster::of([keys.member]), charter.clone());
-        let state = first_state(&snapshot, context, past, Vec::new(), now);
+        let state = first_state(&snapshot, context, past, Done::default(), now);
         self.begin(cluster, &id, &state, door, now)?;
         self.stand(cluster, &keys.member, now.unix_ms, &state.state, now)?;
         Ok(cluster)
@@ -167,20 +170,38 @@ impl Work<'_> {
             self.conn.query_row("SELECT label, link IS NOT NULL FROM cluster_door WHERE door = ?1", [door], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
-        let returns = request.purpose == Purpose::Return;
-        let (nick, words) = match request.purpose {
-            Purpose::Join { nick, words } => (nick, words),
-            Purpose::Return => (seen.nick.clone(), String::new()),
+        let (nick, words, comeback) = match request.purpose {
+            Purpose::Join { nick, words } => (nick, words, None),
+            Purpose::Return(comeback) => (seen.nick.clone(), String::new(), Some(comeback)),
         };
-        // Each door is for one thing.
-        if nick != seen.nick || returns != (label == RETURN && !ours) {
+        // Each door is for one thing, and everybody comes back for themselves.
+        let about = (seen.member, seen.hash.0);
+        let theirs = |back: &Comeback| (back.member(), back.key_package()) == about;
+        let forged = match (&comeback, self.cluster_row(cluster)?.id) {
+            (None, _) => false,
+            (Some(comeback), Some(id)) => !comeback.verify(&id).is_ok_and(|back| theirs(&back)),
+            (Some(_), None) => true,
+        };
+        if nick != seen.nick || forged || comeback.is_some() != (label == RETURN && !ours) {
             return Ok(());
         }
         let at = plausible_time(now.unix_ms, hour, 0);
         self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, ours, at)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            (cluster, seen.member.0, &request.key_package, seen.hash.0, nick, words, request.reply.0, returns, ours, ms(at)),
+            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, comeback, ours, at)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            rusqlite::params![
+                cluster,
+                seen.member.0,
+                &request.key_package,
+                seen.hash.0,
+                nick,
+                words,
+                request.reply.0,
+                comeback.is_some(),
+                comeback.map(|comeback| comeback.encode()),
+                ours,
+                ms(at)
+            ],
         )?;
         self.conn.execute(
             "DELETE FROM cluster_request WHERE cluster = ?1 AND request NOT IN
@@ -248,7 +269,13 @@ impl Work<'_> {
         let Some(id) = row.id else { return Ok(()) };
         // Several may let us in at once: of these states each may be the one that is followed.
         let branches = self.branches(row.cluster)?;
-        let old: Vec<StateId> = branches.states().filter(|node| node.epoch < state.epoch).map(|node| node.id).collect();
+        let mut old: Vec<StateId> = branches.states().filter(|node| node.epoch < state.epoch).map(|node| node.id).collect();
+        // The state that we are now in, as we saw it while we had no keys of it.
+        for node in branches.states().filter(|node| node.epoch >= state.epoch && node.roster.contains(&row.member)) {
+            if self.state_row(row.cluster, &node.id)?.is_some_and(|seen| seen.own_leaf.is_none()) {
+                old.push(node.id);
+            }
+        }
         let conversation = self.cluster_conversation(row.cluster)?;
         for left in old {
             self.conn.execute(
@@ -275,7 +302,8 @@ impl Work<'_> {
         )?;
         let asked: u64 = self.conn.query_row("SELECT asked_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
         let patience = u64::from(state.context.charter.rollout_hours).saturating_mul(HOUR_MS).saturating_mul(ROLLOUTS_MISSED);
-        let lost = state.members.len() > 1 && now.unix_ms.saturating_sub(last) > patience.max(MISSED_MS);
+        let silent = state.members.len() > 1 && now.unix_ms.saturating_sub(last) > patience.max(MISSED_MS);
+        let lost = silent || row.standing == Standing::Away;
         let set = |at: u64| self.conn.execute("UPDATE cluster SET asked_at = ?2 WHERE cluster = ?1", (row.cluster, ms(at)));
         match (lost, asked) {
             (false, 0) => return Ok(()),
@@ -291,12 +319,16 @@ impl Work<'_> {
             (true, asked) if now.unix_ms < asked.saturating_add(ASK_AGAIN_MS) => return Ok(()),
             (true, _) => set(now.unix_ms)?,
         };
-        let Some(door) = row.door else { return Ok(()) };
+        let (Some(id), Some(door)) = (row.id, row.door) else { return Ok(()) };
         let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
         let reply = self.secret();
         self.conn.execute("UPDATE cluster SET reply = ?2 WHERE cluster = ?1", (row.cluster, reply))?;
         self.expect_reply(row.cluster, reply)?;
-        let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose: Purpose::Return };
+        let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
+        // The clock grows over a restored backup, as no counter of ours would.
+        let comeback = Comeback::sign(id, &MemberSecret::from_seed(*seed.seed()), now.unix_ms, keys.hash.0);
+        let purpose = Purpose::Return(comeback.unverified());
+        let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
         self.knock(door, &request.encode(), now)
     }
 
@@ -429,15 +461,26 @@ impl Work<'_> {
         Ok(self.conn.query_row(sql, (row.cluster, hash), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
-    /// Members who were away and ask to be let back in.
+    /// Members who were away and asked to be let back in, whether somebody did on some branch or not.
     pub(crate) fn returning(&self, row: &ClusterRow) -> Result<Vec<Returning>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT max(request), member, key_package, at FROM cluster_request WHERE cluster = ?1 AND returns = 1 AND answered = 0 GROUP BY member",
+            "SELECT request, comeback, key_package, at FROM cluster_request
+             WHERE cluster = ?1 AND comeback IS NOT NULL ORDER BY request DESC",
         )?;
         let rows = statement.query_map([row.cluster], |row| {
-            Ok(Returning { request: row.get(0)?, member: MemberId(row.get(1)?), key_package: row.get(2)?, at: row.get(3)? })
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, u64>(3)?))
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut returning: BTreeMap<MemberId, Returning> = BTreeMap::new();
+        for found in rows {
+            let (request, bytes, key_package, at) = found?;
+            let Ok(comeback) = ComebackIn::decode(&bytes) else { continue };
+            let member = comeback.claimed_member();
+            // The newest of each: the keys of older ones may be lost.
+            if returning.get(&member).is_none_or(|newest| newest.comeback.claimed_turn() < comeback.claimed_turn()) {
+                returning.insert(member, Returning { request, comeback, key_package, at });
+            }
+        }
+        Ok(returning.into_values().collect())
     }
 
     /// Tells those who asked how they get in.
@@ -492,7 +535,7 @@ impl Work<'_> {
     }
 }
 
-fn first_state(snapshot: &Snapshot, context: Context, past: Past, done: Vec<samizdat_cluster::MotionId>, now: Now) -> StateRow {
+fn first_state(snapshot: &Snapshot, context: Context, past: Past, done: Done, now: Now) -> StateRow {
     StateRow {
         state: snapshot.state,
         parent: None,
@@ -502,7 +545,7 @@ fn first_state(snapshot: &Snapshot, context: Context, past: Past, done: Vec<sami
         members: snapshot.members.clone(),
         context,
         past,
-        done: done.into_iter().collect(),
+        done,
         secret: StateSecret::new(snapshot.secret),
         own_leaf: Some(snapshot.own_leaf),
         began: now.unix_ms,

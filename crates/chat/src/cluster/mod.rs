@@ -22,4 +22,4 @@ pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
-pub(crate) use schema::CLUSTERS;
+pub(crate) use schema::{CLUSTERS, COMEBACKS};

@@ -3,7 +3,7 @@
 use minicbor::{Decoder, Encoder};
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    Charter, MemberId, MotionId, PastIn, Roster,
+    Charter, Done, Grounds, MemberId, MotionId, PastIn, Roster,
     audit::{self, Decision},
     ballot::Choice,
     bundle::Bundle,
@@ -242,22 +242,30 @@ impl Work<'_> {
     fn show_motions(&self, row: &ClusterRow) -> Result<Vec<MotionRow>, ChatError> {
         let Some(tip) = row.tip else { return Ok(Vec::new()) };
         let Some(state) = self.state_row(row.cluster, &tip)? else { return Ok(Vec::new()) };
-        let times: std::collections::BTreeMap<[u8; 32], u64> = self
+        let told: std::collections::BTreeMap<[u8; 32], (u64, bool)> = self
             .conn
-            .prepare_cached("SELECT motion, at FROM cluster_motion WHERE cluster = ?1")?
-            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .prepare_cached("SELECT motion, at, carried FROM cluster_motion WHERE cluster = ?1")?
+            .query_map([row.cluster], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
             .collect::<Result<_, _>>()?;
         let mut shown = Vec::new();
         for (motion, _) in self.motions(row)? {
-            let at = times.get(&motion.claimed().id().0).copied().unwrap_or_default();
-            shown.push(self.show_motion(row, &state, &motion, at)?);
+            let (at, carried) = told.get(&motion.claimed().id().0).copied().unwrap_or_default();
+            // The branch remembers for as long as it matters; later we remember what it did.
+            let done = state.done.has(&motion.claimed().id()) || (carried && motion.claimed().until < state.epoch);
+            shown.push(self.show_motion(row, &state, &motion, at, done)?);
         }
         Ok(shown)
     }
 
-    fn show_motion(&self, row: &ClusterRow, state: &StateRow, motion: &MotionIn, at: u64) -> Result<MotionRow, ChatError> {
+    fn show_motion(
+        &self,
+        row: &ClusterRow,
+        state: &StateRow,
+        motion: &MotionIn,
+        at: u64,
+        done: bool,
+    ) -> Result<MotionRow, ChatError> {
         let (id, claimed) = (motion.claimed().id(), motion.claimed());
-        let done = state.done.contains(&id);
         let tally = self.tally(row, state, motion)?;
         let mut ballots = Ballots::default();
         for ballot in tally.iter().flat_map(|tally| tally.ballots()) {
@@ -332,7 +340,7 @@ impl Work<'_> {
     /// Keeps what was true when we came to know a cluster: its history begins there.
     pub(crate) fn put_root(&self, cluster: i64, state: &StateRow) -> Result<(), ChatError> {
         let mut e = Encoder::new(Vec::new());
-        let done: Vec<u8> = state.done.iter().flat_map(|motion| motion.0).collect();
+        let done = state.done.encode();
         // Writing into a Vec cannot fail.
         let _ = e.array(3).and_then(|e| e.bytes(&state.context.encode())?.bytes(&state.past.encode())?.bytes(&done));
         self.conn.execute(
@@ -362,10 +370,9 @@ impl Work<'_> {
                 break;
             }
             let bundle = Bundle::decode(&bytes).map_err(|_| damaged())?;
-            if !bundle.certificates.is_empty() || !bundle.leaves.is_empty() {
-                shown.push(Decided { epoch, what: self.told(row, &bundle)? });
-                let (certificates, leaves) = (bundle.certificates, bundle.leaves);
-                decisions.push(Decision { epoch: epoch.saturating_sub(1), certificates, leaves });
+            if !bundle.grounds.is_empty() {
+                shown.push(Decided { epoch, what: self.told(row, &bundle.grounds)? });
+                decisions.push(Decision { epoch: epoch.saturating_sub(1), grounds: bundle.grounds });
             }
             at = parent;
         }
@@ -386,25 +393,28 @@ impl Work<'_> {
         }
     }
 
-    fn told(&self, row: &ClusterRow, bundle: &Bundle) -> Result<Vec<String>, ChatError> {
+    fn told(&self, row: &ClusterRow, grounds: &Grounds) -> Result<Vec<String>, ChatError> {
         let mut told = Vec::new();
-        for certificate in &bundle.certificates {
+        for certificate in &grounds.certificates {
             let (kind, subject) = self.subject(row, &certificate.motion().claimed().kind)?;
             told.push(format!("{kind} {subject}"));
         }
-        for leave in &bundle.leaves {
+        for leave in &grounds.leaves {
             told.push(format!("leave {}", self.nick(row, &leave.claimed_member())?));
+        }
+        for comeback in &grounds.comebacks {
+            told.push(format!("comeback {}", self.nick(row, &comeback.claimed_member())?));
         }
         Ok(told)
     }
 }
 
-fn read_root(epoch: u64, bytes: &[u8]) -> Option<(samizdat_cluster::Past, std::collections::BTreeSet<MotionId>)> {
+fn read_root(epoch: u64, bytes: &[u8]) -> Option<(samizdat_cluster::Past, Done)> {
     let mut d = Decoder::new(bytes);
     d.array().ok()?;
     let context = Context::decode(d.bytes().ok()?)?;
     let past = PastIn::decode(d.bytes().ok()?).ok()?;
-    let done = d.bytes().ok()?.chunks_exact(32).filter_map(|id| id.try_into().ok().map(MotionId)).collect();
+    let done = Done::decode(d.bytes().ok()?).ok()?;
     let roster: Roster = past.claimed_roster().clone();
     Some((past.verify(epoch, &roster, &context.charter).ok()?, done))
 }

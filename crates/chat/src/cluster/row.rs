@@ -1,11 +1,9 @@
 //! Clusters and their states as rows.
 
-use std::collections::BTreeSet;
-
 use minicbor::{Decoder, Encoder};
 use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
-    Charter, ClusterId, MemberId, MotionId, Past, PastIn, Roster, StateId,
+    Charter, ClusterId, Done, MemberId, Past, PastIn, Roster, StateId,
     branch::{Branches, Node},
     ids::rank,
 };
@@ -24,10 +22,12 @@ pub enum Standing {
     Left,
     /// The members have removed us.
     Removed,
+    /// We are a member whom others exchanged for itself, and wait for the keys of where they are.
+    Away,
 }
 
 impl Standing {
-    const ALL: [Self; 4] = [Self::Asking, Self::Member, Self::Left, Self::Removed];
+    const ALL: [Self; 5] = [Self::Asking, Self::Member, Self::Left, Self::Removed, Self::Away];
 
     pub(crate) fn number(self) -> u8 {
         Self::ALL.iter().position(|standing| *standing == self).and_then(|i| u8::try_from(i).ok()).unwrap_or_default()
@@ -57,6 +57,9 @@ impl ClusterRow {
         match (self.standing, self.id, self.tip) {
             (Standing::Member, Some(id), Some(tip)) => Ok((id, tip)),
             (Standing::Asking, ..) => Err(ChatError::Refused("you are not a member yet: the cluster has not decided".into())),
+            (Standing::Away, ..) => {
+                Err(ChatError::Refused("you were away for too long: wait until a member has let you back in".into()))
+            }
             _ => Err(ChatError::Refused("you are not a member of this cluster any more".into())),
         }
     }
@@ -98,7 +101,7 @@ pub(crate) struct StateRow {
     pub(crate) members: Vec<Leaf>,
     pub(crate) context: Context,
     pub(crate) past: Past,
-    pub(crate) done: BTreeSet<MotionId>,
+    pub(crate) done: Done,
     pub(crate) secret: StateSecret,
     /// Nothing: we are not in it.
     pub(crate) own_leaf: Option<u32>,
@@ -189,7 +192,7 @@ impl Work<'_> {
                 encode_leaves(&row.members),
                 row.context.encode(),
                 row.past.encode(),
-                row.done.iter().flat_map(|motion| motion.0).collect::<Vec<u8>>(),
+                row.done.encode(),
                 row.secret.bytes(),
                 row.own_leaf,
                 ms(row.began),
@@ -283,7 +286,7 @@ fn state_row(row: &Row<'_>) -> rusqlite::Result<Option<StateRow>> {
             members,
             past,
             context,
-            done: done.chunks_exact(32).filter_map(|id| id.try_into().ok().map(MotionId)).collect(),
+            done: Done::decode(&done).ok()?,
             secret,
             own_leaf,
             began: u64::try_from(began).unwrap_or_default(),

@@ -180,3 +180,9 @@ CREATE TABLE cluster_decision(
 ALTER TABLE message ADD COLUMN state_sent BLOB;
 ALTER TABLE outbox ADD COLUMN background INTEGER NOT NULL DEFAULT 0;
 ";
+
+/// The step after it: who comes back says so under its own key, and motions remember that they were carried out.
+pub(crate) const COMEBACKS: &str = "
+ALTER TABLE cluster_request ADD COLUMN comeback BLOB;
+ALTER TABLE cluster_motion ADD COLUMN carried INTEGER NOT NULL DEFAULT 0;
+";

@@ -93,6 +93,10 @@ pub(super) fn verify(bytes: &[u8], crypto: &CryptoProvider) -> Result<(MlsKeyPac
         return Err(KeyPackageError::Suite);
     }
     let leaf = package.leaf_node();
+    // Or no Commit could add it, whatever members decide.
+    if !leaf.capabilities().extensions().contains(&ExtensionType::Unknown(CONTEXT)) {
+        return Err(KeyPackageError::Malformed);
+    }
     let nick = nick(leaf.credential().serialized_content()).ok_or(KeyPackageError::Malformed)?;
     let member = leaf.signature_key().as_slice().try_into().map(MemberId).map_err(|_| KeyPackageError::Malformed)?;
     let hash = keys::hash(&package, crypto).ok_or(KeyPackageError::Malformed)?;

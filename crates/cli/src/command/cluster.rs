@@ -214,6 +214,7 @@ fn line(context: &Context, cluster: &Row) -> String {
         Standing::Member => format!("{}, {nick} among them", count(cluster.size, "member")),
         Standing::Left => format!("left, as {nick}"),
         Standing::Removed => format!("{nick} was removed by the members"),
+        Standing::Away => format!("{nick} was away for too long and is being let back in"),
     };
     let asking = match cluster.requests {
         0 => String::new(),

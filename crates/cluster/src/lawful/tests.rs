@@ -1,8 +1,9 @@
 #![allow(clippy::arithmetic_side_effects)]
 use super::*;
 use crate::{
+    comeback::Comeback,
     leave::Leave,
-    limits::{CERTIFICATES_MAX, LEAVES_MAX},
+    limits::{CERTIFICATES_MAX, COMEBACKS_MAX, LEAVES_MAX},
     motion::{BadMotion, Kind},
     people::{CLUSTER, admission, admit, certificate, circle, expel, id, member, roster, secret},
 };
@@ -11,21 +12,20 @@ const YES: core::ops::RangeInclusive<u8> = 1..=4;
 
 struct Case {
     past: Past,
-    done: BTreeSet<MotionId>,
+    done: Done,
     change: Change,
-    certificates: Vec<CertificateIn>,
-    leaves: Vec<LeaveIn>,
+    grounds: Grounds,
 }
 
 impl Case {
     /// Members 1 to 5 whose first commits nothing but keys.
     fn new() -> Self {
         let change = Change { committer: member(1), added: Vec::new(), removed: Vec::new(), charter: None };
-        Self { past: circle(1..=5), done: BTreeSet::new(), change, certificates: Vec::new(), leaves: Vec::new() }
+        Self { past: circle(1..=5), done: Done::default(), change, grounds: Grounds::default() }
     }
 
     fn passed(mut self, kind: Kind) -> Self {
-        self.certificates.push(certificate(&self.past, 1, kind, YES));
+        self.grounds.certificates.push(certificate(&self.past, 1, kind, YES));
         self
     }
 
@@ -40,7 +40,12 @@ impl Case {
     }
 
     fn leaves(mut self, who: u8) -> Self {
-        self.leaves.push(Leave::sign(CLUSTER, &secret(who)).unverified());
+        self.grounds.leaves.push(Leave::sign(CLUSTER, &secret(who)).unverified());
+        self
+    }
+
+    fn back(mut self, who: u8, turn: u64) -> Self {
+        self.grounds.comebacks.push(Comeback::sign(CLUSTER, &secret(who), turn, admission(who).key_package).unverified());
         self
     }
 
@@ -50,13 +55,13 @@ impl Case {
     }
 
     fn verdict(&self) -> Result<Judged, Unlawful> {
-        judge(&Parent { cluster: CLUSTER, past: &self.past, done: &self.done }, &self.change, &self.certificates, &self.leaves)
+        judge(&Parent { cluster: CLUSTER, past: &self.past, done: &self.done }, &self.change, &self.grounds)
     }
 
     fn lawful(self, certified: bool, people: impl IntoIterator<Item = u8>) -> Judged {
         let judged = self.verdict().unwrap();
         assert_eq!((judged.certified, judged.past.roster()), (certified, &roster(people)));
-        assert_eq!(judged.done, self.certificates.iter().map(id).collect::<Vec<_>>());
+        assert!(self.grounds.certificates.iter().map(id).all(|motion| judged.done.has(&motion)));
         assert_eq!(judged.past.epoch(), self.past.epoch() + 1);
         judged
     }
@@ -96,17 +101,47 @@ fn who_leaves_needs_nobody() {
     Case::new().leaves(5).leaves(5).removes(5).unlawful(Unlawful::WithoutEffect);
     Case::new().leaves(9).unlawful(Unlawful::WithoutEffect);
     let mut forged = Case::new().leaves(5).removes(5);
-    forged.leaves = vec![Leave::sign(ClusterId([8; 32]), &secret(5)).unverified()];
+    forged.grounds.leaves = vec![Leave::sign(ClusterId([8; 32]), &secret(5)).unverified()];
     forged.unlawful(Unlawful::Leave(BadLeave::ForeignCluster));
 }
 
 #[test]
 fn who_was_away_comes_back_without_a_vote() {
-    Case::new().removes(5).adds(5).lawful(false, 1..=5);
-    Case::new().removes(5).adds(5).passed(admit(9)).adds(9).lawful(true, [1, 2, 3, 4, 5, 9]);
-    Case::new().adds(5).unlawful(Unlawful::AddedMember);
-    Case::new().passed(expel(5)).removes(5).adds(5).unlawful(Unlawful::NotCarriedOut);
-    Case::new().leaves(5).removes(5).adds(5).unlawful(Unlawful::NotCarriedOut);
+    let judged = Case::new().back(5, 7).removes(5).adds(5).lawful(true, 1..=5);
+    assert!(judged.done.is_back(&member(5), 7) && !judged.done.is_back(&member(5), 8));
+    Case::new().back(5, 7).removes(5).adds(5).passed(admit(9)).adds(9).lawful(true, [1, 2, 3, 4, 5, 9]);
+    Case::new().back(5, 7).adds(5).unlawful(Unlawful::AddedMember);
+    Case::new().back(5, 7).removes(5).unlawful(Unlawful::NotCarriedOut);
+    Case::new().back(5, 7).unlawful(Unlawful::NotCarriedOut);
+    Case::new().back(5, 7).passed(expel(5)).removes(5).adds(5).unlawful(Unlawful::Contradiction);
+    Case::new().back(5, 7).leaves(5).removes(5).adds(5).unlawful(Unlawful::Contradiction);
+    Case::new().back(9, 7).removes(9).adds(9).unlawful(Unlawful::RemovedNotMember);
+    Case::new().back(9, 7).unlawful(Unlawful::WithoutEffect);
+}
+
+/// Once whoever had an old KeyPackage of a member could lock it out until it asked to return.
+#[test]
+fn nobody_is_exchanged_for_itself_who_did_not_ask() {
+    Case::new().removes(5).adds(5).unlawful(Unlawful::BackOtherwise);
+    Case::new().back(4, 7).removes(5).adds(5).unlawful(Unlawful::BackOtherwise);
+    Case::new().back(4, 7).removes(4).adds(4).removes(5).adds(5).unlawful(Unlawful::BackOtherwise);
+    let mut others_keys = Case::new().back(5, 7).removes(5).adds(5);
+    others_keys.change.added[0].key_package = [0; 32];
+    others_keys.unlawful(Unlawful::BackOtherwise);
+    let mut forged = Case::new().removes(5).adds(5);
+    forged.grounds.comebacks = vec![Comeback::sign(ClusterId([8; 32]), &secret(5), 7, [5; 32]).unverified()];
+    forged.unlawful(Unlawful::Comeback(BadComeback::ForeignCluster));
+    Case::new().back(5, 7).back(5, 8).removes(5).adds(5).unlawful(Unlawful::Twice);
+}
+
+#[test]
+fn a_member_comes_back_once_by_each_statement_and_by_none_that_is_older() {
+    let judged = Case::new().back(5, 7).removes(5).adds(5).verdict().unwrap();
+    let again =
+        |turn| Case { past: judged.past.clone(), done: judged.done.clone(), ..Case::new().back(5, turn).removes(5).adds(5) };
+    again(7).unlawful(Unlawful::AlreadyDone);
+    again(6).unlawful(Unlawful::AlreadyDone);
+    again(8).lawful(true, 1..=5);
 }
 
 #[test]
@@ -146,7 +181,7 @@ fn what_is_shown_is_carried_out() {
 #[test]
 fn a_motion_is_carried_out_once() {
     let mut case = Case::new().passed(admit(9)).adds(9);
-    case.done = case.certificates.iter().map(id).collect();
+    case.done = case.verdict().unwrap().done;
     case.unlawful(Unlawful::AlreadyDone);
 }
 
@@ -214,9 +249,55 @@ fn the_cap_holds_for_the_charter_after() {
 #[test]
 fn one_change_has_bounds() {
     let mut many = Case::new().passed(admit(9)).adds(9);
-    many.certificates = vec![many.certificates[0].clone(); CERTIFICATES_MAX + 1];
+    many.grounds.certificates = vec![many.grounds.certificates[0].clone(); CERTIFICATES_MAX + 1];
     many.unlawful(Unlawful::TooMany);
     let mut many = Case::new().leaves(5).removes(5);
-    many.leaves = vec![many.leaves[0].clone(); LEAVES_MAX + 1];
+    many.grounds.leaves = vec![many.grounds.leaves[0].clone(); LEAVES_MAX + 1];
     many.unlawful(Unlawful::TooMany);
+    let mut many = Case::new().back(5, 7).removes(5).adds(5);
+    many.grounds.comebacks = vec![many.grounds.comebacks[0].clone(); COMEBACKS_MAX + 1];
+    many.unlawful(Unlawful::TooMany);
+}
+
+/// Once more than 64 who left at the same time, or one motion that did not fit, kept all others waiting.
+#[test]
+fn whoever_makes_a_change_takes_what_goes_together_and_leaves_the_rest() {
+    let past = Past::founded(roster(1..=100), charter(100));
+    let done = Done::default();
+    let mut mandate = Mandate::new(&Parent { cluster: CLUSTER, past: &past, done: &done });
+    let leave = |who| Leave::sign(CLUSTER, &secret(who)).unverified();
+    for who in 2..=65 {
+        assert_eq!(mandate.leave(&leave(who)), Ok(()));
+    }
+    assert_eq!(mandate.leave(&leave(66)), Err(Unlawful::TooMany));
+    assert_eq!(mandate.leave(&leave(65)), Err(Unlawful::WithoutEffect));
+    let back = |who| Comeback::sign(CLUSTER, &secret(who), 1, [who; 32]).unverified();
+    assert_eq!(mandate.come_back(&back(65)), Err(Unlawful::Contradiction));
+    assert_eq!(mandate.come_back(&back(70)), Ok(()));
+    let passed = |kind| certificate(&past, 1, kind, 1..=60);
+    assert_eq!(mandate.decide(&passed(expel(70))), Err(Unlawful::Contradiction));
+    assert_eq!(mandate.decide(&passed(Kind::Charter(charter(36)))), Ok(()));
+    assert_eq!(mandate.decide(&passed(admit(101))), Err(Unlawful::OverCap));
+    assert_eq!(mandate.decide(&passed(expel(71))), Ok(()));
+    assert_eq!((mandate.grounds().certificates.len(), mandate.removed().len(), mandate.back().count()), (2, 65, 1));
+    let added = admission(70);
+    let removed = mandate.removed().iter().copied().chain([member(70)]).collect();
+    let change = Change { committer: member(1), added: vec![added], removed, charter: mandate.charter().cloned() };
+    let judged = judge(&Parent { cluster: CLUSTER, past: &past, done: &done }, &change, mandate.grounds()).unwrap();
+    assert_eq!((judged.past, judged.done), mandate.carried_out().unwrap());
+}
+
+#[test]
+fn what_was_carried_out_is_forgotten_when_it_cannot_come_again() {
+    let case = Case::new().passed(admit(9)).adds(9);
+    let (motion, judged) = (id(&case.grounds.certificates[0]), case.verdict().unwrap());
+    let (mut past, mut done) = (judged.past, judged.done);
+    for epoch in 2..=5 {
+        assert!(done.has(&motion), "epoch {epoch}");
+        let change = Case::new().change;
+        let judged = judge(&Parent { cluster: CLUSTER, past: &past, done: &done }, &change, &Grounds::default()).unwrap();
+        (past, done) = (judged.past, judged.done);
+    }
+    assert!(past.epoch() == 5 && done == Done::default());
+    Case { past, done, ..Case::new().passed(admit(9)).adds(9) }.verdict().unwrap_err();
 }
