@@ -274,6 +274,14 @@ impl Client {
         self.post("join", body)
     }
 
+    /// Tells the members of a cluster who I am.
+    ///
+    /// # Errors
+    /// As of all calls.
+    pub fn claim_in_cluster(&self, which: &str) -> Result<ClusterView> {
+        self.post(&of_cluster(which, "/claim"), &Done {})
+    }
+
     /// Leaves a cluster.
     pub fn leave_cluster(&self, which: &str) -> Result<ClusterView> {
         self.post(&of_cluster(which, "/leave"), &Done {})

@@ -18,6 +18,11 @@ pub enum ClusterCall {
         /// Which.
         which: String,
     },
+    /// Tells the members who I am. [`ClusterAnswer::View`]
+    Claim {
+        /// Which.
+        which: String,
+    },
     /// Leaves, at once. [`ClusterAnswer::View`]
     Leave {
         /// Which.
@@ -191,6 +196,8 @@ pub struct Member {
     pub member: String,
     /// How they call themselves.
     pub nick: String,
+    /// The name that they have shown to be behind it, if they chose to.
+    pub name: Option<String>,
     /// It is me.
     pub own: bool,
     /// They were heard since the group changed last.

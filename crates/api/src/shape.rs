@@ -132,6 +132,10 @@ pub struct Message {
     pub path: MessagePath,
     /// Its contact request is still open.
     pub request: bool,
+    /// Who told me of it, if not its author: in a cluster, the nickname of the member who let me in.
+    pub vouched_by: Option<String>,
+    /// It calls me by my nickname in the cluster.
+    pub mentions_me: bool,
 }
 
 /// How far a message is. Of messages of others there are only [`Received`](Self::Received) and [`Read`](Self::Read).

@@ -61,6 +61,12 @@ pub const WINDOW_EPOCHS: u64 = 8;
 pub const WINDOW_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 /// Lifetimes of what decides: the first copy is for those who are there, the second for those who come later.
 pub const DECIDING_LIFETIMES: [u8; 2] = [0, MESSAGE_LIFETIME];
+/// Texts of the past that newcomers are told in one message, bytes.
+pub const HISTORY_PIECE: usize = 40_000;
+/// Messages in which newcomers are told the past: the newest of it.
+pub const HISTORY_PIECES: usize = 6;
+/// For how long after we came we believe what others tell of the time before, ms.
+pub const HISTORY_PATIENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Lifetimes of what says no more than that we are there.
 pub const HERE_LIFETIMES: [u8; 2] = [0, ACK_LIFETIME];
 /// After so long we ask again, ms.

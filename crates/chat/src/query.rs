@@ -85,6 +85,10 @@ pub struct Message {
     pub state: State,
     /// Whether it went over a session with the contact.
     pub direct: bool,
+    /// Who told us of it, if not its author: a member of the cluster, as that one calls itself.
+    pub vouched: Option<String>,
+    /// Whether it calls us by our nickname in the cluster.
+    pub calls: bool,
     /// Whether the contact request that it belongs to is still open.
     pub request: bool,
     /// The envelope that waits for its stamp, if one does.
@@ -160,7 +164,8 @@ pub struct Filter<'a> {
 
 const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, coalesce(c.petname, n.nick), m.mine, m.text, m.at, m.state,
     (SELECT k.state = 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation),
-    CASE WHEN m.state = 1 THEN m.envelope END, m.direct
+    CASE WHEN m.state = 1 THEN m.envelope END, m.direct, m.calls,
+    CASE WHEN m.vouched IS NULL THEN NULL ELSE coalesce((SELECT min(t.nick) FROM cluster_member t WHERE t.author = m.vouched), m.vouched) END
     FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)
     LEFT JOIN cluster_member n ON n.author = m.author
     AND n.cluster = (SELECT w.cluster FROM conversation w WHERE w.conversation = m.conversation)";
@@ -415,6 +420,8 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         at: row.get(6)?,
         state: State::from_number(row.get(7)?),
         direct: row.get(10)?,
+        calls: row.get(11)?,
+        vouched: row.get(12)?,
         request: request.unwrap_or(false),
         stamping: stamping.map(samizdat_core::EnvelopeId),
     })

@@ -4,8 +4,12 @@
 mod people;
 
 use people::{LIFETIME, Person, carry};
-use samizdat_chat::{Proposal, Standing};
-use samizdat_cluster::{Charter, charter::Quorum, tally::Outcome};
+use samizdat_chat::{Filter, Proposal, Standing};
+use samizdat_cluster::{
+    Charter,
+    charter::{History, Quorum},
+    tally::Outcome,
+};
 use samizdat_core::Envelope;
 
 const NEST: &str = "nest";
@@ -34,15 +38,19 @@ fn hand_out(people: &mut [&mut Person], envelopes: &[Vec<Envelope>]) {
     }
 }
 
-fn founded(alice: &mut Person) {
-    alice.chat.found_cluster(&Charter::new(NEST).unwrap(), "alice", alice.now).unwrap();
+fn founded_under(charter: &Charter, alice: &mut Person) {
+    alice.chat.found_cluster(charter, "alice", alice.now).unwrap();
     alice.settle();
 }
 
 /// Alice founded it, the others were let in one after the other, by everybody's yes.
 fn nest(names: &[&str]) -> Vec<Person> {
+    nest_under(&Charter::new(NEST).unwrap(), names)
+}
+
+fn nest_under(charter: &Charter, names: &[&str]) -> Vec<Person> {
     let mut people = vec![Person::new(1)];
-    founded(&mut people[0]);
+    founded_under(charter, &mut people[0]);
     for (name, seed) in names.iter().skip(1).zip(2..) {
         let now = people[0].now;
         let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
@@ -254,6 +262,104 @@ fn who_asked_to_return_without_need_stays_a_member() {
     people[2].chat.write_in_cluster(NEST, "still here", LIFETIME, now).unwrap();
     all(&mut people);
     people.iter().for_each(|person| assert_eq!(person.texts(), ["still here"]));
+}
+
+#[test]
+fn the_silent_are_dropped_by_themselves_and_may_ask_again() {
+    let mut people = nest_under(&Charter { silent_epochs: 3, ..Charter::new(NEST).unwrap() }, &["alice", "bob", "carol"]);
+    agree(&mut people);
+    let mut carol = people.pop().unwrap();
+    let member = carol.chat.cluster(NEST).unwrap().member;
+    for _ in 0..6 {
+        people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+        all(&mut people);
+    }
+    assert_eq!(nicks(&mut people[0]), ["alice", "bob"]);
+    let dropped = people[1].chat.motions(NEST).unwrap().into_iter().find(|motion| motion.kind == "silent").unwrap();
+    assert_eq!((dropped.subject.as_str(), dropped.state, dropped.ballots.yes.len()), ("carol", Outcome::Passed, 2));
+    people[0].chat.audit_cluster(NEST).unwrap();
+    // She heard nobody either, asks to be let back in, and is asked about as anybody is.
+    carol.now = people[0].now;
+    for _ in 0..4 {
+        carol.now.unix_ms += 20 * 60 * 1000;
+        carol.settle();
+    }
+    people.iter_mut().for_each(|person| person.now.unix_ms = carol.now.unix_ms);
+    let known = people[0].envelopes().len();
+    people.iter_mut().for_each(|person| carry(&carol, person));
+    all(&mut people);
+    assert_eq!(people[0].chat.cluster_requests(NEST).unwrap()[0].nick, "carol");
+    let now = people[0].now;
+    people[0].chat.open_motion(NEST, &Proposal::Admit("carol"), now).unwrap();
+    all(&mut people);
+    vote_all(&mut people, "yes");
+    all(&mut people);
+    people[0].envelopes().split_off(known).iter().for_each(|envelope| carol.receive(envelope));
+    people.push(carol);
+    all(&mut people);
+    agree(&mut people);
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().member, member, "she is who she was");
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().standing, Standing::Member);
+}
+
+#[test]
+fn who_says_who_they_are_is_known_to_those_who_come_later_and_nobody_else_is() {
+    let mut people = nest(&["alice", "bob"]);
+    let name = people[1].name().parse::<samizdat_core::Name>().unwrap().compact();
+    let now = people[1].now;
+    people[1].chat.claim_in_cluster(NEST, now).unwrap();
+    all(&mut people);
+    let names = |person: &mut Person| -> Vec<(String, Option<String>)> {
+        person.chat.cluster(NEST).unwrap().members.into_iter().map(|member| (member.nick, member.name)).collect()
+    };
+    let told = [("alice".to_owned(), None), ("bob".to_owned(), Some(name.clone()))];
+    people.iter_mut().for_each(|person| assert_eq!(names(person), told));
+    let now = people[0].now;
+    let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+    let mut carol = Person::new(3);
+    carol.now = now;
+    carol.chat.join_cluster(&link, "carol", "", now).unwrap();
+    people.push(carol);
+    all(&mut people);
+    vote_all(&mut people, "yes");
+    (0..2).for_each(|_| all(&mut people));
+    assert_eq!(names(&mut people[2])[..2], told);
+}
+
+#[test]
+fn a_newcomer_is_told_what_the_charter_gives_and_by_whom() {
+    for (history, told) in
+        [(History::None, vec![]), (History::Last(2), vec!["two", "three"]), (History::All, vec!["one", "two", "three"])]
+    {
+        let mut people = vec![Person::new(1)];
+        let now = people[0].now;
+        people[0].chat.found_cluster(&Charter { history, ..Charter::new(NEST).unwrap() }, "alice", now).unwrap();
+        for text in ["one", "two", "three"] {
+            people[0].now.unix_ms += 60_000;
+            let now = people[0].now;
+            people[0].chat.write_in_cluster(NEST, text, LIFETIME, now).unwrap();
+            people[0].settle();
+        }
+        let now = people[0].now;
+        let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+        let mut bob = Person::new(2);
+        bob.now = now;
+        bob.chat.join_cluster(&link, "bob", "", now).unwrap();
+        people.push(bob);
+        (0..3).for_each(|_| all(&mut people));
+        agree(&mut people);
+        let now = people[0].now;
+        people[0].chat.write_in_cluster(NEST, "welcome @bob", LIFETIME, now).unwrap();
+        all(&mut people);
+        let read = people[1].chat.messages(&Filter::default()).unwrap();
+        let texts: Vec<&str> = read.iter().map(|message| message.text.as_str()).collect();
+        assert_eq!(texts, [&told[..], &["welcome @bob"]].concat(), "{history:?}");
+        let by: Vec<_> =
+            read.iter().map(|message| (message.petname.as_deref(), message.vouched.as_deref(), message.calls)).collect();
+        let (last, earlier) = by.split_last().unwrap();
+        assert_eq!(*last, (Some("alice"), None, true));
+        assert!(earlier.iter().all(|told| *told == (Some("alice"), Some("alice"), false)), "{by:?}");
+    }
 }
 
 #[test]

@@ -6,12 +6,12 @@ use samizdat_core::limits::TEXT_MAX;
 
 use crate::{
     ballot::BallotIn,
-    cbor::{Malformed, Out, Wire, Written, exact, from_bytes, is_line, list, text, to_bytes, write_list},
+    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, is_line, list, text, to_bytes, write_list},
     claim::ClaimIn,
     door::DoorSecret,
     ids::MemberId,
     leave::LeaveIn,
-    limits::{LABEL_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX},
+    limits::{LABEL_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX},
     motion::MotionIn,
 };
 
@@ -26,6 +26,7 @@ const LEAVE: u8 = 5;
 const INVITE: u8 = 6;
 const INVITE_CLOSED: u8 = 7;
 const CLAIM: u8 = 8;
+const HISTORY: u8 = 9;
 
 /// Names a text within its cluster.
 pub type TextId = [u8; 16];
@@ -75,6 +76,8 @@ pub enum Body {
     },
     /// Its author says which name it is.
     Claim(ClaimIn),
+    /// What was written before somebody came: for newcomers, on the word of its author, the oldest first.
+    History(Vec<Memory>),
     /// Of a type that this version does not know.
     Unknown,
 }
@@ -90,6 +93,19 @@ pub struct Text {
     pub parents: Vec<TextId>,
     /// Whom it calls.
     pub mentions: Vec<MemberId>,
+    /// What it says.
+    pub text: String,
+}
+
+/// Something that was written earlier, as somebody remembers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    /// Who wrote it.
+    pub author: MemberId,
+    /// Its id.
+    pub id: TextId,
+    /// When it was written by the clock of who wrote it, milliseconds.
+    pub at: u64,
     /// What it says.
     pub text: String,
 }
@@ -116,7 +132,7 @@ impl Message {
 fn unknown(bytes: &[u8]) -> Option<u64> {
     let mut d = Decoder::new(bytes);
     d.array().ok()?.filter(|elements| *elements >= 3)?;
-    let later = d.u8().ok()? == VERSION && d.u8().ok()? > CLAIM;
+    let later = d.u8().ok()? == VERSION && d.u8().ok()? > HISTORY;
     if later { d.u64().ok() } else { None }
 }
 
@@ -133,6 +149,7 @@ impl Body {
             Self::Invite { .. } => (6, INVITE),
             Self::InviteClosed { .. } => (4, INVITE_CLOSED),
             Self::Claim(_) => (5, CLAIM),
+            Self::History(_) => (4, HISTORY),
             Self::Unknown => (3, u8::MAX),
         }
     }
@@ -154,6 +171,7 @@ impl Body {
             }
             Self::InviteClosed { door } => door.write(e),
             Self::Claim(claim) => claim.write(e),
+            Self::History(memories) => write_list(e, memories, |e, memory| memory.write(e)),
         }
     }
 
@@ -172,6 +190,7 @@ impl Body {
             },
             INVITE_CLOSED => Self::InviteClosed { door: DoorSecret::read(d)? },
             CLAIM => Self::Claim(ClaimIn::read(d)?),
+            HISTORY => Self::History(list(d, MEMORIES_MAX, Memory::read)?),
             _ => return None,
         })
     }
@@ -212,6 +231,19 @@ impl Wire for Text {
     }
 }
 
+impl Wire for Memory {
+    fn write(&self, e: &mut Out) -> Written {
+        e.array(4)?;
+        self.author.write(e)?;
+        e.bytes(&self.id)?.u64(self.at)?.str(&self.text).map(|_| ())
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        array(d, 4)?;
+        Some(Self { author: MemberId::read(d)?, id: exact(d)?, at: d.u64().ok()?, text: text(d, TEXT_MAX)? })
+    }
+}
+
 fn write_ids(e: &mut Out, ids: &[TextId]) -> Written {
     write_list(e, ids, |e, id| e.bytes(id).map(|_| ()))
 }
@@ -245,6 +277,8 @@ mod tests {
             Body::Invite { door: door(), label: String::new(), expires: 0 },
             Body::InviteClosed { door: door() },
             Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1))),
+            Body::History(vec![Memory { author: member(3), id: [4; 16], at: 6, text: "long ago".into() }; 2]),
+            Body::History(Vec::new()),
         ]
     }
 
@@ -258,11 +292,11 @@ mod tests {
 
     #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
-        assert_eq!(Message::decode(&[0x84, 2, 9, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 10, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
         assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
-        assert_eq!(Message::decode(&[0x82, 2, 9]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x82, 2, 10]), Err(Malformed));
     }
 
     #[test]
@@ -275,6 +309,11 @@ mod tests {
         assert!(text(&|text| text.text = "x".repeat(TEXT_MAX)) && !text(&|text| text.text = "x".repeat(TEXT_MAX + 1)));
         assert!(text(&|text| text.parents = vec![[1; 16]; 8]) && !text(&|text| text.parents = vec![[1; 16]; 9]));
         assert!(text(&|text| text.mentions = vec![member(1); 16]) && !text(&|text| text.mentions = vec![member(1); 17]));
+        let memory = |count: usize| {
+            let memory = Memory { author: member(1), id: [1; 16], at: 1, text: String::new() };
+            Message::decode(&Message { turn: 1, body: Body::History(vec![memory; count]) }.encode()).is_ok()
+        };
+        assert!(memory(MEMORIES_MAX) && !memory(MEMORIES_MAX + 1));
         let label =
             |label: &str| Message { turn: 1, body: Body::Invite { door: DoorSecret([1; 32]), label: label.into(), expires: 1 } };
         assert!(Message::decode(&label(&"x".repeat(65)).encode()).is_err() && Message::decode(&label("a\nb").encode()).is_err());

@@ -75,6 +75,8 @@ pub const PARENTS_MAX: usize = 8;
 pub const MENTIONS_MAX: usize = 16;
 /// Largest message inside the encryption, bytes.
 pub const MESSAGE_MAX: usize = 48 * 1024;
+/// Texts of the past in one message to newcomers.
+pub const MEMORIES_MAX: usize = 512;
 /// Longest label of an invitation, bytes of UTF-8.
 pub const LABEL_MAX: usize = 64;
 /// Longest words to a cluster in a request, bytes of UTF-8.

@@ -10,7 +10,7 @@ use samizdat_cluster::{
     certificate::CertificateIn,
     claim::ClaimIn,
     comeback::{Comeback, ComebackIn},
-    content::{Body, Message, Text},
+    content::{Body, Memory, Message, Text},
     door::{self, DoorSecret},
     ids::rank,
     lawful::{Change, Parent, judge},
@@ -160,6 +160,7 @@ fn messages() -> Vec<Value> {
         ("invite", Body::Invite { door: door(), label: "the book fair".into(), expires: 500_000 }),
         ("invite closed", Body::InviteClosed { door: door() }),
         ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
+        ("history", Body::History(vec![Memory { author: member, id: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
     ];
     let one = |(what, body)| json!({ "what": what, "message": hex(&Message { turn: 1_800_000_000_001, body }.encode()) });
     bodies.into_iter().map(one).collect()

@@ -43,6 +43,10 @@ impl Node {
                 let found = self.read(|chat| chat.cluster(&which))?;
                 self.view_of(&found)
             }
+            ClusterCall::Claim { which } => {
+                let number = self.command(|chat| chat.claim_in_cluster(&which, now))?;
+                self.view(number)
+            }
             ClusterCall::Leave { which } => {
                 let number = self.command(|chat| chat.leave_cluster(&which, now))?;
                 self.view(number)
@@ -232,6 +236,7 @@ fn member(member: &chat::ClusterMember) -> api::Member {
     api::Member {
         member: member.member.clone(),
         nick: member.nick.clone(),
+        name: member.name.clone(),
         own: member.own,
         here: member.here,
         heard: Some(member.heard).filter(|at| *at > 0),

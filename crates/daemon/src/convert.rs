@@ -127,6 +127,8 @@ pub(crate) fn message(message: chat::Message) -> api::Message {
         },
         path: if message.direct { api::MessagePath::Direct } else { api::MessagePath::Cast },
         request: message.request,
+        vouched_by: message.vouched,
+        mentions_me: message.calls,
     }
 }
 

@@ -134,6 +134,18 @@ describe('about a cluster', () => {
     expect((await screen.findByRole('alert')).textContent).toBe('Decision 2 does not verify.');
   });
 
+  it('tells who I am only after a second click, and shows who others say they are', async () => {
+    const told = clusterView({ members: clusterView().members.map((one) => (one.own ? { ...one, name: 'alicesname' } : one)) });
+    let now = clusterView();
+    const claimInCluster = vi.fn(async () => (now = told));
+    await show(ClusterDetails, { ...nest, cluster: async () => now, claimInCluster }, { which: '1' });
+    await userEvent.click(await screen.findByRole('button', { name: 'Say who I am' }));
+    expect(claimInCluster).not.toHaveBeenCalled();
+    await userEvent.click(screen.getByRole('button', { name: /Really tell all members/ }));
+    expect(await screen.findByText('is alicesname')).toBeTruthy();
+    expect(screen.queryByRole('button', { name: 'Say who I am' })).toBeNull();
+  });
+
   it('is left only after a second click', async () => {
     const leaveCluster = vi.fn(async () => clusterView({ standing: 'left' }));
     const { onclose } = await show(ClusterDetails, { ...nest, leaveCluster }, { which: '1' });

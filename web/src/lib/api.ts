@@ -77,6 +77,7 @@ export class Api {
     this.post('clusters', { name, ...(nick && { nick }) });
   joinCluster = (link: string, nick?: string, words?: string): Promise<ClusterView> =>
     this.post('join', { link, ...(nick && { nick }), ...(words && { words }) });
+  claimInCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/claim'), {});
   leaveCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/leave'), {});
   inviteToCluster = (which: string): Promise<{ link: string }> => this.post(cluster(which, '/invites'), {});
   joinRequests = async (which: string): Promise<JoinRequest[]> =>

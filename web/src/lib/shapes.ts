@@ -55,6 +55,9 @@ export interface Message {
   /** Direct: over the connection between both nodes. */
   path: 'direct' | 'cast' | 'mix';
   request: boolean;
+  /** Who told of it, if not its author. */
+  vouched_by: string | null;
+  mentions_me: boolean;
 }
 
 export interface Conversation {
@@ -111,6 +114,8 @@ export interface Charter {
 export interface Member {
   member: string;
   nick: string;
+  /** Shown to be behind it, if they chose to. */
+  name: string | null;
   own: boolean;
   here: boolean;
   heard: number | null;

@@ -20,6 +20,8 @@ export const message = (over: Partial<Message> = {}): Message => ({
   state: 'received',
   path: 'cast',
   request: false,
+  vouched_by: null,
+  mentions_me: false,
   ...over,
 });
 
@@ -146,9 +148,9 @@ export const clusterView = (over: Partial<ClusterView> = {}): ClusterView => ({
     motion_epochs: 8,
   },
   members: [
-    { member: 'alicesmember', nick: 'alice', own: true, here: true, heard: 1 },
-    { member: 'bobsmember', nick: 'bob', own: false, here: true, heard: 1 },
-    { member: 'mallorysmember', nick: 'mallory', own: false, here: false, heard: null },
+    { member: 'alicesmember', nick: 'alice', name: null, own: true, here: true, heard: 1 },
+    { member: 'bobsmember', nick: 'bob', name: null, own: false, here: true, heard: 1 },
+    { member: 'mallorysmember', nick: 'mallory', name: null, own: false, here: false, heard: null },
   ],
   motions: [motion()],
   ...over,

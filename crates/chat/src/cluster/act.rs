@@ -95,6 +95,8 @@ impl Work<'_> {
         self.watch_doors(&row, now)?;
         self.ask_to_return(&row, &state, now)?;
         self.move_for_guests(&row, &state, now)?;
+        self.drop_the_silent(&row, &state, now)?;
+        self.claim_again(&row, &state, now)?;
         self.count(&row, &state, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
         let next = self.act(&row, &state, now)?;
@@ -220,10 +222,13 @@ impl Work<'_> {
         self.publish(row, &state.state, Kind::Change, &bundle.encode(), &DECIDING_LIFETIMES, now)?;
         if let (Some(welcome), Some(door)) = (committed.welcome, row.door) {
             let door = samizdat_cluster::door::DoorSecret(door);
-            let answer = Answer { cluster: id, welcome, door, past: next.past.clone().into(), done: next.done };
+            let answer = Answer { cluster: id, welcome, door, past: next.past.clone().into(), done: next.done.clone() };
             self.answer_all(row, &agenda.requests, &answer, now)?;
         }
         self.follow_tip(row, now)?;
+        if self.cluster_row(row.cluster)?.tip == Some(next.state) && !agenda.requests.is_empty() {
+            self.tell_history(row, &next, now)?;
+        }
         self.touch(row.cluster);
         Ok(())
     }

@@ -99,7 +99,9 @@ impl Work<'_> {
         }
         match body {
             Body::Text(text) => self.take_text(&row, &said.member, &text, letter, now)?,
-            Body::Ack { .. } | Body::Here | Body::Claim(_) | Body::Unknown => {}
+            Body::Ack { .. } | Body::Here | Body::Unknown => {}
+            Body::Claim(claim) => self.take_claim(&row, &said.member, &claim)?,
+            Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
             Body::Motion(motion) => self.take_motion(&row, &at, &motion, now)?,
             Body::Ballot(ballot) => self.take_ballot(&row, &ballot)?,
             Body::Leave(leave) => {

@@ -260,6 +260,7 @@ impl Work<'_> {
         };
         let state = first_state(&snapshot, context, past, answer.done, now);
         self.begin(cluster, &answer.cluster, &state, answer.door.0, now)?;
+        self.conn.execute("UPDATE cluster SET joined_at = ?2 WHERE cluster = ?1", (cluster, ms(now.unix_ms)))?;
         if row.standing == Standing::Asking { Ok(()) } else { self.come_back(&row, &state) }
     }
 
@@ -436,11 +437,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Who asks to be let in and was not.
+    /// Who asks to be let in and was not. Who wants to come back and is no member any more asks for that, too.
     pub(crate) fn join_requests(&self, row: &ClusterRow) -> Result<Vec<JoinRequest>, ChatError> {
+        let state = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
+        let is_member = |member: &MemberId| state.as_ref().is_some_and(|state| state.roster().contains(member));
         let mut statement = self.conn.prepare_cached(
             "SELECT request, member, hash, nick, words, at FROM cluster_request
-             WHERE cluster = ?1 AND returns = 0 AND answered = 0 ORDER BY request",
+             WHERE cluster = ?1 AND answered = 0 ORDER BY request",
         )?;
         let rows = statement.query_map([row.cluster], |row| {
             Ok(JoinRequest {
@@ -452,7 +455,29 @@ impl Work<'_> {
                 at: row.get(5)?,
             })
         })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let all = rows.collect::<Result<Vec<JoinRequest>, _>>()?;
+        Ok(all.into_iter().filter(|request| !is_member(&request.member)).collect())
+    }
+
+    /// Whoever is in, or back, asks no more, whichever member let them in.
+    pub(crate) fn note_answered(&self, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
+        let mut open = self
+            .conn
+            .prepare_cached("SELECT request, member, comeback FROM cluster_request WHERE cluster = ?1 AND answered = 0")?;
+        let rows = open.query_map([row.cluster], |row| {
+            Ok((row.get::<_, i64>(0)?, MemberId(row.get(1)?), row.get::<_, Option<Vec<u8>>>(2)?))
+        })?;
+        for found in rows.collect::<Result<Vec<_>, _>>()? {
+            let (request, member, comeback) = found;
+            let answered = match comeback.map(|bytes| ComebackIn::decode(&bytes)) {
+                None => state.roster().contains(&member),
+                Some(comeback) => comeback.is_ok_and(|back| state.done.is_back(&member, back.claimed_turn())),
+            };
+            if answered {
+                self.conn.execute("UPDATE cluster_request SET answered = 1 WHERE request = ?1", [request])?;
+            }
+        }
+        Ok(())
     }
 
     /// The request with a KeyPackage, answered or not: who was added on a branch that is left is added again.

@@ -9,7 +9,9 @@
 
 mod act;
 mod change;
+mod claim;
 mod govern;
+mod history;
 mod inbound;
 mod join;
 mod outer;
@@ -17,6 +19,7 @@ mod query;
 mod row;
 mod say;
 mod schema;
+mod silent;
 
 pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};

@@ -50,6 +50,8 @@ pub struct ClusterMember {
     pub member: String,
     /// How they call themselves.
     pub nick: String,
+    /// The name that they have shown to be behind it, if they chose to.
+    pub name: Option<String>,
     /// Whether it is us.
     pub own: bool,
     /// Whether they have spoken in the state that we follow.
@@ -214,9 +216,15 @@ impl Work<'_> {
                 .prepare_cached("SELECT state, heard FROM cluster_stand WHERE cluster = ?1 AND member = ?2")?
                 .query_row((row.cluster, leaf.member.0), |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
+            let name = self
+                .conn
+                .prepare_cached("SELECT name FROM cluster_member WHERE cluster = ?1 AND member = ?2")?
+                .query_row((row.cluster, leaf.member.0), |row| row.get(0))
+                .optional()?;
             members.push(ClusterMember {
                 member: leaf.member.to_string(),
                 nick: leaf.nick.clone(),
+                name: name.flatten(),
                 own: leaf.member == row.member,
                 here: stand.is_some_and(|(at, _)| row.tip.is_some_and(|tip| tip.0 == at)),
                 heard: stand.map_or(0, |(_, heard)| heard),

@@ -237,8 +237,9 @@ impl Work<'_> {
     pub(crate) fn stand(&self, cluster: i64, member: &MemberId, turn: u64, state: &StateId, now: Now) -> Result<(), ChatError> {
         self.conn
             .prepare_cached(
-                "INSERT INTO cluster_stand(cluster, member, turn, state, heard) VALUES(?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT DO UPDATE SET heard = max(heard, excluded.heard),
+                "INSERT INTO cluster_stand(cluster, member, turn, state, heard, epoch)
+                 SELECT ?1, ?2, ?3, ?4, ?5, coalesce((SELECT epoch FROM cluster_state WHERE cluster = ?1 AND state = ?4), 0) WHERE true
+                 ON CONFLICT DO UPDATE SET heard = max(heard, excluded.heard), epoch = max(epoch, excluded.epoch),
                  state = CASE WHEN (excluded.turn, excluded.state) > (turn, state) THEN excluded.state ELSE state END,
                  turn = max(turn, excluded.turn)",
             )?

@@ -5,6 +5,7 @@ use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     MemberId, StateId,
     content::{Body, Text},
+    limits::MENTIONS_MAX,
 };
 use samizdat_core::Now;
 
@@ -83,7 +84,8 @@ impl Work<'_> {
             .collect::<Result<_, _>>()?;
         for (id, text, at, lifetime, again) in waiting {
             let parents = if again { self.parents_of(&id)? } else { self.heads(conversation, PARENTS_MAX)? };
-            let body = Body::Text(Text { id: id.0, at, parents: parents.clone(), mentions: Vec::new(), text });
+            let mentions = self.mentions(row, tip, &text)?;
+            let body = Body::Text(Text { id: id.0, at, parents: parents.clone(), mentions, text });
             let envelope = self.send_message(row, tip, body, &[lifetime], now)?;
             self.set_parents(&id, &parents)?;
             self.conn.execute(
@@ -119,9 +121,23 @@ impl Work<'_> {
         };
         if let Some(id) = self.insert(&new, now)? {
             self.set_parents(&id, &text.parents)?;
-            self.show_when_complete(id)?;
+            if text.mentions.contains(&row.member) {
+                self.conn.execute("UPDATE message SET calls = 1 WHERE id = ?1", [id.0])?;
+            }
+            // A newcomer will never have what was written before.
+            if self.is_new_here(row, now)? { self.show(&id)? } else { self.show_when_complete(id)? }
         }
         Ok(())
+    }
+
+    /// The members whose nicknames stand behind an @ in a text.
+    fn mentions(&self, row: &ClusterRow, tip: &StateId, text: &str) -> Result<Vec<MemberId>, ChatError> {
+        if !text.contains('@') {
+            return Ok(Vec::new());
+        }
+        let state = self.state_row(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        let called = state.members.iter().filter(|leaf| is_called(&leaf.nick, text));
+        Ok(called.map(|leaf| leaf.member).take(MENTIONS_MAX).collect())
     }
 
     pub(crate) fn cluster_conversation(&self, cluster: i64) -> Result<i64, ChatError> {
@@ -134,5 +150,25 @@ impl Work<'_> {
         let mut statement = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1 LIMIT ?2")?;
         let rows = statement.query_map((id.0, PARENTS_MAX), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Whether `@nick` stands in a text, and no longer word.
+fn is_called(nick: &str, text: &str) -> bool {
+    text.match_indices('@').any(|(at, sign)| {
+        let rest = text.get(at.saturating_add(sign.len())..).and_then(|rest| rest.strip_prefix(nick));
+        rest.is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_called;
+
+    #[test]
+    fn whoever_stands_behind_an_at_is_called() {
+        assert!(is_called("bob", "@bob") && is_called("bob", "well, @bob: come!") && is_called("Mary Ann", "ask @Mary Ann"));
+        assert!(!is_called("bob", "bob") && !is_called("bob", "@bobby") && !is_called("bob", "@Bob") && !is_called("bob", "@"));
+        assert!(is_called("ünal", "@@ünal") && !is_called("bob", "me@bob_s.example"));
     }
 }

@@ -181,8 +181,23 @@ ALTER TABLE message ADD COLUMN state_sent BLOB;
 ALTER TABLE outbox ADD COLUMN background INTEGER NOT NULL DEFAULT 0;
 ";
 
-/// The step after it: who comes back says so under its own key, and motions remember that they were carried out.
+/// The step after it: who comes back says so under its own key; what newcomers are told; whom a message calls.
 pub(crate) const COMEBACKS: &str = "
 ALTER TABLE cluster_request ADD COLUMN comeback BLOB;
 ALTER TABLE cluster_motion ADD COLUMN carried INTEGER NOT NULL DEFAULT 0;
+-- The epoch of the state in which a member stands, which stays known when the state is forgotten.
+ALTER TABLE cluster_stand ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+UPDATE cluster_stand AS t SET epoch = coalesce(
+    (SELECT epoch FROM cluster_state s WHERE s.cluster = t.cluster AND s.state = t.state),
+    (SELECT max(epoch) FROM cluster_state s WHERE s.cluster = t.cluster), 0);
+-- When others let us in, ms; 0 for who founded it.
+ALTER TABLE cluster ADD COLUMN joined_at INTEGER NOT NULL DEFAULT 0;
+-- The epoch after the one in which we said who we are; 0 if we did not.
+ALTER TABLE cluster ADD COLUMN claimed INTEGER NOT NULL DEFAULT 0;
+-- The name that has shown to be behind a member.
+ALTER TABLE cluster_member ADD COLUMN name TEXT;
+-- Which member told us of it, if not its author.
+ALTER TABLE message ADD COLUMN vouched TEXT;
+-- Whether it calls us.
+ALTER TABLE message ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
 ";

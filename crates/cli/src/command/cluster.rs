@@ -43,6 +43,8 @@ enum Command {
     Say(Say),
     /// Verifies everything that was decided since I know the cluster, and lists it.
     Audit(Which),
+    /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
+    Claim(Which),
     /// Leaves a cluster, at once; the others are told, and need not consent.
     Leave(Which),
 }
@@ -186,6 +188,14 @@ impl Cluster {
                 let charter = view.charter.ok_or_else(|| Failure::refused("you are not a member: its rules are not known"))?;
                 context.output.row(&charter, || rules(&charter))
             }
+            Command::Claim(Which { cluster }) => {
+                let view = client.claim_in_cluster(&cluster)?;
+                let name = view.members.iter().find(|member| member.own).and_then(|member| member.name.clone());
+                let (nick, name) = (printable(&view.cluster.nick), name.unwrap_or_default());
+                context.output.row(&view.cluster, || {
+                    format!("The members of {} are told that {nick} is {name}.", printable(&view.cluster.name))
+                })
+            }
             Command::Leave(Which { cluster }) => {
                 let view = client.leave_cluster(&cluster)?;
                 context.output.row(&view.cluster, || line(context, &view.cluster))
@@ -256,7 +266,8 @@ fn member_line(context: &Context, member: &Member) -> String {
         None => "not heard yet".to_owned(),
     };
     let id: String = printable(&member.member).chars().take(8).collect();
-    format!("  {}  {}  {heard}", printable(&member.nick), context.output.dim(&id))
+    let name = member.name.as_ref().map_or(String::new(), |name| format!("  is {}", printable(name)));
+    format!("  {}  {}  {heard}{name}", printable(&member.nick), context.output.dim(&id))
 }
 
 fn request_line(context: &Context, request: &JoinRequest) -> String {

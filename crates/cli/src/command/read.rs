@@ -217,10 +217,11 @@ fn line(context: &Context, message: &Message, place: Option<&(ConversationKind, 
         MessageState::Published | MessageState::Received | MessageState::Read => "",
         state => state.as_str(),
     };
-    let note = match (message.request, note) {
-        (true, _) => context.output.dim(" (wants to reach you: samizdat contact requests)"),
-        (false, "") => String::new(),
-        (false, note) => context.output.dim(&format!(" ({note})")),
+    let note = match (message.request, &message.vouched_by, note) {
+        (true, ..) => context.output.dim(" (wants to reach you: samizdat contact requests)"),
+        (_, Some(teller), _) => context.output.dim(&format!(" (as told by {})", printable(teller))),
+        (_, None, "") => String::new(),
+        (_, None, note) => context.output.dim(&format!(" ({note})")),
     };
     format!("{} {}{place}: {}{note}", time(message.at), context.output.bold(&from), printable_lines(&message.text))
 }

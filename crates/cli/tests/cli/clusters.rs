@@ -91,7 +91,8 @@ fn charter() -> Charter {
 }
 
 fn view() -> ClusterView {
-    let member = |nick: &str, own, here, heard| Member { member: format!("{nick}smember"), nick: nick.into(), own, here, heard };
+    let member =
+        |nick: &str, own, here, heard| Member { member: format!("{nick}smember"), nick: nick.into(), name: None, own, here, heard };
     ClusterView {
         cluster: nest(),
         charter: Some(charter()),

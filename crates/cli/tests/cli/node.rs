@@ -238,6 +238,8 @@ pub(crate) fn message(id: &str, from: &str, text: &str, state: MessageState) -> 
         state,
         path: MessagePath::Cast,
         request: false,
+        vouched_by: None,
+        mentions_me: false,
     }
 }
 

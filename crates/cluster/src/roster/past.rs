@@ -87,6 +87,12 @@ impl Past {
         (epoch >= self.epoch).then_some(later)
     }
 
+    /// Since which epoch `member`, who is one, has been one without a break, as far back as this past goes.
+    pub fn member_since(&self, member: &MemberId) -> u64 {
+        let steps = core::iter::once(&self.now).chain(self.before.iter().rev());
+        steps.take_while(|step| step.roster.contains(member)).last().map_or(self.epoch, |step| step.since)
+    }
+
     /// Whether `member` was one at `epoch` and for `epochs` before, or since the founding. What was before the first epoch of this past
     /// counts as if it had not been: a charter that asks for a longer membership than the one before it may have to wait for sponsors.
     /// All members keep the same past, so they judge alike.
@@ -210,6 +216,16 @@ mod tests {
 
     fn charter(motion_epochs: u8, sponsor_epochs: u16) -> Charter {
         Charter { motion_epochs, sponsor_epochs, ..Charter::new("circle").unwrap() }
+    }
+
+    #[test]
+    fn somebody_who_left_and_came_again_is_a_member_since_then() {
+        let since = |past: &Past, who: u8| past.member_since(&MemberId([who; 32]));
+        let past = Past::founded(roster([0, 1]), charter(9, 0));
+        let past = past.after(roster([0, 1, 2]), charter(9, 0)).after(roster([0, 2]), charter(9, 0));
+        let past = past.after(roster([0, 2]), charter(8, 0)).after(roster([0, 1, 2]), charter(8, 0));
+        assert_eq!((since(&past, 0), since(&past, 1), since(&past, 2)), (0, 4, 1));
+        assert_eq!(since(&past.waited(90).unwrap(), 2), 4, "what is forgotten was not");
     }
 
     proptest! {

@@ -73,6 +73,15 @@ pub(super) async fn show(State(app): State<App>, Segment(which): Segment) -> Rep
     view(&app, ClusterCall::Show { which }).await
 }
 
+/// Tells the members of a cluster which name is behind my membership. It cannot be taken back.
+#[utoipa::path(
+    post, path = "/clusters/{cluster}/claim", params(("cluster" = String, Path, description = "As above")),
+    responses((status = 200, body = ClusterView), Failures)
+)]
+pub(super) async fn claim(State(app): State<App>, Segment(which): Segment) -> Reply<ClusterView> {
+    view(&app, ClusterCall::Claim { which }).await
+}
+
 /// Leaves a cluster, at once; the others are told, and need not consent.
 #[utoipa::path(
     post, path = "/clusters/{cluster}/leave", params(("cluster" = String, Path, description = "As above")),

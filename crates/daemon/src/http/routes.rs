@@ -84,6 +84,7 @@ calls! {
         post "/clusters" => clusters::found,
         post "/join" => clusters::join,
         get "/clusters/{cluster}" => clusters::show,
+        post "/clusters/{cluster}/claim" => clusters::claim,
         post "/clusters/{cluster}/leave" => clusters::leave,
         post "/clusters/{cluster}/invites" => clusters::invite,
         get "/clusters/{cluster}/requests" => clusters::requests,

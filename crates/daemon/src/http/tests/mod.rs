@@ -138,6 +138,8 @@ fn message(id: &str, state: MessageState) -> Message {
         state,
         path: MessagePath::Cast,
         request: false,
+        vouched_by: None,
+        mentions_me: false,
     }
 }
 
