@@ -1,6 +1,9 @@
 //! The face of the crate: state outside the vault, and transactions.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -8,16 +11,17 @@ use samizdat_core::{EnvelopeId, IdentitySecret, Now, seal::TAG_LEN};
 use samizdat_store::{Log, StoreError, Vault, vault::Protection};
 
 use crate::{
-    cluster::ClusterTags,
+    cluster::{ClusterTags, StateRow},
     contact::{Answer, ContactEdit},
     error::ChatError,
-    limits::IDENTITIES_MAX,
-    mls::{Mls, PairId},
+    limits::{IDENTITIES_MAX, STATES_HELD},
+    mls::{Mls, PairId, Ready, Unit},
     query::{Contact, Filter, Message},
     room::LOBBY,
     schema::MIGRATIONS,
+    shelf::Shelf,
     timeline::MessageId,
-    work::{Changes, Work},
+    work::{CLUSTERS_LOOKED, Changes, StateKey, Work},
 };
 
 /// Something that a person may want to see.
@@ -57,6 +61,8 @@ pub(crate) struct Expected {
 pub struct Chat {
     pub(crate) vault: Vault,
     pub(crate) mls: Mls,
+    pub(crate) groups: Ready,
+    pub(crate) states: Shelf<StateKey, Arc<StateRow>>,
     pub(crate) rng: ChaCha20Rng,
     /// The table `expected`, in memory: it is asked for every sealed envelope of the whole network.
     pub(crate) expected: BTreeMap<[u8; TAG_LEN], Expected>,
@@ -90,6 +96,8 @@ impl Chat {
         let mut chat = Self {
             vault,
             mls: Mls::new()?,
+            groups: Ready::default(),
+            states: Shelf::new(STATES_HELD),
             rng: ChaCha20Rng::from_seed(seed),
             expected: BTreeMap::new(),
             fresh: VecDeque::new(),
@@ -119,8 +127,12 @@ impl Chat {
         chat.saved_cursor = chat.cursor;
         chat.expected = crate::work::load_expected(chat.vault.conn())?;
         chat.fresh = crate::work::load_unlooked(chat.vault.conn())?;
-        chat.cluster_tags = crate::work::load_cluster_tags(chat.vault.conn())?;
-        chat.cluster_fresh = crate::work::load_unlooked_in_clusters(chat.vault.conn())?;
+        chat.transact(|work| work.expect_again())?;
+        if crate::work::setting(chat.vault.conn(), CLUSTERS_LOOKED)?.unwrap_or(false) {
+            chat.cluster_fresh.clear();
+        }
+        chat.cluster_tags.extend(crate::work::load_cluster_tags(chat.vault.conn())?);
+        chat.cluster_fresh.extend(crate::work::load_unlooked_in_clusters(chat.vault.conn())?);
         Ok(chat)
     }
 
@@ -240,7 +252,7 @@ impl Chat {
         self.dirty = true;
         self.look_ahead_due = true;
         // Not one by one, which would be a write for each message.
-        let looked = self.fresh.is_empty();
+        let looked = self.fresh.is_empty() && self.cluster_fresh.is_empty();
         self.transact(|work| {
             if looked {
                 work.looked()?;
@@ -273,10 +285,17 @@ impl Chat {
     /// One transaction: all of `f` or nothing, and events only of what lasted.
     pub(crate) fn transact<T>(&mut self, f: impl FnOnce(&mut Work<'_>) -> Result<T, ChatError>) -> Result<T, ChatError> {
         let tx = self.vault.transaction()?;
-        let mut work = Work::new(&tx, &self.mls, &mut self.rng);
+        let unit = Unit::new(&self.mls, &self.groups);
+        let mut work = Work::new(&tx, unit, self.states.hands(), &mut self.rng);
         let result = f(&mut work)?;
-        let Changes { events, added, removed, cluster_added, cluster_removed, touched, sessions } = work.into_changes();
+        let Changes { events, added, removed, cluster_added, cluster_removed, forgotten, touched, sessions, groups, states } =
+            work.finish()?;
         tx.commit().map_err(StoreError::from)?;
+        self.groups.keep(groups);
+        self.states.keep(states);
+        if !forgotten.is_empty() {
+            self.cluster_tags.retain(|_, tag| !tag.state().is_some_and(|state| forgotten.contains(&state)));
+        }
         cluster_removed.iter().for_each(|tag| {
             self.cluster_tags.remove(tag);
         });

@@ -20,6 +20,9 @@ const BATCH: u32 = 256;
 /// Envelopes under one tag read at once. There is more than one when somebody copied the tag.
 const COPIES: u32 = 16;
 
+/// So many tags are asked for together.
+const MANY: usize = 16;
+
 /// An epoch whose tags can be computed.
 struct ReadableEpoch {
     pair: PairId,
@@ -101,6 +104,11 @@ impl Chat {
         while let Some(tag) = self.fresh.front().copied() {
             self.look_under(tag, log, now)?;
             self.fresh.pop_front();
+        }
+        // Of a state that was just entered there are thousands, and under most lies nothing.
+        if self.cluster_fresh.len() > MANY {
+            let there = log.tags_there(self.cluster_fresh.iter())?;
+            self.cluster_fresh.retain(|tag| there.contains(tag));
         }
         while let Some(tag) = self.cluster_fresh.front().copied() {
             self.look_under_in_cluster(tag, log, now)?;

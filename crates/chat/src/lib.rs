@@ -25,6 +25,7 @@ mod redate;
 mod room;
 mod schema;
 mod session;
+mod shelf;
 #[cfg(test)]
 mod tests;
 mod timeline;

@@ -2,6 +2,8 @@
 
 use samizdat_core::limits::LIFETIMES;
 
+/// States of clusters in memory, a few dozen kilobytes each where there are 200 members.
+pub(crate) const STATES_HELD: usize = 128;
 /// One-time tags expected ahead of the newest message of a sender, per epoch. Messages further ahead wait in the log.
 pub const TAG_WINDOW: u64 = 64;
 /// Tags beyond the expected ones that the log is searched for from time to time, per epoch: as far as the library decrypts.
@@ -14,6 +16,8 @@ pub const LOOK_BEHIND: u64 = crate::mls::limits::OUT_OF_ORDER as u64;
 pub const EPOCHS_KEPT: u64 = crate::mls::limits::PAST_EPOCHS as u64;
 /// Parents that a message names.
 pub const PARENTS_MAX: usize = 8;
+/// Newest messages among which a new one looks for those that nothing builds on yet.
+pub const HEADS_AMONG: usize = 256;
 /// How far back an acknowledgement is followed, messages.
 pub const ANCESTORS_MAX: usize = 10_000;
 /// How long a message waits for a parent that has not come, milliseconds. Then it is shown without.

@@ -105,22 +105,22 @@ fn ids(chat: &Chat, state: u8) -> Result<Vec<EnvelopeId>, ChatError> {
 
 impl Work<'_> {
     pub(crate) fn queue(&mut self, unstamped: &Unstamped, tries: u64, conversation: Option<i64>) -> Result<(), ChatError> {
-        self.conn.execute(
-            "INSERT INTO outbox(envelope, bytes, tries, bell, conversation, expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-            (
+        self.conn
+            .prepare_cached(
+                "INSERT INTO outbox(envelope, bytes, tries, bell, conversation, expires) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((
                 unstamped.id().0,
                 &unstamped.bytes()[..],
                 tries,
                 matches!(unstamped.fields().kind, Kind::Bell { .. }),
                 conversation,
                 unstamped.fields().expires().0,
-            ),
-        )?;
+            ))?;
         if let Some(conversation) = conversation {
-            self.conn.execute(
-                "INSERT OR IGNORE INTO sent(envelope, conversation, expires) VALUES(?1, ?2, ?3)",
-                (unstamped.id().0, conversation, unstamped.fields().expires().0),
-            )?;
+            self.conn
+                .prepare_cached("INSERT OR IGNORE INTO sent(envelope, conversation, expires) VALUES(?1, ?2, ?3)")?
+                .execute((unstamped.id().0, conversation, unstamped.fields().expires().0))?;
         }
         Ok(())
     }

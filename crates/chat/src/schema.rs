@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{CLUSTERS, COMEBACKS},
+    cluster::{CLUSTERS, COMEBACKS, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     DIRECT,
     CLUSTERS,
     COMEBACKS,
+    SEEN,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -11,7 +11,7 @@ use crate::{
     contact::ContactState,
     content::{Content, ID_LEN, plausible_time},
     error::{ChatError, is_database},
-    limits::{ANCESTORS_MAX, OUTBOX_MAX, PARENT_PATIENCE_MS, WAITING_HOURS},
+    limits::{ANCESTORS_MAX, HEADS_AMONG, OUTBOX_MAX, PARENT_PATIENCE_MS, WAITING_HOURS},
     mls::{DecryptError, Decrypted, PairId},
     work::Work,
 };
@@ -287,10 +287,11 @@ impl Work<'_> {
     /// The newest messages that can be seen and have left (or come), for the next one to build on.
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM message m WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
-             AND NOT EXISTS (SELECT 1 FROM parent p WHERE p.parent = m.id) ORDER BY position DESC LIMIT ?2",
+            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
+                             ORDER BY position DESC LIMIT ?3) m
+             WHERE NOT EXISTS (SELECT 1 FROM parent p WHERE p.parent = m.id) LIMIT ?2",
         )?;
-        let rows = statement.query_map((conversation, limit), |row| row.get(0))?;
+        let rows = statement.query_map((conversation, limit, HEADS_AMONG), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -1,35 +1,49 @@
 //! One open transaction, with all that an operation needs.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rand_chacha::ChaCha20Rng;
 use rusqlite::{
     Connection, OptionalExtension, Row,
     types::{FromSql, ToSql},
 };
+use samizdat_cluster::StateId;
 use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
 
 use crate::{
     chat::{Event, Expected},
-    cluster::{ClusterTag, ClusterTags, TAG, tag_row},
+    cluster::{ClusterTag, ClusterTags, StateRow, TAG, tag_row},
     error::ChatError,
     limits::LABEL_MAX,
-    mls::{Mls, PairId},
+    mls::{self, PairId},
+    shelf::Hands,
 };
 
 /// Expected tags as the table holds them.
 pub(crate) type Tags = BTreeMap<[u8; TAG_LEN], Expected>;
 
+/// Whether the log was looked at for all tags of the states of clusters.
+pub(crate) const CLUSTERS_LOOKED: &str = "clusters looked";
+
+/// A state of a cluster by the number of the cluster and its name.
+pub(crate) type StateKey = (i64, StateId);
+
 /// The operations are in the modules of what they are about.
 pub(crate) struct Work<'a> {
     pub(crate) conn: &'a Connection,
-    pub(crate) mls: &'a Mls,
+    pub(crate) mls: mls::Unit<'a>,
     pub(crate) rng: &'a mut ChaCha20Rng,
+    /// States of clusters that are in memory.
+    pub(crate) states: Hands<'a, StateKey, Arc<StateRow>>,
     events: Vec<Event>,
     added: Tags,
     removed: Vec<[u8; TAG_LEN]>,
     cluster_added: ClusterTags,
     cluster_removed: Vec<[u8; TAG_LEN]>,
+    forgotten: BTreeSet<StateKey>,
     touched: BTreeSet<i64>,
     sessions_changed: bool,
 }
@@ -41,37 +55,50 @@ pub(crate) struct Changes {
     pub(crate) removed: Vec<[u8; TAG_LEN]>,
     pub(crate) cluster_added: ClusterTags,
     pub(crate) cluster_removed: Vec<[u8; TAG_LEN]>,
+    pub(crate) forgotten: BTreeSet<StateKey>,
     pub(crate) touched: BTreeSet<i64>,
     pub(crate) sessions: bool,
+    pub(crate) groups: mls::Finished,
+    pub(crate) states: BTreeMap<StateKey, Arc<StateRow>>,
 }
 
 impl<'a> Work<'a> {
-    pub(crate) fn new(conn: &'a Connection, mls: &'a Mls, rng: &'a mut ChaCha20Rng) -> Self {
+    pub(crate) fn new(
+        conn: &'a Connection,
+        mls: mls::Unit<'a>,
+        states: Hands<'a, StateKey, Arc<StateRow>>,
+        rng: &'a mut ChaCha20Rng,
+    ) -> Self {
         Self {
             conn,
             mls,
             rng,
+            states,
             events: Vec::new(),
             added: Tags::new(),
             removed: Vec::new(),
             cluster_added: ClusterTags::new(),
             cluster_removed: Vec::new(),
+            forgotten: BTreeSet::new(),
             touched: BTreeSet::new(),
             sessions_changed: false,
         }
     }
 
-    /// What memory must learn once this has lasted.
-    pub(crate) fn into_changes(self) -> Changes {
-        Changes {
+    /// Writes what is left to write; what memory must learn once this has lasted.
+    pub(crate) fn finish(self) -> Result<Changes, ChatError> {
+        Ok(Changes {
+            groups: self.mls.finish(self.conn, self.rng)?,
+            states: self.states.into_taken(),
             events: self.events,
             added: self.added,
             removed: self.removed,
             cluster_added: self.cluster_added,
             cluster_removed: self.cluster_removed,
+            forgotten: self.forgotten,
             touched: self.touched,
             sessions: self.sessions_changed,
-        }
+        })
     }
 
     /// A cluster is to be looked after.
@@ -88,6 +115,20 @@ impl<'a> Work<'a> {
     pub(crate) fn unexpected_in_cluster(&mut self, tag: [u8; TAG_LEN]) {
         self.cluster_added.remove(&tag);
         self.cluster_removed.push(tag);
+    }
+
+    /// Nothing is expected any more in a state, once the transaction has lasted.
+    pub(crate) fn forgotten_state(&mut self, state: StateKey) {
+        self.cluster_added.retain(|_, tag| tag.state() != Some(state));
+        self.forgotten.insert(state);
+    }
+
+    /// The log is to be looked at for tags of states, which is noted so that a crash changes nothing.
+    pub(crate) fn unlooked(&mut self) -> Result<(), ChatError> {
+        if setting(self.conn, CLUSTERS_LOOKED)?.unwrap_or(false) {
+            set_setting(self.conn, CLUSTERS_LOOKED, &false)?;
+        }
+        Ok(())
     }
 
     /// With whom there are sessions, or by what they are keyed, is not as before.
@@ -135,6 +176,9 @@ impl<'a> Work<'a> {
     pub(crate) fn looked(&self) -> Result<(), ChatError> {
         self.conn.prepare_cached("UPDATE expected SET unlooked = 0 WHERE unlooked = 1")?.execute([])?;
         self.conn.prepare_cached("UPDATE cluster_tag SET unlooked = 0 WHERE unlooked = 1")?.execute([])?;
+        if !setting(self.conn, CLUSTERS_LOOKED)?.unwrap_or(false) {
+            set_setting(self.conn, CLUSTERS_LOOKED, &true)?;
+        }
         Ok(())
     }
 
@@ -182,7 +226,7 @@ pub(crate) fn short_label(text: &str) -> Result<&str, ChatError> {
 }
 
 pub(crate) fn setting<T: FromSql>(conn: &Connection, key: &str) -> Result<Option<T>, ChatError> {
-    Ok(conn.query_row("SELECT value FROM setting WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+    Ok(conn.prepare_cached("SELECT value FROM setting WHERE key = ?1")?.query_row([key], |row| row.get(0)).optional()?)
 }
 
 pub(crate) fn set_setting(conn: &Connection, key: &str, value: &dyn ToSql) -> Result<(), ChatError> {
@@ -203,7 +247,7 @@ pub(crate) fn load_unlooked(conn: &Connection) -> Result<VecDeque<[u8; TAG_LEN]>
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// What is expected in clusters.
+/// What is expected in clusters from outside their states.
 pub(crate) fn load_cluster_tags(conn: &Connection) -> Result<ClusterTags, ChatError> {
     let mut statement = conn.prepare(&format!("SELECT {TAG} FROM cluster_tag"))?;
     let rows = statement.query_map([], tag_row)?;

@@ -8,3 +8,5 @@ pub(crate) const PROOF_HOURS: u32 = 56 * 24;
 pub(crate) const EVICT_PART: u64 = 20;
 /// Part of the disk budget that must be free again before envelopes as cheap as the evicted ones are taken.
 pub(crate) const REOPEN_PART: u64 = 5;
+/// Statements that each database keeps compiled: with fewer than one piece of work needs, all would be compiled anew each time.
+pub const STATEMENTS: usize = 256;

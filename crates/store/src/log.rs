@@ -1,17 +1,18 @@
 //! The log: every envelope that this node keeps, as received.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use samizdat_core::{
     Envelope, EnvelopeId, EnvelopeIn, Hour, IdentityKey, Kind, Name,
     envelope::{Proof, Signed},
     limits::CLOCK_SLACK_HOURS,
+    seal::TAG_LEN,
 };
 
 use crate::{
     OpenError, StoreError, home,
-    limits::{CONFLICTS_PER_AUTHOR, EVICT_PART, PROOF_HOURS, REOPEN_PART},
+    limits::{CONFLICTS_PER_AUTHOR, EVICT_PART, PROOF_HOURS, REOPEN_PART, STATEMENTS},
     migrate::migrate,
     write::{PATIENCE, begin},
 };
@@ -222,6 +223,18 @@ impl Log {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Those of many tags under which anything lies.
+    pub fn tags_there<'t>(&self, tags: impl Iterator<Item = &'t [u8; TAG_LEN]>) -> Result<BTreeSet<[u8; TAG_LEN]>, StoreError> {
+        let mut statement = self.conn.prepare_cached("SELECT 1 FROM envelope WHERE topic = ?1 AND kind = 3")?;
+        let mut there = BTreeSet::new();
+        for tag in tags {
+            if statement.exists([tag])? {
+                there.insert(*tag);
+            }
+        }
+        Ok(there)
+    }
+
     /// Names of authors who were seen to rewrite history, at most `limit`.
     pub fn rewriters(&self, limit: u32) -> Result<Vec<String>, StoreError> {
         let mut statement = self.conn.prepare_cached("SELECT DISTINCT name FROM conflict JOIN author USING (author) LIMIT ?1")?;
@@ -384,6 +397,7 @@ impl Log {
 /// What both files of a node want: durable commits in a write-ahead log, little memory.
 pub(crate) fn pragmas(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(PATIENCE)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     conn.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
          PRAGMA cache_size = -8000; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON;",

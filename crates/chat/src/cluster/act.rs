@@ -291,11 +291,10 @@ impl Work<'_> {
         now: Now,
     ) -> Result<EnvelopeId, ChatError> {
         let Some(id) = row.id else { return Err(ChatError::Bug("cluster without id")) };
-        let turn: i64 = self.conn.query_row(
-            "UPDATE cluster SET turn = max(turn + 1, ?2) WHERE cluster = ?1 RETURNING turn",
-            (row.cluster, ms(now.unix_ms)),
-            |row| row.get(0),
-        )?;
+        let turn: i64 = self
+            .conn
+            .prepare_cached("UPDATE cluster SET turn = max(turn + 1, ?2) WHERE cluster = ?1 RETURNING turn")?
+            .query_row((row.cluster, ms(now.unix_ms)), |row| row.get(0))?;
         let message = Message { turn: turn.unsigned_abs(), body };
         let encrypted = self.mls.groups(self.conn, self.rng).encrypt(&id, state, &row.member, &message.encode());
         let envelope = self.publish(row, state, Kind::Message, &encrypted?, lifetimes, now)?;

@@ -49,12 +49,8 @@ impl Work<'_> {
                 match self.follow(row, &StateId(state), &bytes, now)? {
                     Followed::Waits => {}
                     Followed::Yes => {
-                        // Its name stays, so that the same bytes are not followed again.
-                        let name = Sha256::digest(&bytes);
-                        self.conn.execute(
-                            "UPDATE OR REPLACE cluster_pending SET settled = 1, bytes = ?2 WHERE number = ?1",
-                            (number, name.as_slice()),
-                        )?;
+                        // Its digest stays, so that the same bytes are not followed again.
+                        self.conn.execute("UPDATE cluster_pending SET settled = 1, bytes = x'' WHERE number = ?1", [number])?;
                         progress = true;
                     }
                     Followed::No => {
@@ -108,12 +104,6 @@ impl Work<'_> {
             (row.cluster, state.state.0, state.parent.map(|parent| parent.0), ms(state.epoch), rest.encode()),
         )?;
         self.expect_from_all(row.cluster, state)
-    }
-
-    pub(crate) fn expect_from_all(&mut self, cluster: i64, state: &StateRow) -> Result<(), ChatError> {
-        let Some(own) = state.own_leaf else { return Ok(()) };
-        let others = state.members.iter().filter(|leaf| leaf.leaf != own);
-        others.into_iter().try_for_each(|leaf| self.expect_from_leaf(cluster, &state.state, leaf.leaf, 0))
     }
 
     /// Chooses the state that is followed, and forgets those that nobody needs any more.
@@ -189,10 +179,9 @@ impl Work<'_> {
         state: &StateId,
     ) -> Result<(), ChatError> {
         self.mls.groups(self.conn, self.rng).forget(id, state)?;
-        for tag in self.tags_where("cluster = ?1 AND source = 0 AND state = ?2", (cluster, state.0))? {
-            self.unexpect_in_cluster(tag)?;
-        }
-        for table in ["cluster_state", "cluster_reach", "cluster_pending"] {
+        self.states.forget(&(cluster, *state));
+        self.forgotten_state((cluster, *state));
+        for table in ["cluster_state", "cluster_reach", "cluster_seen", "cluster_pending"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1 AND state = ?2"), (cluster, state.0))?;
         }
         Ok(())

@@ -39,7 +39,7 @@ impl Work<'_> {
         match (expected.source, kind) {
             (Source::State(state, leaf), Kind::Message) => {
                 if self.take_message(expected.cluster, &state, leaf, &bytes, letter, now)? {
-                    self.unexpect_in_cluster(tag)?;
+                    self.seen_in_cluster(tag, expected)?;
                 }
                 Ok(())
             }
@@ -54,13 +54,11 @@ impl Work<'_> {
 
     /// A Commit or a proposal waits until it can be followed.
     fn take_handshake(&mut self, cluster: i64, state: &StateId, leaf: u32, kind: Kind, bytes: &[u8]) -> Result<(), ChatError> {
-        let settled = "SELECT 1 FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND bytes = ?3 AND settled = 1";
-        if self.conn.prepare_cached(settled)?.exists((cluster, state.0, Sha256::digest(bytes).as_slice()))? {
-            return Ok(());
-        }
         self.conn
-            .prepare_cached("INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, bytes) VALUES(?1, ?2, ?3, ?4, ?5)")?
-            .execute((cluster, state.0, leaf, kind.number(), bytes))?;
+            .prepare_cached(
+                "INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, digest, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((cluster, state.0, leaf, kind.number(), <[u8; 32]>::from(Sha256::digest(bytes)), bytes))?;
         self.conn
             .prepare_cached(
                 "DELETE FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND leaf = ?3 AND settled = 0 AND number NOT IN
@@ -84,7 +82,7 @@ impl Work<'_> {
     ) -> Result<bool, ChatError> {
         let row = self.cluster_row(cluster)?;
         let Some(id) = row.id.filter(|_| row.standing != Standing::Left) else { return Ok(false) };
-        let Some(at) = self.state_row(cluster, state)? else { return Ok(false) };
+        let Some(at) = self.shared_state(cluster, state)? else { return Ok(false) };
         let said = match self.mls.groups(self.conn, self.rng).decrypt(&id, state, ciphertext) {
             Ok(said) => said,
             Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),

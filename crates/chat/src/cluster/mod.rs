@@ -25,4 +25,5 @@ pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
-pub(crate) use schema::{CLUSTERS, COMEBACKS};
+pub(crate) use row::StateRow;
+pub(crate) use schema::{CLUSTERS, COMEBACKS, SEEN};

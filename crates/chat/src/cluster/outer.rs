@@ -2,7 +2,7 @@
 //!
 //! Inside is `[1, kind, bytes]`; what is too large for one envelope travels as parts, which make the same when put together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::{Decoder, Encoder};
 use rusqlite::{OptionalExtension, Row};
@@ -15,12 +15,13 @@ use samizdat_core::{
     EnvelopeId, Now, Unstamped,
     seal::{StateSecret, TAG_LEN},
 };
+use sha2::{Digest, Sha256};
 
-use super::row::ClusterRow;
+use super::row::{ClusterRow, StateRow};
 use crate::{
     error::ChatError,
     limits::{CLUSTER_PARTS_MAX, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES, REPLY_TAGS},
-    work::Work,
+    work::{StateKey, Work},
 };
 
 const VERSION: u8 = 1;
@@ -73,7 +74,17 @@ pub(crate) struct ClusterTag {
     pub(crate) counter: u64,
 }
 
-/// Tags as the table holds them.
+impl ClusterTag {
+    /// The state whose member it belongs to.
+    pub(crate) fn state(&self) -> Option<StateKey> {
+        match self.source {
+            Source::State(state, _) => Some((self.cluster, state)),
+            Source::Door(_) | Source::Reply => None,
+        }
+    }
+}
+
+/// What is expected, by tag.
 pub(crate) type ClusterTags = BTreeMap<[u8; TAG_LEN], ClusterTag>;
 
 /// How long the copies of something live: the first is for those who are there now, and cheap; the others follow when nothing
@@ -91,19 +102,18 @@ impl Work<'_> {
         lifetimes: Lifetimes<'_>,
         now: Now,
     ) -> Result<EnvelopeId, ChatError> {
-        let (secret, leaf): ([u8; 32], u32) = self.conn.query_row(
-            "SELECT secret, own_leaf FROM cluster_state WHERE cluster = ?1 AND state = ?2 AND own_leaf IS NOT NULL",
-            (row.cluster, state.0),
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?;
+        let at = self.shared_state(row.cluster, state)?.ok_or(ChatError::Bug("state of a cluster"))?;
+        let leaf = at.own_leaf.ok_or(ChatError::Bug("a state without us"))?;
         let pieces = pieces(kind, bytes)?;
-        let first: i64 = self.conn.query_row(
-            "UPDATE cluster_state SET sent = sent + ?3 WHERE cluster = ?1 AND state = ?2 RETURNING sent - ?3",
-            (row.cluster, state.0, i64::try_from(pieces.len()).unwrap_or(i64::MAX)),
-            |row| row.get(0),
-        )?;
+        let first: i64 = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO cluster_reach(cluster, state, leaf, expected_to) VALUES(?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET expected_to = expected_to + excluded.expected_to RETURNING expected_to - ?4",
+            )?
+            .query_row((row.cluster, state.0, leaf, i64::try_from(pieces.len()).unwrap_or(i64::MAX)), |row| row.get(0))?;
         let conversation = self.cluster_conversation(row.cluster)?;
-        self.seal_pieces(&StateSecret::new(secret), leaf, first.unsigned_abs(), &pieces, lifetimes, Some(conversation), now)
+        self.seal_pieces(&at.secret, leaf, first.unsigned_abs(), &pieces, lifetimes, Some(conversation), now)
     }
 
     /// Puts a request under a door, in one of the slots of today.
@@ -161,13 +171,7 @@ impl Work<'_> {
     /// Opens what lies under a tag of a state, a door or an answer.
     pub(crate) fn open_piece(&self, tag: &ClusterTag, body: &[u8]) -> Result<Option<(Kind, Vec<u8>)>, ChatError> {
         let (secret, leaf) = match tag.source {
-            Source::State(state, leaf) => (
-                self.conn
-                    .prepare_cached("SELECT secret FROM cluster_state WHERE cluster = ?1 AND state = ?2")?
-                    .query_row((tag.cluster, state.0), |row| row.get::<_, [u8; 32]>(0))
-                    .optional()?,
-                leaf,
-            ),
+            Source::State(state, leaf) => (self.shared_state(tag.cluster, &state)?.map(|state| *state.secret.bytes()), leaf),
             Source::Door(door) => (
                 self.conn
                     .query_row("SELECT secret FROM cluster_door WHERE door = ?1", [door], |row| row.get::<_, [u8; 32]>(0))
@@ -192,9 +196,10 @@ impl Work<'_> {
     pub(crate) fn take_part(&mut self, tag: &ClusterTag, bytes: &[u8]) -> Result<Option<(Kind, Vec<u8>)>, ChatError> {
         let Ok(part) = Part::decode(bytes) else { return Ok(None) };
         let source = source_key(&tag.source);
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
         self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_part(cluster, source, object, part) VALUES(?1, ?2, ?3, ?4)",
-            (tag.cluster, &source, part.object(), bytes),
+            "INSERT OR IGNORE INTO cluster_part(cluster, source, object, digest, part) VALUES(?1, ?2, ?3, ?4, ?5)",
+            (tag.cluster, &source, part.object(), digest, bytes),
         )?;
         self.conn.execute(
             "DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND number NOT IN
@@ -202,14 +207,18 @@ impl Work<'_> {
             (tag.cluster, &source, CLUSTER_PARTS_MAX),
         )?;
         let (_, count) = part.place();
+        let there: usize = self
+            .conn
+            .prepare_cached("SELECT count(*) FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?
+            .query_row((tag.cluster, &source, part.object()), |row| row.get(0))?;
+        if there < usize::from(count) {
+            return Ok(None);
+        }
         let held: Vec<Vec<u8>> = self
             .conn
             .prepare_cached("SELECT part FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?
             .query_map((tag.cluster, &source, part.object()), |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        if held.len() < usize::from(count) {
-            return Ok(None);
-        }
         let mut parts = Parts::<()>::default();
         let mut whole = None;
         for part in held.iter().filter_map(|bytes| Part::decode(bytes).ok()) {
@@ -226,23 +235,16 @@ impl Work<'_> {
 
     /// Keeps tags expected beyond message `counter` of the member at `leaf`.
     pub(crate) fn expect_from_leaf(&mut self, cluster: i64, state: &StateId, leaf: u32, counter: u64) -> Result<(), ChatError> {
-        let secret: [u8; 32] = self.conn.query_row(
-            "SELECT secret FROM cluster_state WHERE cluster = ?1 AND state = ?2",
-            (cluster, state.0),
-            |row| row.get(0),
-        )?;
+        let at = self.shared_state(cluster, state)?.ok_or(ChatError::Bug("state of a cluster"))?;
         let from: Option<u64> = self
             .conn
             .prepare_cached("SELECT expected_to FROM cluster_reach WHERE cluster = ?1 AND state = ?2 AND leaf = ?3")?
             .query_row((cluster, state.0, leaf), |row| row.get(0))
             .optional()?;
-        let (from, to) = (from.unwrap_or(0), counter.saturating_add(CLUSTER_TAG_WINDOW));
-        let secret = StateSecret::new(secret);
-        for counter in from..to {
-            let source = Source::State(*state, leaf);
-            self.expect_in_cluster(secret.tag(leaf, counter), ClusterTag { cluster, source, counter })?;
-        }
+        let (from, to) = (from.unwrap_or(CLUSTER_TAG_WINDOW), counter.saturating_add(CLUSTER_TAG_WINDOW));
         if to > from {
+            self.expect_in_state(cluster, &at, leaf, from..to)?;
+            self.unlooked()?;
             self.conn
                 .prepare_cached(
                     "INSERT INTO cluster_reach(cluster, state, leaf, expected_to) VALUES(?1, ?2, ?3, ?4)
@@ -250,6 +252,68 @@ impl Work<'_> {
                 )?
                 .execute((cluster, state.0, leaf, to))?;
         }
+        Ok(())
+    }
+
+    /// Expects what the members of a state that is entered will say.
+    pub(crate) fn expect_from_all(&mut self, cluster: i64, state: &StateRow) -> Result<(), ChatError> {
+        let Some(own) = state.own_leaf else { return Ok(()) };
+        let others = state.members.iter().filter(|leaf| leaf.leaf != own);
+        others.into_iter().try_for_each(|leaf| self.expect_in_state(cluster, state, leaf.leaf, 0..CLUSTER_TAG_WINDOW))?;
+        self.unlooked()
+    }
+
+    /// The tags of states are in no table: they follow from how far each leaf is expected, and what was seen of it. After a start
+    /// they are computed anew.
+    pub(crate) fn expect_again(&mut self) -> Result<(), ChatError> {
+        let states: Vec<(i64, [u8; 16])> = self
+            .conn
+            .prepare_cached("SELECT cluster, state FROM cluster_state WHERE own_leaf IS NOT NULL")?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (cluster, state) in states {
+            // One that is damaged does not keep the others from being heard.
+            let Ok(Some(at)) = self.shared_state(cluster, &StateId(state)) else { continue };
+            let reach: BTreeMap<u32, u64> = self
+                .conn
+                .prepare_cached("SELECT leaf, expected_to FROM cluster_reach WHERE cluster = ?1 AND state = ?2")?
+                .query_map((cluster, state), |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            let seen: BTreeSet<(u32, u64)> = self
+                .conn
+                .prepare_cached("SELECT leaf, counter FROM cluster_seen WHERE cluster = ?1 AND state = ?2")?
+                .query_map((cluster, state), |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<Result<_, _>>()?;
+            for leaf in at.members.iter().map(|leaf| leaf.leaf).filter(|leaf| Some(*leaf) != at.own_leaf) {
+                let to = reach.get(&leaf).copied().unwrap_or(CLUSTER_TAG_WINDOW);
+                let unseen = (0..to).filter(|counter| !seen.contains(&(leaf, *counter)));
+                self.expect_in_state(cluster, &at, leaf, unseen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_in_state(
+        &mut self,
+        cluster: i64,
+        state: &StateRow,
+        leaf: u32,
+        counters: impl Iterator<Item = u64>,
+    ) -> Result<(), ChatError> {
+        let source = Source::State(state.state, leaf);
+        counters.for_each(|counter| {
+            self.expected_in_cluster(state.secret.tag(leaf, counter), ClusterTag { cluster, source, counter });
+        });
+        Ok(())
+    }
+
+    /// What lay under a tag is proven to be its owner's: nothing more is expected there.
+    pub(crate) fn seen_in_cluster(&mut self, tag: [u8; TAG_LEN], expected: &ClusterTag) -> Result<(), ChatError> {
+        let Source::State(state, leaf) = expected.source else { return self.unexpect_in_cluster(tag) };
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO cluster_seen(cluster, state, leaf, counter) VALUES(?1, ?2, ?3, ?4)")?
+            .execute((expected.cluster, state.0, leaf, ms_of(expected.counter)))?;
+        self.unexpected_in_cluster(tag);
         Ok(())
     }
 
@@ -286,17 +350,18 @@ impl Work<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    pub(crate) fn expect_in_cluster(&mut self, tag: [u8; TAG_LEN], expected: ClusterTag) -> Result<(), ChatError> {
-        let (source, state, leaf): (u8, &[u8], i64) = match &expected.source {
-            Source::State(state, leaf) => (0, &state.0, i64::from(*leaf)),
-            Source::Door(door) => (1, &[], *door),
-            Source::Reply => (2, &[], 0),
+    /// Expects something from outside a state: of that the table knows.
+    fn expect_in_cluster(&mut self, tag: [u8; TAG_LEN], expected: ClusterTag) -> Result<(), ChatError> {
+        let (source, door): (u8, i64) = match &expected.source {
+            Source::State(..) => return Err(ChatError::Bug("a tag of a state")),
+            Source::Door(door) => (1, *door),
+            Source::Reply => (2, 0),
         };
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO cluster_tag(tag, cluster, source, state, leaf, counter) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR IGNORE INTO cluster_tag(tag, cluster, source, state, leaf, counter) VALUES(?1, ?2, ?3, x'', ?4, ?5)",
             )?
-            .execute((tag, expected.cluster, source, state, leaf, ms_of(expected.counter)))?;
+            .execute((tag, expected.cluster, source, door, ms_of(expected.counter)))?;
         self.expected_in_cluster(tag, expected);
         Ok(())
     }
@@ -320,19 +385,15 @@ fn source_key(source: &Source) -> Vec<u8> {
     }
 }
 
-/// A row of the table of tags.
+/// A row of the table of tags: those of doors and answers.
 pub(crate) fn tag_row(row: &Row<'_>) -> rusqlite::Result<([u8; TAG_LEN], ClusterTag)> {
-    let (source, state, leaf): (u8, Vec<u8>, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
-    let source = match (source, <[u8; 16]>::try_from(state)) {
-        (0, Ok(state)) => Source::State(StateId(state), u32::try_from(leaf).unwrap_or(u32::MAX)),
-        (1, _) => Source::Door(leaf),
-        _ => Source::Reply,
-    };
-    Ok((row.get(0)?, ClusterTag { cluster: row.get(1)?, source, counter: row.get(5)? }))
+    let (source, door): (u8, i64) = (row.get(2)?, row.get(3)?);
+    let source = if source == 1 { Source::Door(door) } else { Source::Reply };
+    Ok((row.get(0)?, ClusterTag { cluster: row.get(1)?, source, counter: row.get(4)? }))
 }
 
 /// Of what the table is read by [`tag_row`].
-pub(crate) const TAG: &str = "tag, cluster, source, state, leaf, counter";
+pub(crate) const TAG: &str = "tag, cluster, source, leaf, counter";
 
 fn encode(kind: Kind, bytes: &[u8]) -> Vec<u8> {
     let mut e = Encoder::new(Vec::new());

@@ -1,5 +1,7 @@
 //! Clusters and their states as rows.
 
+use std::sync::Arc;
+
 use minicbor::{Decoder, Encoder};
 use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
@@ -170,6 +172,25 @@ impl Work<'_> {
     }
 
     pub(crate) fn state_row(&self, cluster: i64, state: &StateId) -> Result<Option<StateRow>, ChatError> {
+        Ok(self.shared_state(cluster, state)?.map(|row| (*row).clone()))
+    }
+
+    /// The same without a copy. What is in a [`StateRow`] never changes while the state is kept, so it stays in memory:
+    /// whoever deletes a row of `cluster_state`, or changes one of these columns, must make `states` forget it.
+    pub(crate) fn shared_state(&self, cluster: i64, state: &StateId) -> Result<Option<Arc<StateRow>>, ChatError> {
+        let key = (cluster, *state);
+        let found = match self.states.take(&key) {
+            Some(row) => Some(row),
+            None => self.read_state(cluster, state)?.map(Arc::new),
+        };
+        if let Some(row) = &found {
+            // What finds no room is read again.
+            let _ = self.states.put(key, Arc::clone(row));
+        }
+        Ok(found)
+    }
+
+    fn read_state(&self, cluster: i64, state: &StateId) -> Result<Option<StateRow>, ChatError> {
         let sql = format!("SELECT {STATE} FROM cluster_state WHERE cluster = ?1 AND state = ?2");
         let found = self.conn.prepare_cached(&sql)?.query_row((cluster, state.0), state_row).optional()?;
         found.map(|row| row.ok_or(ChatError::Bug("state of a cluster"))).transpose()
@@ -211,9 +232,9 @@ impl Work<'_> {
     /// All states that are kept, and where members stand, for choosing among them.
     pub(crate) fn branches(&self, cluster: i64) -> Result<Branches, ChatError> {
         let mut branches = Branches::new();
-        let mut statement = self.conn.prepare_cached(&format!("SELECT {STATE} FROM cluster_state WHERE cluster = ?1"))?;
-        for row in statement.query_map([cluster], state_row)? {
-            branches.insert(row?.ok_or(ChatError::Bug("state of a cluster"))?.node());
+        let mut statement = self.conn.prepare_cached("SELECT state FROM cluster_state WHERE cluster = ?1")?;
+        for state in statement.query_map([cluster], |row| Ok(StateId(row.get(0)?)))? {
+            branches.insert(self.shared_state(cluster, &state?)?.ok_or(ChatError::Bug("state of a cluster"))?.node());
         }
         let mut statement = self.conn.prepare_cached("SELECT member, turn, state FROM cluster_stand WHERE cluster = ?1")?;
         let rows =

@@ -45,7 +45,8 @@ impl Work<'_> {
         if row.standing != Standing::Asking {
             row.place()?;
         }
-        let unsent: u32 = self.conn.query_row("SELECT count(*) FROM message WHERE state = 0", [], |row| row.get(0))?;
+        let unsent = "SELECT count(*) FROM message WHERE state = 0";
+        let unsent: u32 = self.conn.prepare_cached(unsent)?.query_row([], |row| row.get(0))?;
         if unsent >= OUTBOX_MAX {
             return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
         }
@@ -82,16 +83,25 @@ impl Work<'_> {
                 Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })?
             .collect::<Result<_, _>>()?;
+        let mut before: Option<MessageId> = None;
         for (id, text, at, lifetime, again) in waiting {
-            let parents = if again { self.parents_of(&id)? } else { self.heads(conversation, PARENTS_MAX)? };
+            let parents = match before.take() {
+                _ if again => self.parents_of(&id)?,
+                // What builds on all there is, is all that the next builds on.
+                Some(before) => vec![before.0],
+                None => self.heads(conversation, PARENTS_MAX)?,
+            };
+            before = Some(id).filter(|_| !again && parents.len() < PARENTS_MAX);
             let mentions = self.mentions(row, tip, &text)?;
             let body = Body::Text(Text { id: id.0, at, parents: parents.clone(), mentions, text });
             let envelope = self.send_message(row, tip, body, &[lifetime], now)?;
             self.set_parents(&id, &parents)?;
-            self.conn.execute(
-                "UPDATE message SET state = ?2, envelope = ?3, state_sent = ?4 WHERE id = ?1",
-                (id.0, State::Stamping.number(), envelope.0, tip.0),
-            )?;
+            self.conn.prepare_cached("UPDATE message SET state = ?2, envelope = ?3, state_sent = ?4 WHERE id = ?1")?.execute((
+                id.0,
+                State::Stamping.number(),
+                envelope.0,
+                tip.0,
+            ))?;
             self.event(Event::Message(id));
         }
         Ok(())

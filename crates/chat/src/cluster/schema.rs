@@ -201,3 +201,54 @@ ALTER TABLE message ADD COLUMN vouched TEXT;
 -- Whether it calls us.
 ALTER TABLE message ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
 ";
+
+/// The tags of states follow from their secrets and need no rows: of 200 members there are thousands in each state. Instead of what
+/// is expected, `cluster_seen` holds what is not any more.
+pub(crate) const SEEN: &str = "
+CREATE TABLE cluster_seen(
+    cluster INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    counter INTEGER NOT NULL,
+    PRIMARY KEY(cluster, state, leaf, counter)
+) STRICT, WITHOUT ROWID;
+WITH RECURSIVE up(counter) AS
+    (SELECT 0 UNION ALL SELECT counter + 1 FROM up WHERE counter < (SELECT max(expected_to) FROM cluster_reach))
+INSERT INTO cluster_seen SELECT cluster, state, leaf, counter FROM cluster_reach r JOIN up ON counter < expected_to
+    WHERE NOT EXISTS (SELECT 1 FROM cluster_tag t WHERE (t.cluster, t.state, t.leaf, t.counter) = (r.cluster, r.state, r.leaf, up.counter)
+                      AND t.source = 0);
+DELETE FROM cluster_tag WHERE source = 0;
+-- Of our own leaf, cluster_reach says how far we have sent: the row of a state is long, and was written for each message.
+INSERT INTO cluster_reach SELECT cluster, state, own_leaf, sent FROM cluster_state WHERE own_leaf IS NOT NULL AND sent > 0;
+ALTER TABLE cluster_state DROP COLUMN sent;
+-- Once more, since what was under way is forgotten below.
+UPDATE cluster_tag SET unlooked = 1;
+-- What is large is in a table once: that it is there, its digest says.
+DROP TABLE cluster_part;
+CREATE TABLE cluster_part(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    source BLOB NOT NULL,
+    object BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    part BLOB NOT NULL,
+    UNIQUE(cluster, source, object, digest)
+) STRICT;
+ALTER TABLE cluster_pending RENAME TO cluster_pending_before;
+CREATE TABLE cluster_pending(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    leaf INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    settled INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(cluster, state, digest)
+) STRICT;
+-- Whoever sends these again is followed to where they led: that changes nothing.
+INSERT INTO cluster_pending SELECT number, cluster, state, leaf, kind, randomblob(32), bytes, settled FROM cluster_pending_before;
+DROP TABLE cluster_pending_before;
+DROP INDEX cluster_tag_state;
+CREATE INDEX cluster_tag_source ON cluster_tag(cluster, source, leaf);
+";

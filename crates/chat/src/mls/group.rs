@@ -10,7 +10,7 @@
 //! Which Commit is lawful, and which state is followed, others decide (`samizdat_cluster`). Here is checked what nobody may
 //! do whatever was voted for.
 
-use core::fmt;
+use core::{cell::Cell, fmt};
 
 use openmls::{
     extensions::{Extension, ExtensionType, Extensions, RequiredCapabilitiesExtension, UnknownExtension},
@@ -41,8 +41,10 @@ use super::{
     member::{self, CONTEXT, MemberKeys},
     pair::ratchet,
     provider::{Provider, Rand},
-    storage::{Copied, Label, Storage, StorageError, atomically, copy_namespace, delete_namespace, has_namespace},
+    storage::{Copied, Label, Storage, StorageError, atomically, delete_namespace, has_namespace},
+    unit::Held,
 };
+use crate::shelf::Hands;
 
 const OUTER_LABEL: &str = "samizdat cluster v1";
 
@@ -156,6 +158,8 @@ pub struct Groups<'a> {
     libcrux: &'a CryptoProvider,
     conn: &'a Connection,
     rand: Rand<'a>,
+    /// Where groups stay in memory until the unit of work ends; without, each is written at once.
+    hands: Option<&'a Hands<'a, Vec<u8>, Held>>,
 }
 
 impl fmt::Debug for Groups<'_> {
@@ -165,8 +169,13 @@ impl fmt::Debug for Groups<'_> {
 }
 
 impl<'a> Groups<'a> {
-    pub(super) fn new(libcrux: &'a CryptoProvider, conn: &'a Connection, rand: Rand<'a>) -> Self {
-        Self { libcrux, conn, rand }
+    pub(super) fn new(
+        libcrux: &'a CryptoProvider,
+        conn: &'a Connection,
+        rand: Rand<'a>,
+        hands: Option<&'a Hands<'a, Vec<u8>, Held>>,
+    ) -> Self {
+        Self { libcrux, conn, rand, hands }
     }
 
     /// Makes who we shall be in a cluster that we ask to join.
@@ -222,7 +231,7 @@ impl<'a> Groups<'a> {
                 .with_group_context_extensions(extensions(context)?)
                 .build(&provider, &signer, member::credential(&signer, nick))
                 .map_err(GroupError::library)?;
-            self.keep(cluster, &group, &copy)
+            self.keep(cluster, group, &copy)
         })
     }
 
@@ -249,18 +258,15 @@ impl<'a> Groups<'a> {
             }
             // The private halves stay where they are, until whoever asked to join forgets them.
             [Label::KeyPackage, Label::LeafSeed].into_iter().for_each(|label| copy.leave_out(label));
-            self.keep(cluster, &group, &copy)
+            self.keep(cluster, group, &copy)
         })
     }
 
     /// Encrypts for all members of a state: a PrivateMessage. Publish it only after the transaction is committed.
     pub fn encrypt(&self, cluster: &ClusterId, state: &StateId, us: &MemberId, plaintext: &[u8]) -> Result<Vec<u8>, GroupError> {
         let signer = self.signer_of(us)?;
-        let namespace = namespace(cluster, state, View::Application);
-        self.atomically(|| {
-            let provider = self.provider(Storage::new(self.conn, &namespace));
-            let mut group = load(&provider.storage, cluster)?;
-            let message = group.create_message(&provider, &signer, plaintext).map_err(GroupError::library)?;
+        self.in_state(cluster, state, |group, provider| {
+            let message = group.create_message(provider, &signer, plaintext).map_err(GroupError::library)?;
             message.to_bytes().map_err(GroupError::library)
         })
     }
@@ -268,12 +274,9 @@ impl<'a> Groups<'a> {
     /// Reads what a member sent in a state. The key of the message is gone with the commit of the transaction.
     pub fn decrypt(&self, cluster: &ClusterId, state: &StateId, ciphertext: &[u8]) -> Result<Said, GroupError> {
         let message = parse(ciphertext, MAX_CIPHERTEXT)?;
-        let namespace = namespace(cluster, state, View::Application);
-        self.atomically(|| {
-            let provider = self.provider(Storage::new(self.conn, &namespace));
-            let mut group = load(&provider.storage, cluster)?;
-            let processed = process(&mut group, &provider, message)?;
-            let member = sender(&group, processed.sender()).ok_or(GroupError::NoMember)?;
+        self.in_state(cluster, state, |group, provider| {
+            let processed = process(group, provider, message)?;
+            let member = sender(group, processed.sender()).ok_or(GroupError::NoMember)?;
             match processed.into_content() {
                 ProcessedMessageContent::ApplicationMessage(message) => Ok(Said { member, plaintext: message.into_bytes() }),
                 ProcessedMessageContent::OwnPrivateMessage | ProcessedMessageContent::OwnPendingCommit => Err(GroupError::Own),
@@ -286,6 +289,8 @@ impl<'a> Groups<'a> {
     pub fn propose_update(&self, cluster: &ClusterId, state: &StateId, us: &MemberId) -> Result<Vec<u8>, GroupError> {
         let signer = self.signer_of(us)?;
         let namespace = namespace(cluster, state, View::Handshake);
+        // What is in memory of it knows nothing of the proposal.
+        self.drop_held(&namespace);
         self.atomically(|| {
             let provider = self.provider(Storage::new(self.conn, &namespace));
             let mut group = load(&provider.storage, cluster)?;
@@ -307,9 +312,8 @@ impl<'a> Groups<'a> {
                 return Err(GroupError::Committed);
             }
             table.put(Label::Committed, &(), &true)?;
-            let copy = Copied::load(self.conn, &from)?;
+            let (copy, mut group) = self.copy(cluster, &from)?;
             let provider = self.provider(copy.storage());
-            let mut group = load(&provider.storage, cluster)?;
             // What we proposed for others to commit is not for us to commit.
             group.clear_pending_proposals(&provider.storage).map_err(GroupError::library)?;
             self.take_updates(&mut group, &provider, &plan.updates)?;
@@ -327,11 +331,11 @@ impl<'a> Groups<'a> {
                 .map_err(GroupError::library)?;
             let (commit, welcome, _) = bundle.into_messages();
             let staged = group.pending_commit().ok_or_else(|| GroupError::library("no pending commit"))?;
-            let changed = self.changed(&group, staged, *us)?;
+            let changed = self.changed(&group, staged, group.own_leaf_index())?;
             group.merge_pending_commit(&provider).map_err(GroupError::library)?;
             let commit = commit.to_bytes().map_err(GroupError::library)?;
             let welcome = welcome.map(|welcome| welcome.to_bytes()).transpose().map_err(GroupError::library)?;
-            Ok(Committed { commit, welcome, changed, snapshot: self.keep(cluster, &group, &copy)? })
+            Ok(Committed { commit, welcome, changed, snapshot: self.keep(cluster, group, &copy)? })
         })
     }
 
@@ -346,12 +350,11 @@ impl<'a> Groups<'a> {
         let message = parse(commit, MAX_HANDSHAKE)?;
         let from = namespace(cluster, state, View::Handshake);
         self.atomically(|| {
-            let copy = Copied::load(self.conn, &from)?;
+            let (copy, mut group) = self.copy(cluster, &from)?;
             let provider = self.provider(copy.storage());
-            let mut group = load(&provider.storage, cluster)?;
             self.take_updates(&mut group, &provider, updates)?;
             let processed = process(&mut group, &provider, message)?;
-            let committer = sender(&group, processed.sender()).ok_or(GroupError::NoMember)?;
+            let Sender::Member(committer) = *processed.sender() else { return Err(GroupError::NoMember) };
             let staged = match processed.into_content() {
                 ProcessedMessageContent::StagedCommitMessage(staged) => *staged,
                 ProcessedMessageContent::OwnPrivateMessage | ProcessedMessageContent::OwnPendingCommit => {
@@ -365,14 +368,64 @@ impl<'a> Groups<'a> {
             }
             group.merge_staged_commit(&provider, staged).map_err(GroupError::library)?;
             copy.storage().remove(Label::Committed, &())?;
-            Ok(Processed { changed, snapshot: Some(self.keep(cluster, &group, &copy)?) })
+            Ok(Processed { changed, snapshot: Some(self.keep(cluster, group, &copy)?) })
         })
+    }
+
+    /// A copy of a handshake view, on which a Commit can be tried. What is in memory of the view is used up by that.
+    fn copy(&self, cluster: &ClusterId, from: &[u8]) -> Result<(Copied, MlsGroup), GroupError> {
+        let copy = Copied::load(self.conn, from)?;
+        let group = match self.hands.and_then(|hands| hands.take(&from.to_vec())) {
+            Some(held) => held.group,
+            None => load(&copy.storage(), cluster)?,
+        };
+        Ok((copy, group))
+    }
+
+    fn drop_held(&self, namespace: &[u8]) {
+        if let Some(hands) = self.hands {
+            hands.forget(&namespace.to_vec());
+        }
+    }
+
+    /// Works on the application view of a state, in memory if it is there. Of what fails nothing is written.
+    fn in_state<T>(
+        &self,
+        cluster: &ClusterId,
+        state: &StateId,
+        work: impl FnOnce(&mut MlsGroup, &Provider<'_, 'a>) -> Result<T, GroupError>,
+    ) -> Result<T, GroupError> {
+        let namespace = namespace(cluster, state, View::Application);
+        let unsaved = Cell::new(false);
+        let base = self::namespace(cluster, state, View::Handshake);
+        let later = Storage::Later { conn: self.conn, namespace: &namespace, base: &base, unsaved: &unsaved };
+        let mut held = match self.hands.and_then(|hands| hands.take(&namespace)) {
+            Some(held) => held,
+            None => Held { group: load(&later, cluster)?, unsaved: false },
+        };
+        let done = work(&mut held.group, &self.provider(later));
+        // The library changes nothing when it refuses a message. Should it, memory is ahead of the vault, never behind.
+        held.unsaved |= unsaved.get();
+        self.hold(&namespace, held)?;
+        done
+    }
+
+    /// Leaves a group in memory. Where there is no room, or no unit of work, it is written at once.
+    fn hold(&self, namespace: &[u8], held: Held) -> Result<(), GroupError> {
+        let left = match self.hands {
+            Some(hands) => hands.put(namespace.to_vec(), held).err(),
+            None => Some(held),
+        };
+        left.map_or(Ok(()), |mut held| Ok(held.save(&self.provider(Storage::new(self.conn, namespace)))?))
     }
 
     /// Forgets a state with all its keys.
     pub fn forget(&self, cluster: &ClusterId, state: &StateId) -> Result<(), GroupError> {
-        delete_namespace(self.conn, &namespace(cluster, state, View::Application))?;
-        Ok(delete_namespace(self.conn, &namespace(cluster, state, View::Handshake))?)
+        [View::Application, View::Handshake].into_iter().try_for_each(|view| {
+            let namespace = namespace(cluster, state, view);
+            self.drop_held(&namespace);
+            Ok(delete_namespace(self.conn, &namespace)?)
+        })
     }
 
     /// Puts proposals of others where a Commit finds them. What is none is passed over: whoever builds on it will be told.
@@ -384,11 +437,11 @@ impl<'a> Groups<'a> {
                 Err(GroupError::State(error)) => return Err(error.into()),
                 Err(_) => continue,
             };
-            let Some(member) = sender(group, processed.sender()) else { continue };
+            let Sender::Member(member) = *processed.sender() else { continue };
             let ProcessedMessageContent::ProposalMessage(queued) = processed.into_content() else { continue };
             let Proposal::Update(update) = queued.proposal() else { continue };
             let leaf = update.leaf_node();
-            if is_same(group, &member, leaf.signature_key().as_slice(), leaf.credential().serialized_content()) {
+            if is_same(group, member, leaf.signature_key().as_slice(), leaf.credential().serialized_content()) {
                 group.store_pending_proposal(&provider.storage, *queued).map_err(GroupError::library)?;
             }
         }
@@ -396,9 +449,10 @@ impl<'a> Groups<'a> {
     }
 
     /// What a Commit does, if it does nothing that nobody may.
-    fn changed(&self, group: &MlsGroup, commit: &StagedCommit, committer: MemberId) -> Result<Changed, GroupError> {
+    fn changed(&self, group: &MlsGroup, commit: &StagedCommit, by: LeafNodeIndex) -> Result<Changed, GroupError> {
+        let committer = member_at(group, by).ok_or(GroupError::NoMember)?;
         let leaf = commit.update_path_leaf_node().ok_or(GroupError::Forbidden("a change without new keys"))?;
-        if !is_same(group, &committer, leaf.signature_key().as_slice(), leaf.credential().serialized_content()) {
+        if !is_same(group, by, leaf.signature_key().as_slice(), leaf.credential().serialized_content()) {
             return Err(GroupError::Forbidden("a member who becomes another"));
         }
         let mut changed = Changed { committer, added: Vec::new(), removed: Vec::new(), context: None };
@@ -420,9 +474,9 @@ impl<'a> Groups<'a> {
                     changed.context = Some(context_of(proposed.extensions())?);
                 }
                 Proposal::Update(update) if !by_value => {
-                    let member = sender(group, queued.sender()).ok_or(GroupError::NoMember)?;
+                    let Sender::Member(member) = *queued.sender() else { return Err(GroupError::NoMember) };
                     let leaf = update.leaf_node();
-                    if !is_same(group, &member, leaf.signature_key().as_slice(), leaf.credential().serialized_content()) {
+                    if !is_same(group, member, leaf.signature_key().as_slice(), leaf.credential().serialized_content()) {
                         return Err(GroupError::Forbidden("a member who becomes another"));
                     }
                 }
@@ -432,17 +486,20 @@ impl<'a> Groups<'a> {
         Ok(changed)
     }
 
-    /// Writes a new state, in both views. One that is there stays as it is: with its first keys it would use them twice.
-    fn keep(&self, cluster: &ClusterId, group: &MlsGroup, copy: &Copied) -> Result<Snapshot, GroupError> {
-        let snapshot = self.snapshot(group)?;
+    /// Writes a new state, in both views: all of it in one, and in the other the secrets of messages, in which they will differ. One
+    /// that is there stays as it is: with its first keys it would use them twice.
+    fn keep(&self, cluster: &ClusterId, group: MlsGroup, copy: &Copied) -> Result<Snapshot, GroupError> {
+        let snapshot = self.snapshot(&group)?;
         let application = namespace(cluster, &snapshot.state, View::Application);
         let handshake = namespace(cluster, &snapshot.state, View::Handshake);
         if has_namespace(self.conn, &application)? {
             return Ok(snapshot);
         }
         copy.storage().remove(Label::Committed, &())?;
-        copy.keep(self.conn, &application)?;
-        copy_namespace(self.conn, &application, &handshake)?;
+        copy.keep(self.conn, &handshake, |_| true)?;
+        copy.keep(self.conn, &application, |label| label == Label::MessageSecrets as i64)?;
+        // As fresh as the copy, for whoever ends this state.
+        self.hold(&handshake, Held { group, unsaved: false })?;
         Ok(snapshot)
     }
 
@@ -525,7 +582,7 @@ fn context_of(extensions: &Extensions<GroupContext>) -> Result<Vec<u8>, GroupErr
 }
 
 fn member_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Option<MemberId> {
-    Some(MemberId(group.member_at(leaf)?.signature_key.as_slice().try_into().ok()?))
+    Some(MemberId(group.public_group().leaf(leaf)?.signature_key().as_slice().try_into().ok()?))
 }
 
 fn leaf_of(group: &MlsGroup, member: &MemberId) -> Result<LeafNodeIndex, GroupError> {
@@ -541,9 +598,9 @@ fn sender(group: &MlsGroup, sender: &Sender) -> Option<MemberId> {
 }
 
 /// Whether a new leaf is of whom it replaces: the same key, the same nickname.
-fn is_same(group: &MlsGroup, member: &MemberId, key: &[u8], credential: &[u8]) -> bool {
-    let old = group.members().find(|found| found.signature_key.as_slice() == member.0);
-    key == member.0 && old.is_some_and(|old| old.credential.serialized_content() == credential)
+fn is_same(group: &MlsGroup, leaf: LeafNodeIndex, key: &[u8], credential: &[u8]) -> bool {
+    let old = group.public_group().leaf(leaf);
+    old.is_some_and(|old| old.signature_key().as_slice() == key && old.credential().serialized_content() == credential)
 }
 
 fn join_config() -> MlsGroupJoinConfig {

@@ -23,6 +23,8 @@ pub const PAST_EPOCHS: usize = 3;
 pub const MAX_CLUSTER_WELCOME: usize = 4 << 20;
 /// Longest handshake message of a cluster, bytes: a Commit that refreshes 500 members is about 0.6 MB.
 pub const MAX_HANDSHAKE: usize = 2 << 20;
+/// Groups of clusters in memory. One of 200 members takes about a megabyte.
+pub(crate) const GROUPS_HELD: usize = 8;
 /// Longest nickname, bytes.
 pub const MAX_NICK: usize = 64;
 /// Longest context of a cluster (its charter), bytes.

@@ -24,6 +24,7 @@ mod member;
 mod pair;
 mod provider;
 mod storage;
+mod unit;
 
 pub use codec::CodecError;
 pub use credential::{CredentialError, verify_leaf};
@@ -32,7 +33,8 @@ pub use group::{Changed, Committed, Groups, Leaf, Made, Plan, Processed, Said, S
 pub use keys::{Inspected, KeyPackage, KeyPackageHash};
 pub use member::{InspectedMember, MemberKeys};
 pub use pair::{Created, Decrypted, Exported, Joined, Mls, PairId, Pairs};
-pub use storage::{MLS_SCHEMA, StorageError, copy_namespace, delete_namespace};
+pub use storage::{MLS_SCHEMA, StorageError, delete_namespace};
+pub(crate) use unit::{Finished, Ready, Unit};
 
 /// Code point of the only suite: X-Wing (X25519 and ML-KEM-768), ChaCha20-Poly1305, SHA-256, Ed25519.
 pub const SUITE: u16 = 0x004D;

@@ -62,7 +62,11 @@ impl Mls {
 
     /// Opens the states of all clusters in the database behind `conn` for one piece of work.
     pub fn groups<'a>(&'a self, conn: &'a Connection, rng: &'a mut (dyn CryptoRng + Send)) -> Groups<'a> {
-        Groups::new(&self.libcrux, conn, Rand::new(rng))
+        Groups::new(&self.libcrux, conn, Rand::new(rng), None)
+    }
+
+    pub(super) fn libcrux(&self) -> &CryptoProvider {
+        &self.libcrux
     }
 
     /// Checks a KeyPackage by which somebody asks to become a member: form, suite, signatures, nickname.

@@ -4,7 +4,10 @@
 //! *namespace* is one epoch state of one group (or the private halves of announced KeyPackages): copying it is a
 //! snapshot, deleting it forgets all its keys.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+};
 
 use openmls_traits::storage::{CURRENT_VERSION, StorageProvider, traits};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -34,13 +37,6 @@ pub enum StorageError {
     /// A stored value cannot be decoded: a damaged database, or one of another version of the MLS library.
     #[error(transparent)]
     Codec(#[from] CodecError),
-}
-
-/// Copies every row of `from` to the empty namespace `to`.
-pub fn copy_namespace(conn: &Connection, from: &[u8], to: &[u8]) -> Result<(), StorageError> {
-    conn.prepare_cached("INSERT INTO mls_state SELECT ?2, label, key, value FROM mls_state WHERE namespace = ?1")?
-        .execute(params![from, to])?;
-    Ok(())
 }
 
 /// Whether there is anything in `namespace`.
@@ -92,18 +88,32 @@ pub(super) enum Label {
     Committed = 66,
 }
 
+impl Label {
+    /// Whether all views of a state have the same.
+    fn is_shared(self) -> bool {
+        !matches!(self, Self::MessageSecrets | Self::Proposals | Self::OwnLeafNodes | Self::Committed)
+    }
+}
+
 /// The rows of one namespace, or a copy of them that nobody else sees.
 #[derive(Clone, Copy)]
 pub(super) enum Storage<'a> {
     /// In the table.
     Table { conn: &'a Connection, namespace: &'a [u8] },
+    /// In the table; what is not there and the same for all views is in `base`. That the secrets of messages changed is only noted:
+    /// whoever holds the group writes them later.
+    Later { conn: &'a Connection, namespace: &'a [u8], base: &'a [u8], unsaved: &'a Cell<bool> },
     /// In memory.
     Copy(&'a Copied),
 }
 
 /// The rows of a namespace in memory: what is tried on them leaves no trace until it is kept.
 #[derive(Default)]
-pub(super) struct Copied(RefCell<BTreeMap<RowKey, Zeroizing<Vec<u8>>>>);
+pub(super) struct Copied {
+    rows: RefCell<BTreeMap<RowKey, Zeroizing<Vec<u8>>>>,
+    /// Rows of [`Label::Proposals`], not encoded: one is added after the other, and each would be a copy of all.
+    proposals: RefCell<BTreeMap<Vec<u8>, Items>>,
+}
 
 type RowKey = (i64, Vec<u8>);
 
@@ -111,20 +121,27 @@ impl Copied {
     pub(super) fn load(conn: &Connection, namespace: &[u8]) -> Result<Self, StorageError> {
         let mut statement = conn.prepare_cached("SELECT label, key, value FROM mls_state WHERE namespace = ?1")?;
         let rows = statement.query_map([namespace], |row| Ok(((row.get(0)?, row.get(1)?), Zeroizing::new(row.get(2)?))))?;
-        Ok(Self(RefCell::new(rows.collect::<Result<_, _>>()?)))
+        let copied = Self { rows: RefCell::new(rows.collect::<Result<_, _>>()?), proposals: RefCell::default() };
+        copied.rows.borrow_mut().retain(|(label, key), value| {
+            let items = (*label == Label::Proposals as i64).then(|| codec::decode(value).ok()).flatten();
+            let is_row = items.is_none();
+            items.map(|items| copied.proposals.borrow_mut().insert(key.clone(), items));
+            is_row
+        });
+        Ok(copied)
     }
 
-    /// Writes all of it to the empty namespace `to`.
-    pub(super) fn keep(&self, conn: &Connection, to: &[u8]) -> Result<(), StorageError> {
+    /// Writes what has a label that is `wanted` to the namespace `to`, where nothing of it is. Proposals are not for another state.
+    pub(super) fn keep(&self, conn: &Connection, to: &[u8], wanted: impl Fn(i64) -> bool) -> Result<(), StorageError> {
         let mut insert = conn.prepare_cached("INSERT INTO mls_state VALUES (?1, ?2, ?3, ?4)")?;
-        for ((label, key), value) in &*self.0.borrow() {
+        for ((label, key), value) in self.rows.borrow().iter().filter(|((label, _), _)| wanted(*label)) {
             insert.execute(params![to, label, key, **value])?;
         }
         Ok(())
     }
 
     pub(super) fn leave_out(&self, label: Label) {
-        self.0.borrow_mut().retain(|(of, _), _| *of != label as i64);
+        self.rows.borrow_mut().retain(|(of, _), _| *of != label as i64);
     }
 
     pub(super) fn storage(&self) -> Storage<'_> {
@@ -138,23 +155,23 @@ impl<'a> Storage<'a> {
     }
 
     pub(super) fn put<K: Serialize, T: Serialize>(&self, label: Label, key: &K, value: &T) -> Result<(), StorageError> {
-        self.put_bytes(label, &codec::encode(key)?, &codec::encode(value)?)
+        if let (Self::Later { unsaved, .. }, Label::MessageSecrets) = (self, label) {
+            unsaved.set(true);
+            return Ok(());
+        }
+        self.put_bytes(label, &codec::encode(key)?, codec::encode(value)?)
     }
 
     pub(super) fn get<K: Serialize, T: DeserializeOwned>(&self, label: Label, key: &K) -> Result<Option<T>, StorageError> {
         let key = codec::encode(key)?;
         match self {
-            Self::Table { conn, namespace } => conn
-                .prepare_cached("SELECT value FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?
-                .query_row(params![namespace, label as i64, *key], |row| {
-                    // Decoded in place, so that no copy of the secret is left behind.
-                    Ok(codec::decode(row.get_ref(0)?.as_blob()?))
-                })
-                .optional()?
-                .transpose()
-                .map_err(StorageError::Codec),
-            Self::Copy(rows) => {
-                let rows = rows.0.borrow();
+            Self::Table { conn, namespace } => read(conn, namespace, label, &key),
+            Self::Later { conn, namespace, base, .. } => match read(conn, namespace, label, &key)? {
+                None if label.is_shared() => read(conn, base, label, &key),
+                found => Ok(found),
+            },
+            Self::Copy(copied) => {
+                let rows = copied.rows.borrow();
                 Ok(rows.get(&(label as i64, key.to_vec())).map(|value| codec::decode(value)).transpose()?)
             }
         }
@@ -163,31 +180,34 @@ impl<'a> Storage<'a> {
     pub(super) fn remove<K: Serialize>(&self, label: Label, key: &K) -> Result<(), StorageError> {
         let key = codec::encode(key)?;
         match self {
-            Self::Table { conn, namespace } => {
+            Self::Table { conn, namespace } | Self::Later { conn, namespace, .. } => {
                 conn.prepare_cached("DELETE FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?.execute(params![
                     namespace,
                     label as i64,
                     *key
                 ])?;
             }
-            Self::Copy(rows) => {
-                rows.0.borrow_mut().remove(&(label as i64, key.to_vec()));
+            Self::Copy(copied) => {
+                copied.rows.borrow_mut().remove(&(label as i64, key.to_vec()));
+                if matches!(label, Label::Proposals) {
+                    copied.proposals.borrow_mut().remove(&*key);
+                }
             }
         }
         Ok(())
     }
 
-    fn put_bytes(&self, label: Label, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+    fn put_bytes(&self, label: Label, key: &[u8], value: Zeroizing<Vec<u8>>) -> Result<(), StorageError> {
         match self {
-            Self::Table { conn, namespace } => {
+            Self::Table { conn, namespace } | Self::Later { conn, namespace, .. } => {
                 conn.prepare_cached(
                     "INSERT INTO mls_state VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT DO UPDATE SET value = excluded.value",
                 )?
-                .execute(params![namespace, label as i64, key, value])?;
+                .execute(params![namespace, label as i64, key, *value])?;
             }
-            Self::Copy(rows) => {
-                rows.0.borrow_mut().insert((label as i64, key.to_vec()), Zeroizing::new(value.to_vec()));
+            Self::Copy(copied) => {
+                copied.rows.borrow_mut().insert((label as i64, key.to_vec()), value);
             }
         }
         Ok(())
@@ -195,11 +215,25 @@ impl<'a> Storage<'a> {
 
     /// A list is one row of separately encoded items (public ones): the trait gives us an item to append, not the list.
     fn items<K: Serialize>(&self, label: Label, key: &K) -> Result<Items, StorageError> {
+        if let (Self::Copy(copied), Label::Proposals) = (self, label) {
+            return Ok(copied.proposals.borrow().get(&*codec::encode(key)?).cloned().unwrap_or_default());
+        }
         Ok(self.get(label, key)?.unwrap_or_default())
     }
 }
 
 type Items = Vec<Vec<u8>>;
+
+fn read<T: DeserializeOwned>(conn: &Connection, namespace: &[u8], label: Label, key: &[u8]) -> Result<Option<T>, StorageError> {
+    conn.prepare_cached("SELECT value FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?
+        .query_row(params![namespace, label as i64, key], |row| {
+            // Decoded in place, so that no copy of the secret is left behind.
+            Ok(codec::decode(row.get_ref(0)?.as_blob()?))
+        })
+        .optional()?
+        .transpose()
+        .map_err(StorageError::Codec)
+}
 
 /// One row per group and kind: a setter, a getter and a deleter each.
 macro_rules! group_rows {
@@ -383,10 +417,18 @@ impl StorageProvider<CURRENT_VERSION> for Storage<'_> {
         reference: &R,
         proposal: &T,
     ) -> Result<(), StorageError> {
+        let pair = [codec::encode(reference)?.to_vec(), codec::encode(proposal)?.to_vec()];
+        if let Self::Copy(copied) = self {
+            let mut proposals = copied.proposals.borrow_mut();
+            let items = proposals.entry(codec::encode(group)?.to_vec()).or_default();
+            if !items.iter().step_by(2).any(|queued| pair.first() == Some(queued)) {
+                items.extend(pair);
+            }
+            return Ok(());
+        }
         self.remove_proposal(group, reference)?;
         let mut items = self.items(Label::Proposals, group)?;
-        items.push(codec::encode(reference)?.to_vec());
-        items.push(codec::encode(proposal)?.to_vec());
+        items.extend(pair);
         self.put(Label::Proposals, group, &items)
     }
 
@@ -420,6 +462,10 @@ impl StorageProvider<CURRENT_VERSION> for Storage<'_> {
         let reference = codec::encode(reference)?.to_vec();
         let mut kept = self.items(Label::Proposals, group)?.chunks(2).map(<[_]>::to_vec).collect::<Vec<_>>();
         kept.retain(|pair| pair.first() != Some(&reference));
+        if let Self::Copy(copied) = self {
+            copied.proposals.borrow_mut().insert(codec::encode(group)?.to_vec(), kept.concat());
+            return Ok(());
+        }
         self.put(Label::Proposals, group, &kept.concat())
     }
 
@@ -488,7 +534,7 @@ mod tests {
                 found(one);
                 advance(one);
             });
-            copy_namespace(conn, b"one", b"two").unwrap();
+            Copied::load(conn, b"one").unwrap().keep(conn, b"two", |_| true).unwrap();
             open(b"one", &advance);
             open(b"two", &|two| assert_eq!(reopen(two).epoch().as_u64(), 1));
             open(b"two", &advance);
@@ -502,7 +548,7 @@ mod tests {
             delete_namespace(conn, b"one").unwrap();
             open(b"one", &|one| assert!(MlsGroup::load(&one.storage, &id()).unwrap().is_none()));
             open(b"two", &|two| assert_eq!(reopen(two).epoch().as_u64(), 2));
-            assert!(copy_namespace(conn, b"two", b"two").is_err(), "only into an empty namespace");
+            assert!(Copied::load(conn, b"two").unwrap().keep(conn, b"two", |_| true).is_err(), "only into an empty namespace");
         });
     }
 

@@ -43,6 +43,7 @@ fn what_is_appended_is_found_again_and_survives_a_restart() {
     assert!(log.knows(&first.id()).unwrap());
     assert_eq!(log.get(&[second.id(), EnvelopeId([0; 32])]).unwrap(), [Some(second.bytes().clone()), None]);
     assert_eq!(log.by_tag(&[4; 16], 0, 9).unwrap()[0].envelope().unwrap().id(), second.id());
+    assert_eq!(log.tags_there([[3; 16], [4; 16]].iter()).unwrap().into_iter().collect::<Vec<_>>(), [[4; 16]]);
     assert_eq!(log.by_room(&[9; 16], 0, 10).unwrap().len(), 1);
     assert_eq!(log.bytes(), (first.bytes().len() + second.bytes().len()) as u64);
     assert_eq!(log.entries().unwrap().len(), 2);
