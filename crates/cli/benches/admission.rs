@@ -54,11 +54,13 @@ fn main() {
 fn admit(people: &[Person]) -> (Person, f64) {
     let newcomer = Person::new("newcomer").start(&[&people[0].join]);
     let heard = standings(&newcomer);
+    let before = people[0].rows(&["motion", "list", NEST]).len();
     let link = people[0].json(&["cluster", "invite", NEST])["link"].as_str().unwrap().to_owned();
     newcomer.run(&["cluster", "join", &link, "--nick", "newcomer"]);
+    // The oldest are first; that of the newcomer is opened by the node of whoever invited.
     let motion = eventually("the motion", || {
         let rows = people[0].rows(&["motion", "list", NEST]);
-        rows.iter().find(|row| row["state"] == "open").map(|row| row["motion"].as_str().unwrap().to_owned())
+        rows.get(before).map(|row| row["motion"].as_str().unwrap().to_owned())
     });
     let show = |person: &Person| person.json(&["motion", "show", NEST, &motion]);
     let needed = show(&people[0])["needed"].as_u64().unwrap();
@@ -72,8 +74,8 @@ fn admit(people: &[Person]) -> (Person, f64) {
         decided = Instant::now();
         voter.run(&["vote", &motion, "yes"]);
     }
-    let member = std::iter::repeat_with(|| heard.recv_timeout(PATIENCE).expect("a member"));
-    let at = member.into_iter().find(|(_, standing)| *standing == Standing::Member).unwrap().0;
+    let mut said = std::iter::repeat_with(|| heard.recv_timeout(PATIENCE).expect("what the newcomer's node says"));
+    let (at, _) = said.find(|(_, standing)| *standing == Standing::Member).unwrap();
     (newcomer, at.saturating_duration_since(decided).as_secs_f64() * 1e3)
 }
 
