@@ -61,6 +61,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Found(wish) => view(&wish.name),
         ClusterCall::Join(wish) => view(&wish.link),
         ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
+        ClusterCall::Claim { which } => view(&format!("{which} claimed")),
         ClusterCall::Invite { which, invite } => {
             ClusterAnswer::Invite(ClusterInvite { link: format!("{which} {} {:?}", invite.label, invite.days) })
         }
@@ -89,6 +90,7 @@ async fn every_call_about_clusters_is_understood() {
         let wish = NewMembership { link: "l".into(), ..NewMembership::default() };
         assert_eq!(client.join_cluster(&wish).unwrap().cluster.name, "l");
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
+        assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
         let invite = NewClusterInvite { label: "b".into(), days: Some(3) };
         assert_eq!(client.invite_to_cluster("a", &invite).unwrap().link, "a b Some(3)");
