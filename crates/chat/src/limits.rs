@@ -83,6 +83,8 @@ pub const ROLLOUTS_MISSED: u64 = 4;
 pub const MISSED_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 /// How long we wait for the log to fill before we ask to be let back in, ms.
 pub const RETURN_GRACE_MS: u64 = 15 * 60 * 1000;
+/// What nobody has acknowledged is said again by whoever was away, if it is younger than this, ms.
+pub const SAY_AGAIN_MS: u64 = 28 * 24 * 60 * 60 * 1000;
 /// A member that was heard within this time counts when it is drawn who commits first, ms.
 pub const HEARD_LATELY_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     StateId,
     branch::Branches,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{ChatError, is_database},
-    limits::{WINDOW_EPOCHS, WINDOW_MS},
+    limits::{SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
     mls::{Changed, GroupError, Leaf, Made, Snapshot},
     timeline::State,
     work::Work,
@@ -124,9 +125,18 @@ impl Work<'_> {
 
     fn adopt(&mut self, row: &ClusterRow, tip: &StateId, branches: &Branches) -> Result<(), ChatError> {
         let state = self.state_row(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
-        if let Some(old) = row.tip {
-            for left in branches.path_from(&old, tip).left {
+        // Changes come one after the other: until we speak again it counts what was left since we spoke.
+        let stood = branches.standing(&row.member).map(|(_, stood)| stood);
+        for old in [row.tip, stood].into_iter().flatten() {
+            for left in self.left_behind(row, &old, tip)? {
                 self.send_again(row, &left, &state)?;
+            }
+        }
+        // Whoever slept spoke first where it had stood, which others may have forgotten.
+        if let Some(stood) = stood {
+            let old = branches.get(&stood).map_or(0, |stood| stood.epoch);
+            if state.epoch >= old.saturating_add(WINDOW_EPOCHS) {
+                self.say_again(row, &state)?;
             }
         }
         let standing = match state.own_leaf {
@@ -144,15 +154,49 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What we said on a branch that is left is said again, if somebody is here who was not there.
+    /// The states that are left on the way between two, whether they are kept or not: what was said there was said.
+    fn left_behind(&self, row: &ClusterRow, old: &StateId, new: &StateId) -> Result<Vec<StateId>, ChatError> {
+        let mut steps = self.conn.prepare_cached("SELECT epoch, parent FROM cluster_decision WHERE cluster = ?1 AND state = ?2")?;
+        let mut step = |state: &StateId| {
+            let found =
+                steps.query_row((row.cluster, state.0), |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Option<[u8; 16]>>(1)?)));
+            found.optional().map(|found| found.map(|(epoch, parent)| (epoch, parent.map(StateId))))
+        };
+        let (mut left, mut up, mut down) = (Vec::new(), Some(*old), Some(*new));
+        while let Some(at) = up.filter(|at| down != Some(*at)) {
+            let Some((epoch, parent)) = step(&at)? else { break };
+            match down.map(|down| step(&down)).transpose()?.flatten() {
+                Some((below, parent)) if below > epoch => down = parent,
+                _ => {
+                    left.push(at);
+                    up = parent;
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// What we said on a branch that is left is said again, if somebody is here who was not there, or who has forgotten by now
+    /// where it forked off.
     fn send_again(&mut self, row: &ClusterRow, left: &StateId, tip: &StateRow) -> Result<(), ChatError> {
-        let Some(old) = self.state_row(row.cluster, left)? else { return Ok(()) };
-        if tip.roster().iter().all(|member| old.roster().contains(member)) {
-            return Ok(());
+        if let Some(old) = self.state_row(row.cluster, left)? {
+            let near = tip.epoch < old.epoch.saturating_add(WINDOW_EPOCHS);
+            if near && tip.roster().iter().all(|member| old.roster().contains(member)) {
+                return Ok(());
+            }
         }
         self.conn.execute(
             "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3, 4, 5)",
             (self.cluster_conversation(row.cluster)?, left.0, State::Waiting.number()),
+        )?;
+        Ok(())
+    }
+
+    /// What nobody has acknowledged is said again by whoever was away for long.
+    pub(crate) fn say_again(&self, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state IN (1, 2, 3) AND at > ?2",
+            (self.cluster_conversation(row.cluster)?, ms(state.began.saturating_sub(SAY_AGAIN_MS)), State::Waiting.number()),
         )?;
         Ok(())
     }

@@ -278,6 +278,8 @@ impl Work<'_> {
             }
         }
         let conversation = self.cluster_conversation(row.cluster)?;
+        // Alone we went on and forgot states, too, in which we had said something.
+        self.say_again(row, state)?;
         for left in old {
             self.conn.execute(
                 "UPDATE message SET state = 0 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3)",
