@@ -141,6 +141,11 @@ impl Chat {
         self.vault.protection()
     }
 
+    /// The vault, for copies of it.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
     /// Another identity, not linkable to the others.
     pub fn new_identity(&mut self, secret: Option<IdentitySecret>, label: Option<&str>) -> Result<i64, ChatError> {
         self.dirty = true;

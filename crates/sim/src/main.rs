@@ -1,5 +1,6 @@
 //! `samizdat-sim run scenarios/broadcast.toml --nodes 1000 --seed 1 --json`,
-//! `samizdat-sim route --nodes 10000 --churn 30 --byzantine 10 --seed 1 --json`
+//! `samizdat-sim route --nodes 10000 --churn 30 --byzantine 10 --seed 1 --json`,
+//! `samizdat-sim clusters --schedules 1000 --seed 1 --byzantine 20 --json`
 
 use std::{
     fs,
@@ -8,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use samizdat_sim::{Plan, Scenario, play, route};
+use samizdat_sim::{ClusterPlan, Plan, Scenario, clusters, play, route};
 use serde::Serialize;
 
 /// Plays scenarios in a simulated network of real nodes.
@@ -64,6 +65,32 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Play schedules of clusters whose members are cut off from each other, go and come back, and print what came of them
+    Clusters {
+        /// How many schedules, with seeds one after the other
+        #[arg(long, default_value_t = 100)]
+        schedules: u64,
+        /// The seed of the first
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// How many members they begin with: a number, or a range as 5..50
+        #[arg(long, value_name = "FROM..TO", default_value = "5..50", value_parser = range)]
+        members: (usize, usize),
+        /// So many of a hundred members are malicious
+        #[arg(long, value_name = "PERCENT", default_value_t = 0)]
+        byzantine: u64,
+        /// Tell after each schedule how it stands
+        #[arg(long)]
+        progress: bool,
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn range(text: &str) -> Result<(usize, usize), std::num::ParseIntError> {
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    Ok((from.parse()?, to.trim_start_matches('=').parse()?))
 }
 
 fn main() -> anyhow::Result<()> {
@@ -92,6 +119,17 @@ fn main() -> anyhow::Result<()> {
                 ..plan
             };
             let report = route(&plan)?;
+            print(json, &report, || report.table())
+        }
+        Command::Clusters { schedules, seed, members, byzantine, progress, json } => {
+            let plan = ClusterPlan { schedules, seed, members, byzantine };
+            plan.check()?;
+            let report = clusters(&plan, |report| {
+                if progress {
+                    let last = report.failures.last().map(|failure| format!("{failure:?}")).unwrap_or_default();
+                    eprintln!("{} of {schedules}: {} failed, {} lost. {last}", report.schedules, report.failed, report.lost);
+                }
+            })?;
             print(json, &report, || report.table())
         }
     }

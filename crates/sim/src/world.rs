@@ -54,6 +54,9 @@ pub enum SimError {
     /// A text that fits into no envelope.
     #[error("this text fits into no envelope")]
     Text,
+    /// No thread to play on.
+    #[error("the system gives no thread to play on")]
+    Thread,
     /// No such node, or it does not run.
     #[error("node {0} does not run")]
     Node(usize),

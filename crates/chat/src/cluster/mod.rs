@@ -11,6 +11,7 @@ mod act;
 mod change;
 mod claim;
 mod govern;
+mod handed;
 mod history;
 mod inbound;
 mod join;

@@ -90,6 +90,8 @@ impl OpenMlsCrypto for Crypto<'_, '_> {
     }
 
     fn aead_encrypt(&self, alg: AeadType, key: &[u8], data: &[u8], nonce: &[u8], aad: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        #[cfg(feature = "watch")]
+        super::watch::note(key, nonce, data, aad);
         self.libcrux.aead_encrypt(alg, key, data, nonce, aad)
     }
 

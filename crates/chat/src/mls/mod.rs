@@ -25,6 +25,8 @@ mod pair;
 mod provider;
 mod storage;
 mod unit;
+#[cfg(feature = "watch")]
+pub mod watch;
 
 pub use codec::CodecError;
 pub use credential::{CredentialError, verify_leaf};

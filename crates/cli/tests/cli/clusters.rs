@@ -24,6 +24,10 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             return Err(ApiError::not_found("you are in no cluster called \"nowhere\": see `cluster list`"));
         }
         ClusterCall::Found(_) | ClusterCall::Show { .. } => ClusterAnswer::View(Box::new(view())),
+        ClusterCall::Claim { .. } => {
+            let me = Member { name: Some("alicesname".into()), ..view().members.into_iter().find(|member| member.own).unwrap() };
+            ClusterAnswer::View(Box::new(ClusterView { members: vec![me], ..view() }))
+        }
         ClusterCall::Leave { .. } => {
             ClusterAnswer::View(Box::new(ClusterView { cluster: Cluster { standing: Standing::Left, ..nest() }, ..view() }))
         }
@@ -234,6 +238,8 @@ fn people_are_invited_and_ask() {
     assert_eq!(node.prints(&["cluster", "invite", "nest"]), "samizdat:cluster/abc\n");
     let wish = NewMembership { link: "l".into(), nick: Some("al".into()), words: "hello".into() };
     assert_eq!(asked_of(&node, &["cluster", "join", "l", "--nick", "al", "--words", "hello"]), ClusterCall::Join(wish));
+    assert_eq!(asked_of(&node, &["cluster", "claim", "nest"]), ClusterCall::Claim { which: which() });
+    assert_eq!(node.prints(&["cluster", "claim", "nest"]), "The members of nest are told that alice is alicesname.\n");
     assert_eq!(asked_of(&node, &["cluster", "leave", "nest"]), ClusterCall::Leave { which: which() });
 }
 
