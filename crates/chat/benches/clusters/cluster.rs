@@ -11,7 +11,7 @@ use samizdat_chat::{
     mls::{Committed, Groups, MLS_SCHEMA, MemberKeys, Mls, Plan, Snapshot},
 };
 use samizdat_cluster::{
-    Charter, ClusterId, PastIn, Roster,
+    Charter, ClusterId, Done, PastIn, Roster,
     door::{self, DoorSecret},
     link::ClusterLink,
     request::{Answer, Request},
@@ -167,7 +167,7 @@ impl Circle {
 
         let roster = Roster::of(at.members.iter().map(|leaf| leaf.member));
         let answer =
-            Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past(&roster, &charter), done: Vec::new() };
+            Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past(&roster, &charter), done: Done::default() };
         for (person, request) in [&mut alice, &mut bob].into_iter().zip(&requests) {
             let envelopes = post::stamped(post::seal(&request.reply.0, 1, 0, ANSWER, &answer.encode(), &mut rng));
             person.log(&envelopes);

@@ -20,6 +20,7 @@ use rand_core::SeedableRng;
 use rustix::time::{ClockId, clock_gettime};
 use samizdat_chat::mls::{Committed, Snapshot};
 use samizdat_cluster::{
+    Grounds,
     bundle::Bundle,
     content::{Body, Message, Text},
 };
@@ -148,7 +149,7 @@ fn change(
 ) -> (usize, Committed) {
     let member = &mut circle.crowd[by];
     let committed = member.commit(at, updates);
-    let bundle = Bundle { commit: committed.commit.clone(), certificates: Vec::new(), leaves: Vec::new() };
+    let bundle = Bundle { commit: committed.commit.clone(), grounds: Grounds::default() };
     let sealed = post::seal(&at.secret, member.leaf(at), 0, CHANGE, &bundle.encode(), rng);
     let size = wire::bytes(&sealed);
     let envelopes = post::stamped(sealed);

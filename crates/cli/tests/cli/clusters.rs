@@ -185,7 +185,7 @@ fn clusters_for_programs() {
     assert_eq!(row(&["cluster", "join", "samizdat:cluster/abc"])["standing"], "asking");
     let shown = row(&["cluster", "show", "nest"]);
     assert_eq!((&shown["epoch"], &shown["state"]), (&json!(4), &json!("stateofthenest")));
-    assert_eq!(shown["members"][1], json!({"member":"bobsmember","nick":"bob","own":false,"here":false,"heard":NOON}));
+    assert_eq!(shown["members"][1], json!({"member":"bobsmember","nick":"bob","name":null,"own":false,"here":false,"heard":NOON}));
     assert_eq!(shown["motions"][0]["motion"], "abcdefghijkl");
     let motion = row(&["motion", "list", "nest"]);
     for (field, value) in

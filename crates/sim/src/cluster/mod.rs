@@ -22,6 +22,7 @@ use crate::world::SimError;
 /// Plays all schedules of a plan, one after the other.
 pub fn clusters(plan: &ClusterPlan, progress: impl FnMut(&ClusterReport) + Send) -> Result<ClusterReport, SimError> {
     // The MLS library draws randomness on many threads at once: on one the order is always the same.
+    // Its hash maps keep an order of their own, which shows in state ids: where these decide, a schedule may end otherwise.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|_| SimError::Thread)?;
     pool.install(|| play_all(plan, progress))
 }
