@@ -21,7 +21,6 @@ pub mod mls;
 mod outbox;
 mod pairing;
 mod query;
-mod redate;
 mod room;
 mod schema;
 mod session;

@@ -251,9 +251,7 @@ impl Node {
     /// Whether a relay is connected; the engine draws others when none is for long.
     pub(crate) fn hear_of_relay(&mut self) {
         let connected = self.contacts_are_reached || !self.net.reached_through().is_empty();
-        let now = self.clock.now();
-        self.engine.speak(self.net.families(), now);
-        self.engine.relay_connected(connected, now);
+        self.engine.relay_connected(connected, self.clock.now());
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -199,9 +199,8 @@ impl Peers {
         let pins = self.pins.iter().filter(|_| self.relays_allowed.load(Ordering::Relaxed));
         let relays = pins.flat_map(|pins| {
             addr.relays().filter_map(|via| {
-                let at = relay::place(via.at, self.proxied);
-                pins.add(at.ip(), via.certificate);
-                relay::url(at).map(TransportAddr::Relay)
+                pins.add(via.addr.ip(), via.certificate);
+                relay::url(via.addr).map(TransportAddr::Relay)
             })
         });
         sockets.chain(relays).collect()

@@ -5,8 +5,7 @@
 //!   eth0      lan link       lan      wan      access link                  access link      wan
 //! ```
 //! The second host is in 198.51.100.0/24, the third in 192.0.2.0/24, and so on in turn; all of these lie on the segment.
-//! With IPv6 the routers' ends are in 2001:db8::/64, host n (from 0) is in 2001:db8:(100+n)::/48 on the same segment, and
-//! 2001:db8:k::/64 is routed to peer k through a stateful firewall.
+//! With IPv6 the segment is 2001:db8::/64, and 2001:db8:k::/64 is routed to peer k through a stateful firewall.
 
 mod build;
 

@@ -16,7 +16,6 @@
 //! [`contact::Contacts`]: it holds sessions with those who share a secret with us.
 
 pub mod broadcast;
-pub mod clocks;
 pub mod codec;
 pub mod contact;
 pub mod draw;

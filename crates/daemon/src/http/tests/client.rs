@@ -89,7 +89,6 @@ fn status() -> Status {
         vault: Vault::KeyFile,
         drops: [].into(),
         join: "j".into(),
-        clock: None,
         meeting: Box::new(meeting()),
     }
 }
