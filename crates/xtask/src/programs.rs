@@ -19,7 +19,9 @@ use crate::{
 /// Programs at a time, for each core.
 const PER_CORE: usize = 2;
 /// Those that take long, the longest first, as `folder.kind.name`. They begin before all others, so that none of them is alone in the end.
-const LONG: [&str; 13] = [
+const LONG: [&str; 15] = [
+    "chat.test.clusters",
+    "cli.test.lab_faults",
     "chat.test.stories",
     "cli.test.disk",
     "cli.test.kill",

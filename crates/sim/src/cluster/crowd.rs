@@ -72,7 +72,8 @@ impl Crowd {
 
 fn charter() -> Result<Charter, SimError> {
     let charter = Charter::new("nest").map_err(|_| SimError::Text)?;
-    Ok(Charter { rollout_hours: CLUSTER_ROLLOUT_HOURS, cap: 100, ..charter })
+    // Nobody is dropped for being away: what became of them is what is asked here.
+    Ok(Charter { rollout_hours: CLUSTER_ROLLOUT_HOURS, cap: 100, automatic_ballots: false, ..charter })
 }
 
 /// Everybody gets everything at once, until nobody has anything to say. Copies that live longer are left out.
