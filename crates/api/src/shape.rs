@@ -301,6 +301,9 @@ pub struct Status {
     pub drops: BTreeMap<String, u64>,
     /// What another node passes to `--join` to meet this one.
     pub join: String,
+    /// One sentence while the clock of this machine seems to be wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
     /// How it meets others.
     pub meeting: Box<Meeting>,
 }

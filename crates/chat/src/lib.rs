@@ -21,6 +21,7 @@ pub mod mls;
 mod outbox;
 mod pairing;
 mod query;
+mod redate;
 mod room;
 mod schema;
 mod session;

@@ -10,16 +10,20 @@ mod service;
 use std::{
     fs,
     io::Write,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, UdpSocket},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use lab_node::{Node, PATIENCE};
-use samizdat_netlab::{Kind, Plan, Process, Station, permitted};
+use samizdat_netlab::{Kind, Link, Plan, Process, Station, permitted};
 use service::{HOST, PASSWORD, Service, USER};
 use tempfile::TempDir;
 
 const DOMAIN: &str = "entry.samizdat.test";
+const RACES: usize = 3;
+/// One way to the name server during a race: whoever looks sees what was there before the other wrote.
+const FAR: Duration = Duration::from_millis(500);
 
 /// A name server on a station of the lab, with a key that may change the entries of the domain.
 struct Named {
@@ -60,6 +64,19 @@ zone "samizdat.test" {{ type primary; file "zone"; update-policy {{ grant node-k
         let addr = SocketAddr::new(ip.into(), 53).to_string();
         Self { addr, key_file, wrong_key_file, folder, _process: process }
     }
+}
+
+/// How many entries stand in the domain, as a resolver on this station sees it.
+fn entries(named: &Named, station: &Station) -> u16 {
+    let labels = format!("_samizdat.{DOMAIN}.");
+    let name = labels.split('.').flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat());
+    let question = [&[0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &name.collect::<Vec<u8>>(), &[0, 16, 0, 1]].concat();
+    let socket = station.namespace().enter(|| Ok(UdpSocket::bind("0.0.0.0:0")?)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send_to(&question, &named.addr).unwrap();
+    let mut answer = [0; 4096];
+    assert!(socket.recv(&mut answer).unwrap() >= question.len());
+    u16::from_be_bytes([answer[6], answer[7]])
 }
 
 fn keygen(name: &str) -> String {
@@ -143,4 +160,50 @@ fn alice_who_knows_only_a_domain_finds_carol_who_stands_there() {
         lab.assert_only_lab(node.station).unwrap();
     }
     assert!(named.folder.path().exists());
+}
+
+#[test]
+fn of_two_nodes_that_race_for_the_one_place_of_a_domain_one_has_it() {
+    if !permitted("two nodes race for a place in DNS") || !bind_is_here() {
+        return;
+    }
+    let lab = Plan::new().hosts(4).build().unwrap();
+    let hosts = [0, 1, 2, 3].map(|n| lab.host(n).unwrap());
+    let named = Named::start(hosts[3]);
+    let [carol, dave, erin] = lab_node::public(&lab);
+    let racers = [&carol, &dave];
+    let stands = |node: &Node<'_>| node.row(&["node", "entry"]).is_some_and(|entry| entry["stands"] == true);
+    let link = hosts[3].link();
+    let near = lab.link(link).unwrap();
+    for race in 0..RACES {
+        lab.set_link(link, Link { delay: FAR, ..near }).unwrap();
+        let set = ["node", "entry", "set", DOMAIN, "--server", &named.addr, "--secret-file", &named.key_file, "--slots", "1"];
+        racers.iter().for_each(|racer| drop(racer.row(&set)));
+        // Whoever has lost asks again after 4 to 12 seconds, which is longer than it takes the winner to know and us to look.
+        let winner = loop {
+            let standing: Vec<&&Node<'_>> = racers.iter().filter(|racer| stands(racer)).collect();
+            assert!(standing.len() <= 1, "race {race}: two winners");
+            assert!(entries(&named, hosts[2]) <= 1, "race {race}: two entries");
+            if let [winner] = standing[..] {
+                break *winner;
+            }
+        };
+        lab.set_link(link, near).unwrap();
+        assert_eq!(entries(&named, hosts[2]), 1, "race {race}");
+        let loser = racers.iter().find(|racer| racer.join != winner.join).unwrap();
+        if race + 1 < RACES {
+            loser.rows(&["node", "entry", "off"]);
+            winner.rows(&["node", "entry", "off"]);
+            while entries(&named, hosts[2]) > 0 {}
+        } else {
+            // Told at last to want it anew, the loser finds it taken, and has it when the winner leaves.
+            loser.row(&set);
+            winner.row(&["stop"]);
+            loser.until(&["node", "entry"], |entry| entry["stands"] == true);
+            assert_eq!(entries(&named, hosts[2]), 1);
+        }
+    }
+    for node in [&carol, &dave, &erin] {
+        lab.assert_only_lab(node.station).unwrap();
+    }
 }

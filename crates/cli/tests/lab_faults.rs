@@ -215,11 +215,17 @@ fn who_sleeps_and_wakes_up_in_another_network_at_another_hour_goes_on_and_nothin
     jump("+1d");
     bob.row(&["send", &alice.name, "what day is it"]);
     arrives(&alice, "bob", "what day is it");
+    // What she says is of tomorrow for everybody else, and she is told why nobody takes it.
+    let early = alice.row(&["send", "bob", "from tomorrow"]).unwrap();
+    alice.until(&["status"], |status| status["clock"].as_str().is_some_and(|why| why.contains("hours ahead of")));
+    assert!(bob.rows(&["read", &alice.name]).iter().all(|message| message["text"] != "from tomorrow"), "{early}");
     // And today again, and yesterday, and today.
     for by in ["+0", "-1d", "+0"] {
         jump(by);
         alice.row(&["status"]);
     }
+    arrives(&bob, &alice.name, "from tomorrow");
+    alice.until(&["status"], |status| status["clock"].is_null());
     alice.says("bob", "today");
     bob.says(&alice.name, "so it is");
     for node in [&carol, &dave, &erin, &alice, &bob] {

@@ -14,7 +14,7 @@ use minicbor::{Decoder, Encoder};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-pub use address::{Prefix, is_public};
+pub use address::{BadDual, Dual, Families, Prefix, is_public};
 pub use roles::{Role, Roles};
 
 use crate::{
@@ -53,7 +53,7 @@ impl fmt::Debug for PeerSecret {
     }
 }
 
-/// The relay that a node runs, on each of its addresses.
+/// The relay that a node runs.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct RelayService {
     /// TCP port of HTTPS.
@@ -64,11 +64,27 @@ pub struct RelayService {
     pub certificate: [u8; CERTIFICATE_HASH_LEN],
 }
 
+/// The relay that a node says it runs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct RelayOffer {
+    /// On which ports, with which certificate.
+    pub service: RelayService,
+    /// Strangers come through to it at the node's first address of each of these.
+    pub families: Families,
+}
+
+impl RelayOffer {
+    /// At the first of each kind of these addresses.
+    pub fn on(service: RelayService, addrs: &[SocketAddr]) -> Self {
+        Self { service, families: Families::of(addrs.iter().map(SocketAddr::ip)) }
+    }
+}
+
 /// A relay through which a node is reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Via {
     /// Where its HTTPS listens.
-    pub addr: SocketAddr,
+    pub at: Dual,
     /// SHA-256 of its certificate (DER).
     pub certificate: [u8; CERTIFICATE_HASH_LEN],
 }
@@ -85,7 +101,7 @@ pub struct NodeFields {
     /// Public addresses at which it can be dialled, UDP, at most [`RECORD_ADDRS_MAX`], none twice.
     pub addrs: Vec<SocketAddr>,
     /// Its relay, if it has that role.
-    pub relay: Option<RelayService>,
+    pub relay: Option<RelayOffer>,
     /// Relays through which it is reached, at most [`RECORD_VIA_MAX`].
     pub via: Vec<Via>,
 }
@@ -118,7 +134,7 @@ pub enum BadRecord {
     /// An address that is not of the public internet.
     #[error("the node record names a private address")]
     Address,
-    /// A relay without the role, or the role without a relay or an address.
+    /// A relay without the role, or the role without a relay, or a relay without an address.
     #[error("the node record contradicts itself")]
     Contradiction,
     /// Issued later than clocks may differ.
@@ -181,7 +197,7 @@ impl NodeRecord {
 
     /// The network that it is in: of its first address, or else of the relay through which it is reached.
     pub fn prefix(&self) -> Option<Prefix> {
-        let via = self.fields.via.iter().map(|via| via.addr);
+        let via = self.fields.via.iter().map(|via| via.at.first());
         self.fields.addrs.iter().copied().chain(via).next().map(|addr| Prefix::of(addr.ip()))
     }
 }
@@ -243,22 +259,31 @@ impl fmt::Debug for NodeRecordIn {
 }
 
 impl NodeFields {
+    /// Where HTTPS of its relay listens.
+    pub fn relay_at(&self) -> Option<Dual> {
+        let relay = self.relay?;
+        let ips = self.addrs.iter().map(SocketAddr::ip).filter(|ip| relay.families.has(*ip));
+        Dual::of(ips.map(|ip| SocketAddr::new(ip, relay.service.port)))
+    }
+
     fn check(&self) -> Result<(), BadRecord> {
         let Self { lifetime_s, roles, addrs, relay, via, .. } = self;
         if *lifetime_s == 0 || *lifetime_s > RECORD_LIFETIME_MAX_S || addrs.len() > RECORD_ADDRS_MAX || via.len() > RECORD_VIA_MAX {
             return Err(BadRecord::Malformed);
         }
-        let places = || addrs.iter().chain(via.iter().map(|via| &via.addr));
+        let places = || addrs.iter().copied().chain(via.iter().flat_map(|via| via.at.iter()));
         let twice = |i: usize, addr: &SocketAddr| addrs.iter().skip(i.saturating_add(1)).any(|other| other == addr);
-        if addrs.iter().enumerate().any(|(i, addr)| twice(i, addr)) || places().any(|addr| !address::is_canonical(addr)) {
+        if addrs.iter().enumerate().any(|(i, addr)| twice(i, addr)) || places().any(|addr| !address::is_canonical(&addr)) {
             return Err(BadRecord::Malformed);
         }
         if places().any(|addr| addr.port() == 0 || !is_public(addr.ip())) {
             return Err(BadRecord::Address);
         }
-        let ports = relay.is_none_or(|relay| relay.port != 0 && relay.discovery_port != 0);
-        let agrees = roles.has(Role::Relay) == relay.is_some() && (relay.is_none() || !addrs.is_empty());
-        if ports && agrees { Ok(()) } else { Err(BadRecord::Contradiction) }
+        let ports = relay.is_none_or(|relay| relay.service.port != 0 && relay.service.discovery_port != 0);
+        let there =
+            self.relay_at().map(Dual::families).unwrap_or_default() == relay.map(|relay| relay.families).unwrap_or_default();
+        let agrees = roles.has(Role::Relay) == relay.is_some() && relay.is_none_or(|relay| !relay.families.is_empty());
+        if ports && there && agrees { Ok(()) } else { Err(BadRecord::Contradiction) }
     }
 
     fn timely(&self, unix_s: u64) -> Result<(), BadRecord> {
@@ -292,11 +317,17 @@ fn write(e: &mut Encoder<Vec<u8>>, peer: &PeerId, fields: &NodeFields) -> Writte
     }
     match &fields.relay {
         None => e.null()?,
-        Some(relay) => e.array(3)?.u16(relay.port)?.u16(relay.discovery_port)?.bytes(&relay.certificate)?,
+        Some(RelayOffer { service, families }) => {
+            e.array(4)?.u16(service.port)?.u16(service.discovery_port)?.bytes(&service.certificate)?.u8(families.bits())?
+        }
     };
     e.array(fields.via.len() as u64)?;
     for via in &fields.via {
-        e.array(2)?.bytes(&address::encode(&via.addr))?.bytes(&via.certificate)?;
+        e.array(2)?.array(via.at.iter().count() as u64)?;
+        for addr in via.at.iter() {
+            e.bytes(&address::encode(&addr))?;
+        }
+        e.bytes(&via.certificate)?;
     }
     Ok(())
 }
@@ -316,12 +347,15 @@ fn decode(content: &[u8]) -> Option<(PeerId, NodeFields)> {
         d.null().ok()?;
         None
     } else {
-        d.array().ok().filter(|length| *length == Some(3))?;
-        Some(RelayService { port: d.u16().ok()?, discovery_port: d.u16().ok()?, certificate: exact(&mut d)? })
+        d.array().ok().filter(|length| *length == Some(4))?;
+        let service = RelayService { port: d.u16().ok()?, discovery_port: d.u16().ok()?, certificate: exact(&mut d)? };
+        Some(RelayOffer { service, families: Families::from_bits(d.u8().ok()?)? })
     };
     let via = list(&mut d, RECORD_VIA_MAX, |d| {
         d.array().ok().filter(|length| *length == Some(2))?;
-        Some(Via { addr: address::decode(d.bytes().ok()?)?, certificate: exact(d)? })
+        // Of two of a kind the second is lost here, and the encoding is not the same then.
+        let at = Dual::of(list(d, 2, |d| address::decode(d.bytes().ok()?))?)?;
+        Some(Via { at, certificate: exact(d)? })
     })?;
     let fields = NodeFields { issued, lifetime_s, roles, addrs, relay, via };
     (d.position() == content.len()).then_some((peer, fields))

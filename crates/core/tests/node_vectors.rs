@@ -4,7 +4,7 @@
 use data_encoding::HEXLOWER;
 use samizdat_core::{
     NodeRecord, NodeRecordIn, PeerSecret,
-    record::{NodeFields, RelayService, Role, Roles, Via},
+    record::{Families, NodeFields, RelayOffer, RelayService, Role, Roles, Via},
 };
 use serde_json::{Value, json};
 
@@ -22,15 +22,18 @@ fn records() -> Vec<(&'static str, PeerSecret, NodeFields)> {
     let hidden = NodeFields {
         addrs: Vec::new(),
         via: vec![
-            Via { addr: "198.51.100.1:443".parse().unwrap(), certificate: [8; 32] },
-            Via { addr: "[2001:db8::9]:8443".parse().unwrap(), certificate: [9; 32] },
+            Via { at: "198.51.100.1:443+[2001:db8::1]:443".parse().unwrap(), certificate: [8; 32] },
+            Via { at: "[2001:db8::9]:8443".parse().unwrap(), certificate: [9; 32] },
         ],
         ..plain.clone()
     };
     let relay = NodeFields {
         roles: Roles::default().with(Role::Relay).with(Role::Entry),
         addrs: vec!["203.0.113.7:4001".parse().unwrap(), "[2001:db8::7]:4001".parse().unwrap()],
-        relay: Some(RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] }),
+        relay: Some(RelayOffer {
+            service: RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] },
+            families: Families::BOTH,
+        }),
         ..plain.clone()
     };
     vec![
@@ -51,8 +54,13 @@ fn vector((what, secret, fields): (&str, PeerSecret, NodeFields)) -> Value {
         "lifetime": fields.lifetime_s,
         "roles": fields.roles.bits(),
         "addresses": fields.addrs,
-        "relay": fields.relay.map(|relay| json!([relay.port, relay.discovery_port, HEXLOWER.encode(&relay.certificate)])),
-        "via": fields.via.iter().map(|via| json!([via.addr, HEXLOWER.encode(&via.certificate)])).collect::<Vec<_>>(),
+        "relay": fields.relay.map(|RelayOffer { service, families }| json!({
+            "ports": [service.port, service.discovery_port],
+            "certificate": HEXLOWER.encode(&service.certificate),
+            "ipv4": families.v4,
+            "ipv6": families.v6,
+        })),
+        "via": fields.via.iter().map(|via| json!([via.at.iter().collect::<Vec<_>>(), HEXLOWER.encode(&via.certificate)])).collect::<Vec<_>>(),
         "record": HEXLOWER.encode(record.bytes()),
     })
 }

@@ -87,7 +87,7 @@ pub(crate) fn session_choice(choice: api::SessionChoice) -> SessionChoice {
 }
 
 pub(crate) fn reach(engine: &Engine, now: Now) -> api::Reach {
-    let (verdict, why) = match engine.standing().0 {
+    let (verdict, why) = match engine.standing().verdict {
         Verdict::Alone => (api::ReachVerdict::Alone, labels::ALONE),
         Verdict::Asking => (api::ReachVerdict::Asking, labels::ASKING),
         Verdict::Reachable => (api::ReachVerdict::Reachable, labels::REACHABLE),

@@ -213,7 +213,7 @@ impl Node {
     /// Once a second: an entry is for a node that strangers can dial, and whose record says so.
     pub(crate) fn keep_entry_standing(&mut self) {
         let now = self.clock.now();
-        let verdict = self.engine.standing().0;
+        let verdict = self.engine.standing().verdict;
         let record = self.engine.record().filter(|record| !record.fields().addrs.is_empty()).cloned();
         let keeping = &mut self.meeting.keeping;
         let reachable = verdict == Verdict::Reachable && record.is_some();

@@ -95,3 +95,14 @@ pub(crate) fn cluster() -> &'static str {
 pub(crate) fn room() -> &'static str {
     "Public: everybody who knows the name of this room can read it, and every post shows your name."
 }
+
+/// A clock that is wrong by more than others take; negative if it is behind.
+pub(crate) fn clock(ahead_s: i64) -> String {
+    let hours = ahead_s.unsigned_abs().saturating_add(1800) / 3600;
+    let (which, meanwhile) = if ahead_s > 0 {
+        ("ahead of", "others refuse what is written with it, and what you wrote meanwhile is sent again once it is right")
+    } else {
+        ("behind", "what is written with it may expire before it arrives")
+    };
+    format!("The clock of this machine seems to be about {hours} hours {which} those of others: set it right, for {meanwhile}.")
+}

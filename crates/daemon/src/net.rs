@@ -70,7 +70,7 @@ impl Node {
     /// What works from here, and what would improve it.
     pub(crate) fn doctor(&self) -> Result<Vec<api::Finding>, ApiError> {
         let status = self.status()?;
-        let verdict = self.engine.standing().0;
+        let verdict = self.engine.standing().verdict;
         let direct = status.peers.iter().filter(|peer| peer.path != api::PeerPath::Relayed).count();
         let peers = match (status.peers.len(), direct) {
             (0, _) => (FindingState::Bad, "No other node is connected.".to_owned(), Some(labels::ADVICE_JOIN)),
@@ -127,7 +127,7 @@ fn row(record: &NodeRecord) -> api::NodeRow {
         peer: show_peer(&record.peer()),
         addrs: fields.addrs.iter().map(ToString::to_string).collect(),
         roles: Role::ALL.into_iter().filter(|role| fields.roles.has(*role)).map(role_of).collect(),
-        via: fields.via.iter().map(|via| via.addr.to_string()).collect(),
+        via: fields.via.iter().map(|via| via.at.to_string()).collect(),
         expires: fields.issued.saturating_add(lifetime).saturating_mul(1000),
     }
 }

@@ -251,7 +251,9 @@ impl Node {
     /// Whether a relay is connected; the engine draws others when none is for long.
     pub(crate) fn hear_of_relay(&mut self) {
         let connected = self.contacts_are_reached || !self.net.reached_through().is_empty();
-        self.engine.relay_connected(connected, self.clock.now());
+        let now = self.clock.now();
+        self.engine.speak(self.net.families(), now);
+        self.engine.relay_connected(connected, now);
     }
 
     pub(crate) fn tell(&self, event: Event) {

@@ -1,8 +1,8 @@
 //! What this node says of itself to strangers, as far as others have found it to be so; and the questions that find it out.
 
-use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, Role, Roles};
+use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, RelayOffer, Role, Roles};
 use samizdat_core::{NodeRecord, Now, PeerSecret};
-use samizdat_engine::Whom;
+use samizdat_engine::{Standing, Whom};
 use samizdat_net::PeerAddr;
 use tracing::debug;
 use zeroize::Zeroizing;
@@ -59,9 +59,10 @@ impl Node {
         if !std::mem::take(&mut self.presence.changed) && !due {
             return;
         }
-        let (_, addrs, relay_is_reachable) = self.engine.standing();
+        let Standing { addrs, relay_families, .. } = self.engine.standing();
         // Only what others came through to is announced.
-        let relay = self.roles.service().filter(|_| *relay_is_reachable && !addrs.is_empty());
+        let relay = self.roles.service().map(|service| RelayOffer { service, families: *relay_families });
+        let relay = relay.filter(|relay| !relay.families.is_empty());
         let fields = NodeFields {
             issued: 0,
             lifetime_s: RECORD_LIFETIME_S,
@@ -94,6 +95,7 @@ impl Node {
                 let fields = record.fields();
                 (record.peer(), Some(PeerAddr::with_relays(fields.addrs.iter().copied(), &fields.via)))
             }
+            Whom::NodeAt(record, addr) => (record.peer(), Some(PeerAddr::new([addr]))),
             Whom::Neighbour(peer, addr) => (peer, PeerAddr::decode(&addr).ok()),
         };
         addr.is_some_and(|addr| self.net.ask(ticket, peer, &addr, question).is_ok())

@@ -243,6 +243,7 @@ impl Node {
                 .map(|(reason, count)| (reason.to_owned(), count)),
             ),
             join: self.net.join_string(),
+            clock: engine.clock_ahead_s(now).map(labels::clock),
             meeting: Box::new(self.meeting_row()),
         })
     }

@@ -106,6 +106,7 @@ impl Node {
         let now = self.clock.now();
         let Consent { relay, use_relays } = self.roles.consent;
         self.net.allow_relays(use_relays);
+        self.engine.speak(self.net.families(), now);
         self.engine.allow_relays(use_relays, now);
         self.use_relays();
         if !use_relays {
@@ -180,7 +181,7 @@ impl Node {
     /// The relays that the engine chose: for strangers only where they cannot dial this node, for contacts in any case.
     pub(crate) fn use_relays(&mut self) {
         let chosen = self.engine.relays().0.iter().map(|relay| RelayAt {
-            addr: relay.addr,
+            at: relay.at,
             discovery_port: relay.discovery_port,
             certificate: relay.certificate,
         });
@@ -218,7 +219,7 @@ impl Node {
     /// For `status`.
     pub(crate) fn relays_row(&self) -> api::RelaysStatus {
         let (chosen, known) = self.engine.relays();
-        let through: Vec<String> = self.net.reached_through().iter().map(|via| via.addr.to_string()).collect();
+        let through: Vec<String> = self.net.reached_through().iter().map(|via| via.at.to_string()).collect();
         let why = match (self.roles.consent.use_relays, through.is_empty(), chosen.is_empty()) {
             (false, _, _) => labels::RELAYS_REFUSED,
             (true, false, _) => labels::RELAYS_USED,
@@ -231,7 +232,7 @@ impl Node {
 
     /// Whether strangers can dial this node.
     pub(crate) fn is_reachable(&self) -> bool {
-        self.engine.standing().0 == samizdat_engine::Verdict::Reachable
+        self.engine.standing().verdict == samizdat_engine::Verdict::Reachable
     }
 }
 

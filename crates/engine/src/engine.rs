@@ -264,6 +264,8 @@ impl Engine {
         for id in engine.log.losers()? {
             engine.chat.replaced(&id)?;
         }
+        // The clock may have been set right while nothing ran.
+        engine.redate(now);
         engine.watch_unpublished()?;
         engine.commit(now);
         Ok(engine)

@@ -24,7 +24,7 @@ pub use drops::Drops;
 pub use engine::{Engine, Input, Output};
 pub use file::{Export, FileError, Import, Imported, Verification};
 pub use inbound::Admitted;
-pub use routing::{Found, Whom};
+pub use routing::{Found, Standing, Whom};
 pub use samizdat_sync::PeerAddr;
 pub use samizdat_sync::contact::{Input as ContactInput, Way, codec::Place};
 pub use samizdat_sync::reach::Verdict;

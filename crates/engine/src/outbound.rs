@@ -50,6 +50,13 @@ impl Engine {
         }
     }
 
+    /// Our clock was ahead, and is right now: what it made us write in the future is stamped again.
+    pub(crate) fn redate(&mut self, now: Now) {
+        let redated = self.chat.redate(now.hour());
+        self.note(&redated);
+        redated.iter().flatten().for_each(|id| self.gossip.unwatch(id));
+    }
+
     /// After a start: what no other node is known to hold is watched for.
     pub(crate) fn watch_unpublished(&mut self) -> Result<(), ChatError> {
         for id in self.chat.recover(&self.log)? {

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use samizdat_core::record::{Prefix, RelayService};
+use samizdat_core::record::{Families, Prefix, RelayService};
 use samizdat_core::{NodeRecord, Now, PeerId};
 use samizdat_sync::PeerAddr;
+use samizdat_sync::clocks::Clocks;
 use samizdat_sync::reach::{Ask as ReachAsk, Check, CheckIn, Checked, CheckedIn, Checker, Reach, Verdict};
 use samizdat_sync::relays::{Chosen, Relays};
 use samizdat_sync::routing::{
@@ -26,6 +27,8 @@ const MINUTE_MS: u64 = 60_000;
 pub enum Whom {
     /// A node by its record.
     Node(Arc<NodeRecord>),
+    /// The same, at one of its addresses only.
+    NodeAt(Arc<NodeRecord>, SocketAddr),
     /// A neighbour, at the address that the shell gave.
     Neighbour(PeerId, Vec<u8>),
 }
@@ -45,6 +48,23 @@ pub struct Found {
     pub asked: usize,
 }
 
+/// How this node is seen from outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether strangers can dial it.
+    pub verdict: Verdict,
+    /// At which addresses.
+    pub addrs: Vec<SocketAddr>,
+    /// In which versions of IP they come through to its relay, too.
+    pub relay_families: Families,
+}
+
+impl Default for Standing {
+    fn default() -> Self {
+        Self { verdict: Verdict::Alone, addrs: Vec::new(), relay_families: Families::default() }
+    }
+}
+
 /// For what a question of ours was.
 #[derive(Debug, Clone, Copy)]
 enum Purpose {
@@ -62,10 +82,13 @@ pub(crate) struct Routing {
     router: Router,
     reach: Reach,
     relays: Relays,
+    clocks: Clocks,
     /// Whether the person agrees to relays.
     relays_allowed: bool,
     /// Contacts reach us through relays only, whether strangers can dial us or not.
     relays_needed: bool,
+    /// Which versions of IP this machine speaks.
+    families: Families,
     /// Searches for nodes that may be relays.
     walks: BTreeSet<LookupId>,
     rng: ChaCha20Rng,
@@ -75,7 +98,7 @@ pub(crate) struct Routing {
     /// Checks made for others in this minute.
     checks: (u64, usize),
     checking: BTreeMap<u64, IpAddr>,
-    standing: (Verdict, Vec<SocketAddr>, bool),
+    standing: Standing,
     record: Option<Arc<NodeRecord>>,
     out: VecDeque<Output>,
 }
@@ -91,8 +114,10 @@ impl Routing {
             router: Router::new(Config::default(), seed(), own),
             reach: Reach::new(seed(), 0),
             relays: Relays::new(seed(), own),
+            clocks: Clocks::default(),
             relays_allowed: true,
             relays_needed: false,
+            families: Families::BOTH,
             walks: BTreeSet::new(),
             rng: ChaCha20Rng::from_seed(seed()),
             verified: Verified::default(),
@@ -100,7 +125,7 @@ impl Routing {
             ticket: 0,
             checks: (0, 0),
             checking: BTreeMap::new(),
-            standing: (Verdict::Alone, Vec::new(), false),
+            standing: Standing::default(),
             record: None,
             out: VecDeque::new(),
         }
@@ -108,7 +133,7 @@ impl Routing {
 
     /// Another node from now on, at another position. Of the old one it keeps whom it knew, and nothing else.
     pub(crate) fn renew(&mut self, rng: &mut ChaCha20Rng, own: PeerId, now: Now) {
-        let known = self.router.nodes(now);
+        let (known, families) = (self.router.nodes(now), self.families);
         *self = Self {
             ticket: self.ticket,
             standing: self.standing.clone(),
@@ -116,6 +141,7 @@ impl Routing {
             relays_needed: self.relays_needed,
             ..Self::new(rng, own)
         };
+        self.speak(families, now);
         known.iter().for_each(|record| self.learn(record, now));
         self.settle(now);
     }
@@ -173,10 +199,15 @@ impl Routing {
 
     pub(crate) fn answered(&mut self, ticket: u64, from: Option<IpAddr>, answer: &[u8], now: Now) {
         let Some((purpose, prefix)) = self.asking.remove(&ticket) else { return };
+        if !matches!(purpose, Purpose::Reach(_))
+            && let (Some(from), Ok(answer)) = (from, AnswerIn::decode(answer))
+        {
+            self.clocks.heard(Prefix::of(from), answer.issued(), now);
+        }
         match purpose {
             Purpose::Reach(asked) => {
                 let checked = CheckedIn::decode(answer).ok().map(|checked| checked.checked());
-                self.reach.answered(asked, checked, now);
+                self.reach.answered(asked, from, checked, now);
             }
             Purpose::Routing(asked) => match AnswerIn::decode(answer) {
                 Ok(answer) => {
@@ -205,7 +236,7 @@ impl Routing {
     pub(crate) fn ask_failed(&mut self, ticket: u64, now: Now) {
         match self.asking.remove(&ticket) {
             Some((Purpose::Routing(ticket), _)) => self.router.handle(RouterInput::Failed { ticket }, now),
-            Some((Purpose::Reach(ticket), _)) => self.reach.answered(ticket, None, now),
+            Some((Purpose::Reach(ticket), _)) => self.reach.answered(ticket, None, None, now),
             Some((Purpose::Probe(peer), _)) => self.out.push_back(Output::Probed { peer, answered: false }),
             Some((Purpose::Introduction(_), _)) | None => {}
         }
@@ -259,6 +290,14 @@ impl Routing {
         self.settle(now);
     }
 
+    pub(crate) fn speak(&mut self, families: Families, now: Now) {
+        if self.families != families {
+            self.families = families;
+            self.relays.speak(families);
+            self.settle(now);
+        }
+    }
+
     pub(crate) fn need_relays(&mut self, needed: bool, now: Now) {
         self.relays_needed = needed;
         self.settle(now);
@@ -287,7 +326,7 @@ impl Routing {
         self.router.stored()
     }
 
-    pub(crate) fn standing(&self) -> &(Verdict, Vec<SocketAddr>, bool) {
+    pub(crate) fn standing(&self) -> &Standing {
         &self.standing
     }
 
@@ -349,17 +388,18 @@ impl Routing {
         self.reach.step(now);
         while let Some(ReachAsk { ticket, checker, check }) = self.reach.poll() {
             let whom = match checker {
-                Checker::Node(node) => Whom::Node(node),
+                Checker::Node(node, addr) => Whom::NodeAt(node, addr),
                 Checker::Neighbour(peer, addr) => Whom::Neighbour(peer, addr.0),
             };
             if self.may_ask() {
                 self.ask(Purpose::Reach(ticket), None, whom, CheckIn::of(check).encode());
             } else {
-                self.reach.answered(ticket, None, now);
+                self.reach.answered(ticket, None, None, now);
             }
         }
         self.choose_relays(now);
-        let standing = (self.reach.verdict(), self.reach.addrs(), self.reach.relay_is_reachable());
+        let standing =
+            Standing { verdict: self.reach.verdict(), addrs: self.reach.addrs(), relay_families: self.reach.relay_families() };
         if standing != self.standing {
             self.standing = standing;
             self.out.push_back(Output::Standing);
@@ -446,6 +486,11 @@ impl Engine {
         self.routing.allow_relays(allowed, now);
     }
 
+    /// Which versions of IP this machine speaks, for the choice of relays.
+    pub fn speak(&mut self, families: Families, now: Now) {
+        self.routing.speak(families, now);
+    }
+
     /// Whether relays are needed even where strangers can dial this node: for contacts.
     pub fn need_relays(&mut self, needed: bool, now: Now) {
         self.routing.need_relays(needed, now);
@@ -472,13 +517,18 @@ impl Engine {
         self.routing.relays.some(count)
     }
 
+    /// By how many seconds our clock is ahead of others', or behind if negative, where that is more than clocks may differ.
+    pub fn clock_ahead_s(&self, now: Now) -> Option<i64> {
+        self.routing.clocks.ahead_s(now)
+    }
+
     /// Records that are kept for others.
     pub fn records_kept(&self) -> usize {
         self.routing.stored()
     }
 
-    /// Whether strangers can dial this node, at which addresses, and whether they come through to its relay.
-    pub fn standing(&self) -> &(Verdict, Vec<SocketAddr>, bool) {
+    /// How this node is seen from outside.
+    pub fn standing(&self) -> &Standing {
         self.routing.standing()
     }
 }

@@ -11,20 +11,26 @@ use crate::engine::Engine;
 const PERIOD_MS: u64 = 30_000;
 /// Until the next round when this one did not delete everything that expired.
 const AGAIN_MS: u64 = 100;
+/// The wall clock was set back by more than this.
+const SET_BACK_MS: u64 = 600_000;
 /// Expired envelopes deleted at once, so that a round is short.
 const EXPIRE_AT_ONCE: u32 = 2_000;
 
-/// When the next round is due.
+/// When the next round is due, and what the wall clock said in the last one, reckoned to the beginning of the monotonic one.
 #[derive(Debug)]
-pub(crate) struct Upkeep(u64);
+pub(crate) struct Upkeep {
+    next_ms: u64,
+    begin_ms: u64,
+}
 
 impl Upkeep {
     pub(crate) fn new(now: Now) -> Self {
-        Self(now.mono_ms.saturating_add(PERIOD_MS))
+        let begin_ms = now.unix_ms.saturating_sub(now.mono_ms);
+        Self { next_ms: now.mono_ms.saturating_add(PERIOD_MS), begin_ms }
     }
 
     pub(crate) fn next(&self) -> u64 {
-        self.0
+        self.next_ms
     }
 }
 
@@ -33,7 +39,10 @@ impl Engine {
         if now.mono_ms < self.upkeep.next() {
             return;
         }
-        self.upkeep = Upkeep::new(now);
+        let before = std::mem::replace(&mut self.upkeep, Upkeep::new(now));
+        if self.upkeep.begin_ms.saturating_add(SET_BACK_MS) < before.begin_ms {
+            self.redate(now);
+        }
         if let Some((id, nonce)) = self.stamped {
             self.stamped(id, nonce, now);
         }
@@ -52,7 +61,7 @@ impl Engine {
     fn drop_old(&mut self, now: Now) {
         let mut gone: Vec<(Hour, EnvelopeId)> = self.log.expire(now.hour(), EXPIRE_AT_ONCE).unwrap_or_default();
         if gone.len() >= EXPIRE_AT_ONCE as usize {
-            self.upkeep = Upkeep(now.mono_ms.saturating_add(AGAIN_MS));
+            self.upkeep.next_ms = now.mono_ms.saturating_add(AGAIN_MS);
         }
         let own: BTreeSet<EnvelopeId> = self.chat.unpublished().unwrap_or_default().into_iter().collect();
         gone.extend(self.log.evict(|id| own.contains(id)).unwrap_or_default());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use samizdat_chat::Chat;
-use samizdat_core::record::{NodeFields, RelayService, Role, Roles};
+use samizdat_core::record::{NodeFields, RelayOffer, RelayService, Role, Roles};
 use samizdat_core::{NodeRecord, Now, PeerId, PeerSecret};
 use samizdat_engine::{Chosen, Engine, Found, Input, Output, Verdict, Whom};
 use samizdat_store::{Log, Vault};
@@ -71,7 +71,7 @@ impl World {
         let input = match output {
             Output::Ask { ticket, whom, question } => {
                 let asked = match &whom {
-                    Whom::Node(record) => record.peer(),
+                    Whom::Node(record) | Whom::NodeAt(record, _) => record.peer(),
                     Whom::Neighbour(peer, _) => *peer,
                 };
                 let whom = self.number(&asked);
@@ -126,9 +126,9 @@ impl World {
     /// What the daemon does when the standing changes.
     fn say(&mut self, n: u8) {
         let node = self.nodes.get_mut(&n).unwrap();
-        let addrs = node.standing().1.clone();
+        let addrs = node.standing().addrs.clone();
         let issued = self.now.unix_ms / 1000;
-        let relay = node.standing().2.then(|| relay(n));
+        let relay = node.standing().relay_families.v4.then(|| RelayOffer::on(relay(n), &addrs));
         let roles = relay.map_or(Roles::default(), |_| Roles::default().with(Role::Relay));
         let fields = NodeFields { issued, lifetime_s: 3600, roles, addrs, relay, via: Vec::new() };
         let record = (!fields.addrs.is_empty()).then(|| NodeRecord::sign(&secret(n), fields).unwrap());
@@ -168,10 +168,10 @@ fn nodes_find_out_that_they_are_reachable_and_are_found() {
         world.connect(a, b);
     }
     world.pass(180_000);
-    let verdicts: Vec<Verdict> = world.nodes.values().map(|node| node.standing().0).collect();
+    let verdicts: Vec<Verdict> = world.nodes.values().map(|node| node.standing().verdict).collect();
     assert_eq!(verdicts[..4], [Verdict::Reachable; 4]);
     assert_eq!(verdicts[4], Verdict::Unreachable, "behind a router, and told so");
-    assert!(world.nodes[&5].standing().1.is_empty());
+    assert!(world.nodes[&5].standing().addrs.is_empty());
     assert!(world.nodes.values().all(|node| node.nodes(world.now).len() >= 2), "all know whom to ask");
     assert!(world.nodes.values().all(|node| node.nodes(world.now).iter().all(|record| record.peer() != peer(5))));
 
@@ -210,7 +210,8 @@ fn whoever_is_behind_a_router_finds_relays_and_whoever_is_not_uses_none() {
     world.nodes.get_mut(&2).unwrap().serve(PORT, None, now);
     world.settle();
     world.pass(30_000);
-    assert!(!world.nodes[&2].standing().2 && world.nodes[&2].standing().0 == Verdict::Reachable);
+    let standing = world.nodes[&2].standing();
+    assert!(standing.relay_families.is_empty() && standing.verdict == Verdict::Reachable);
 }
 
 #[test]

@@ -15,8 +15,8 @@ use samizdat_core::{NodeRecord, Now, PeerId};
 
 use crate::{
     limits::{
-        ENTRIES_MAX, FAILURE_WAIT_MAX_MS, FAILURE_WAIT_MS, LOOK_EVERY_MS, PROBE_FAILURES, PROBE_SPAN_MS, RACE_WAIT_MS, STOP_TRIES,
-        TXT_READ_MAX,
+        DOUBT_EVERY_MS, ENTRIES_MAX, FAILURE_WAIT_MAX_MS, FAILURE_WAIT_MS, LOOK_EVERY_MS, PROBE_FAILURES, PROBE_SPAN_MS,
+        RACE_WAIT_MS, STOP_TRIES, TXT_READ_MAX,
     },
     publish::{PublishError, Swap, Swapped},
     text::{Slot, Txt},
@@ -275,6 +275,11 @@ impl Keeper {
                 suspect.first_failure_ms = now.mono_ms;
             }
             suspect.failures = suspect.failures.saturating_add(1);
+            if let Doing::Waiting { look_at_ms } = self.doing {
+                // It is asked again soon, and replaced soon if it is dead.
+                let soon = now.mono_ms.saturating_add(self.jitter(DOUBT_EVERY_MS));
+                self.doing = Doing::Waiting { look_at_ms: look_at_ms.min(soon) };
+            }
         }
     }
 

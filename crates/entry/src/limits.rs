@@ -49,7 +49,12 @@ pub const FAULT_WAIT_MIN: Duration = Duration::from_secs(30 * 60);
 pub const FAULT_WAIT_MAX: Duration = Duration::from_secs(8 * 3600);
 
 /// How often a keeper looks at its domain, from half of it to one and a half.
-pub const LOOK_EVERY_MS: u64 = 5 * 60_000;
+pub const LOOK_EVERY_MS: u64 = 4 * 60_000;
+/// How often while a node that stands there does not answer.
+pub const DOUBT_EVERY_MS: u64 = 40_000;
+/// Within this after its death a node's entry is another's, if anybody waits for a place and the name server answers: a look, the
+/// dials that a node must miss, and the look at which it is replaced.
+pub const CHECK_INTERVAL_MS: u64 = 10 * 60_000;
 /// How soon it looks again when somebody else was quicker; it doubles each time.
 pub const RACE_WAIT_MS: u64 = 4000;
 /// How soon it tries again after a failure; it doubles each time.
@@ -59,6 +64,6 @@ pub const FAILURE_WAIT_MAX_MS: u64 = 15 * 60_000;
 /// Dials in a row that a node must miss before its place is taken.
 pub const PROBE_FAILURES: u32 = 3;
 /// And the time over which they must lie.
-pub const PROBE_SPAN_MS: u64 = 15 * 60_000;
+pub const PROBE_SPAN_MS: u64 = 90_000;
 /// How often a node that stops tries to withdraw its entry.
 pub const STOP_TRIES: u32 = 4;

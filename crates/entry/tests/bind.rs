@@ -44,7 +44,7 @@ fn record(secret: u8, age_s: u64) -> NodeRecord {
         roles: Default::default(),
         addrs: vec![format!("203.0.113.{secret}:4001").parse().unwrap()],
         relay: None,
-        via: (1..=3).map(|i| Via { addr: format!("198.51.100.{i}:443").parse().unwrap(), certificate: [i; 32] }).collect(),
+        via: (1..=3).map(|i| Via { at: format!("198.51.100.{i}:443").parse().unwrap(), certificate: [i; 32] }).collect(),
     };
     NodeRecord::sign(&PeerSecret([secret; 32]), fields).unwrap()
 }

@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 use proptest::prelude::*;
 use samizdat_core::{
     NodeRecord, PeerSecret,
-    record::{NodeFields, RelayService, Role, Roles, Via},
+    record::{NodeFields, RelayOffer, RelayService, Role, Roles, Via},
 };
 use samizdat_entry::Txt;
 use targets::{NOW, TARGETS};
@@ -66,13 +66,13 @@ fn bless(folder: &PathBuf, seeds: &Seeds) {
 fn record(issued: u64, full: bool) -> NodeRecord {
     let roles = Roles::default().with(Role::Entry);
     let addrs = ["203.0.113.7:4001", "[2001:db8::7]:4001"].map(|addr| addr.parse().unwrap()).to_vec();
-    let via = Via { addr: "[2001:db8::9]:8443".parse().unwrap(), certificate: [9; 32] };
+    let via = Via { at: "[2001:db8::9]:8443".parse().unwrap(), certificate: [9; 32] };
     let fields = NodeFields {
         issued,
         lifetime_s: 7200,
         roles: if full { roles.with(Role::Relay) } else { roles },
+        relay: full.then(|| RelayOffer::on(RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] }, &addrs)),
         addrs,
-        relay: full.then_some(RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] }),
         via: if full { vec![via] } else { Vec::new() },
     };
     NodeRecord::sign(&PeerSecret([1; 32]), fields).unwrap()

@@ -11,7 +11,7 @@
 use data_encoding::HEXLOWER;
 use samizdat_core::{
     NodeRecord, PeerSecret,
-    record::{NodeFields, RelayService, Role, Roles, Via},
+    record::{NodeFields, RelayOffer, RelayService, Role, Roles, Via},
 };
 use samizdat_entry::text::{Slot, Txt, select};
 use serde_json::{Value, json};
@@ -20,7 +20,8 @@ const NOW: u64 = 1_800_000_000;
 
 fn record(secret: u8, issued: u64, full: bool) -> NodeRecord {
     let addrs = ["203.0.113.7:4001", "[2001:db8::7]:4001"].map(|addr| addr.parse().unwrap());
-    let relay = full.then_some(RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] });
+    let service = RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] };
+    let relay = full.then(|| RelayOffer::on(service, &addrs));
     let roles = Roles::default().with(Role::Entry);
     let fields = NodeFields {
         issued,
@@ -29,7 +30,7 @@ fn record(secret: u8, issued: u64, full: bool) -> NodeRecord {
         addrs: addrs.to_vec(),
         relay,
         via: (0..if full { 3 } else { 0 })
-            .map(|i| Via { addr: format!("[2001:db8::9]:{}", 8443 + i).parse().unwrap(), certificate: [9; 32] })
+            .map(|i| Via { at: format!("[2001:db8::9]:{}", 8443 + i).parse().unwrap(), certificate: [9; 32] })
             .collect(),
     };
     NodeRecord::sign(&PeerSecret([secret; 32]), fields).unwrap()

@@ -2,17 +2,18 @@
 //!
 //! Bytes: entries of `kind: u8, length: u8, value`. Kind 4 is an IPv4 address and port (4 + 2 bytes), kind 6 an IPv6
 //! address and port (16 + 2 bytes), both big-endian. Kinds 20 and 22 are relays through which the peer is reached: the
-//! address and port of its HTTPS as before, then the SHA-256 of its certificate. Other kinds are skipped.
+//! address and port of its HTTPS as before, then the SHA-256 of its certificate; kind 26 is one that has both, IPv4 first. Other
+//! kinds are skipped.
 //!
 //! Text: `<52 characters of base32>@ip:port[,ip:port]`, IPv6 in brackets. A relay through which the peer is reached is
-//! `ip:port/<52 characters>`, the hash of its certificate.
+//! `ip:port/<52 characters>`, or `ip:port+[ip]:port/<52 characters>`, the hash of its certificate.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use data_encoding::BASE32_NOPAD;
 use samizdat_core::PeerId;
-use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
+use samizdat_core::record::{CERTIFICATE_HASH_LEN, Dual, Via};
 
 use crate::limits::{ADDR_BYTES_MAX, ADDRS_MAX, VIA_MAX};
 
@@ -20,6 +21,7 @@ const IPV4: u8 = 4;
 const IPV6: u8 = 6;
 const RELAY_V4: u8 = 20;
 const RELAY_V6: u8 = 22;
+const RELAY_BOTH: u8 = 26;
 /// Characters of a peer id in base32.
 const PEER_CHARS: usize = 52;
 
@@ -36,15 +38,15 @@ impl PeerAddr {
     /// The same with the first [`VIA_MAX`] relays, and as many of the addresses as find room beside them.
     pub fn with_relays(sockets: impl IntoIterator<Item = SocketAddr>, relays: &[Via]) -> Self {
         let mut bytes = Vec::new();
-        for via in relays.iter().filter(|via| is_dialable(&via.addr)).take(VIA_MAX) {
-            encode(&mut bytes, canonical(via.addr), Some(&via.certificate));
+        for via in relays.iter().filter(|via| via.at.iter().all(|addr| is_dialable(&addr))).take(VIA_MAX) {
+            encode_relay(&mut bytes, via);
         }
         let mut kept: Vec<SocketAddr> = Vec::new();
         for socket in sockets {
             let socket = canonical(socket);
             if kept.len() < ADDRS_MAX && is_dialable(&socket) && !kept.contains(&socket) {
                 let before = bytes.len();
-                encode(&mut bytes, socket, None);
+                encode(&mut bytes, socket);
                 if bytes.len() > ADDR_BYTES_MAX {
                     bytes.truncate(before);
                     break;
@@ -96,7 +98,7 @@ impl PeerAddr {
         .flatten()
         .filter(|place| match place {
             Place::Socket(socket) => is_dialable(socket),
-            Place::Relay(via) => is_dialable(&via.addr),
+            Place::Relay(via) => via.at.iter().all(|addr| is_dialable(&addr)),
         })
     }
 }
@@ -127,16 +129,16 @@ pub fn parse_join(text: &str) -> Result<(PeerId, PeerAddr), JoinError> {
             Some((place, certificate)) => (place, Some(certificate)),
             None => (part.trim(), None),
         };
-        let addr = canonical(place.parse().map_err(|_| JoinError::Address)?);
-        if !is_dialable(&addr) {
+        let at: Dual = place.parse().map_err(|_| JoinError::Address)?;
+        if at.iter().any(|addr| !is_dialable(&addr)) {
             return Err(JoinError::NotDialable);
         }
         match certificate {
             Some(certificate) => {
                 let certificate = BASE32_NOPAD.decode(certificate.to_ascii_uppercase().as_bytes()).map_err(|_| JoinError::Relay)?;
-                relays.push(Via { addr, certificate: certificate.try_into().map_err(|_| JoinError::Relay)? });
+                relays.push(Via { at, certificate: certificate.try_into().map_err(|_| JoinError::Relay)? });
             }
-            None => sockets.push(addr),
+            None => sockets.extend(at.iter()),
         }
         if sockets.len() > ADDRS_MAX || relays.len() > VIA_MAX {
             return Err(JoinError::TooMany);
@@ -147,7 +149,7 @@ pub fn parse_join(text: &str) -> Result<(PeerId, PeerAddr), JoinError> {
 
 /// The text that [`parse_join`] reads.
 pub fn format_join(peer: &PeerId, addr: &PeerAddr) -> String {
-    let relay = |via: Via| format!("{}/{}", via.addr, BASE32_NOPAD.encode(&via.certificate).to_ascii_lowercase());
+    let relay = |via: Via| format!("{}/{}", via.at, BASE32_NOPAD.encode(&via.certificate).to_ascii_lowercase());
     let places: Vec<String> = addr.sockets().map(|s| s.to_string()).chain(addr.relays().map(relay)).collect();
     format!("{}@{}", BASE32_NOPAD.encode(&peer.0).to_ascii_lowercase(), places.join(","))
 }
@@ -203,20 +205,27 @@ pub(crate) fn canonical(socket: SocketAddr) -> SocketAddr {
     SocketAddr::new(socket.ip().to_canonical(), socket.port())
 }
 
-/// An address, or with a certificate the relay there.
-fn encode(bytes: &mut Vec<u8>, socket: SocketAddr, certificate: Option<&[u8; CERTIFICATE_HASH_LEN]>) {
-    match (socket.ip(), certificate) {
-        (IpAddr::V4(_), None) => bytes.extend_from_slice(&[IPV4, 6]),
-        (IpAddr::V6(_), None) => bytes.extend_from_slice(&[IPV6, 18]),
-        (IpAddr::V4(_), Some(_)) => bytes.extend_from_slice(&[RELAY_V4, 38]),
-        (IpAddr::V6(_), Some(_)) => bytes.extend_from_slice(&[RELAY_V6, 50]),
-    }
+fn encode(bytes: &mut Vec<u8>, socket: SocketAddr) {
+    bytes.extend_from_slice(if socket.is_ipv4() { &[IPV4, 6] } else { &[IPV6, 18] });
+    encode_socket(bytes, socket);
+}
+
+fn encode_relay(bytes: &mut Vec<u8>, via: &Via) {
+    bytes.extend_from_slice(match via.at {
+        Dual::V4(_) => &[RELAY_V4, 38],
+        Dual::V6(_) => &[RELAY_V6, 50],
+        Dual::Both(..) => &[RELAY_BOTH, 56],
+    });
+    via.at.iter().for_each(|addr| encode_socket(bytes, addr));
+    bytes.extend_from_slice(&via.certificate);
+}
+
+fn encode_socket(bytes: &mut Vec<u8>, socket: SocketAddr) {
     match socket.ip() {
         IpAddr::V4(ip) => bytes.extend_from_slice(&ip.octets()),
         IpAddr::V6(ip) => bytes.extend_from_slice(&ip.octets()),
     }
     bytes.extend_from_slice(&socket.port().to_be_bytes());
-    bytes.extend_from_slice(certificate.map_or(&[], |hash| &hash[..]));
 }
 
 /// What an entry says.
@@ -234,6 +243,13 @@ fn entry(bytes: &[u8]) -> Option<(Option<Place>, &[u8])> {
         IPV6 => Some(Place::Socket(socket_from::<16, Ipv6Addr>(value)?)),
         RELAY_V4 => Some(Place::Relay(relay_from::<4, Ipv4Addr>(value)?)),
         RELAY_V6 => Some(Place::Relay(relay_from::<16, Ipv6Addr>(value)?)),
+        RELAY_BOTH => {
+            let (v4, rest) = value.split_first_chunk::<6>()?;
+            let Via { at, certificate } = relay_from::<16, Ipv6Addr>(rest)?;
+            // IPv4 in the clothing of IPv6 is a second one of its kind, and goes.
+            let at = Dual::of([socket_from::<4, Ipv4Addr>(v4)?].into_iter().chain(at.iter()))?;
+            Some(Place::Relay(Via { at, certificate }))
+        }
         _ => None,
     };
     Some((place, rest))
@@ -241,7 +257,7 @@ fn entry(bytes: &[u8]) -> Option<(Option<Place>, &[u8])> {
 
 fn relay_from<const N: usize, Ip: From<[u8; N]> + Into<IpAddr>>(value: &[u8]) -> Option<Via> {
     let (addr, certificate) = value.split_last_chunk::<CERTIFICATE_HASH_LEN>()?;
-    Some(Via { addr: socket_from::<N, Ip>(addr)?, certificate: *certificate })
+    Some(Via { at: socket_from::<N, Ip>(addr)?.into(), certificate: *certificate })
 }
 
 fn socket_from<const N: usize, Ip: From<[u8; N]> + Into<IpAddr>>(value: &[u8]) -> Option<SocketAddr> {
@@ -274,8 +290,8 @@ mod tests {
 
     #[test]
     fn relays_stand_in_a_join_string_after_the_addresses() {
-        let relay = |ip: &str| Via { addr: ip.parse().unwrap(), certificate: [5; CERTIFICATE_HASH_LEN] };
-        let relays = [relay("203.0.113.7:443"), relay("[2001:db8::7]:443")];
+        let relay = |ip: &str| Via { at: ip.parse().unwrap(), certificate: [5; CERTIFICATE_HASH_LEN] };
+        let relays = [relay("203.0.113.7:443+[2001:db8::8]:443"), relay("[2001:db8::7]:443")];
         for sockets in [vec![], vec!["10.0.0.1:4001".parse().unwrap()]] {
             let text = format_join(&peer(), &PeerAddr::with_relays(sockets.clone(), &relays));
             let (_, addr) = parse_join(&text.to_uppercase()).unwrap();
@@ -333,16 +349,17 @@ mod tests {
 
     #[test]
     fn relays_come_first_and_leave_room() {
-        let via = |n: u8| Via { addr: format!("[2001:db8::{n}]:443").parse().unwrap(), certificate: [n; 32] };
+        let via = |n: u8| Via { at: format!("192.0.2.{n}:443+[2001:db8::{n}]:443").parse().unwrap(), certificate: [n; 32] };
         let sockets: Vec<SocketAddr> = (1..=9).map(|n| format!("[2001:db8:1::{n}]:4001").parse().unwrap()).collect();
         let addr = PeerAddr::with_relays(sockets.clone(), &[via(1), via(2), via(3)]);
         assert!(addr.as_bytes().len() <= ADDR_BYTES_MAX);
         let addr = PeerAddr::decode(addr.as_bytes()).unwrap();
         assert_eq!(addr.relays().collect::<Vec<_>>(), [via(1), via(2)]);
         assert_eq!(addr.sockets().collect::<Vec<_>>(), sockets[..7]);
-        let mut short = vec![20, 37];
-        short.extend_from_slice(&[1; 37]);
-        assert_eq!(PeerAddr::decode(&short), Err(AddrError::Malformed));
+        for short in [[20, 37], [22, 49], [26, 55]] {
+            let short = [&short[..], &vec![1; short[1].into()]].concat();
+            assert_eq!(PeerAddr::decode(&short), Err(AddrError::Malformed));
+        }
     }
 
     proptest! {

@@ -32,7 +32,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use iroh::{Endpoint, Watcher};
-use samizdat_core::record::{CERTIFICATE_HASH_LEN, Via};
+use samizdat_core::record::{CERTIFICATE_HASH_LEN, Families, Via};
 use samizdat_core::{NodeRecord, PeerId};
 use tokio::sync::{mpsc, watch};
 
@@ -328,6 +328,14 @@ impl Net {
     /// The relays through which this node is reached: the one in use, if it is connected, and the one that would be next.
     pub fn reached_through(&self) -> Vec<Via> {
         self.in_use.borrow().clone()
+    }
+
+    /// Which versions of IP this machine has routes for; both where it has none at all for now, or where a proxy has them.
+    pub fn families(&self) -> Families {
+        // Addresses for documentation are as good as any: no packet is sent.
+        let somewhere = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
+        let routed = somewhere.into_iter().filter(|ip| relay::has_route(SocketAddr::new(*ip, 443)));
+        Some(Families::of(routed)).filter(|families| !families.is_empty() && !self.is_proxied()).unwrap_or(Families::BOTH)
     }
 
     /// What a newcomer types to meet this node; empty while nobody could.

@@ -199,8 +199,9 @@ impl Peers {
         let pins = self.pins.iter().filter(|_| self.relays_allowed.load(Ordering::Relaxed));
         let relays = pins.flat_map(|pins| {
             addr.relays().filter_map(|via| {
-                pins.add(via.addr.ip(), via.certificate);
-                relay::url(via.addr).map(TransportAddr::Relay)
+                let at = relay::place(via.at, self.proxied);
+                pins.add(at.ip(), via.certificate);
+                relay::url(at).map(TransportAddr::Relay)
             })
         });
         sockets.chain(relays).collect()

@@ -10,6 +10,7 @@ mod deaths;
 mod introduce;
 mod names;
 mod pins;
+mod place;
 mod places;
 mod serve;
 
@@ -33,6 +34,7 @@ pub(crate) use deaths::{Carried, watch as watch_deaths};
 pub(crate) use introduce::fetch;
 pub(crate) use names::{Doubt, Names, addr_of, addr_of_url, url};
 pub(crate) use pins::Pins;
+pub(crate) use place::{has_route, place};
 
 use crate::limits::RelayLimits;
 use places::Places;

@@ -23,8 +23,8 @@ async fn relay() -> (Relay, RelayAt) {
     let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
     let relay = Relay::start(config).await.unwrap();
     let service = relay.service();
-    let addr = format!("127.0.0.1:{}", service.port).parse().unwrap();
-    (relay, RelayAt { addr, discovery_port: service.discovery_port, certificate: service.certificate })
+    let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
 }
 
 struct Node {
@@ -173,7 +173,7 @@ async fn nobody_there_and_nothing_said_come_to_nothing_in_time() {
     alice.contacts.want(Endpoints { relayed: Some(0), direct: None });
     alice.here(|_, addr| addr.relays().next().is_some()).await;
     let nobody = PeerId(*iroh::SecretKey::from_bytes(&[9; 32]).public().as_bytes());
-    let via = PeerAddr::with_relays([], &[Via { addr: at.addr, certificate: at.certificate }]);
+    let via = PeerAddr::with_relays([], &[Via { at: at.at, certificate: at.certificate }]);
     alice.contacts.dial(3, Way::Relayed, nobody, via.as_bytes()).unwrap();
     assert_eq!(alice.beyond().await, ContactEvent::DialFailed { dial: 3 });
 }
@@ -186,7 +186,7 @@ async fn when_a_relay_dies_its_connections_end_at_once_and_the_next_carries_them
         node.contacts.use_relays(&[first_at, second_at]);
         node.contacts.want(Endpoints { relayed: Some(0), direct: None });
     }
-    let reached = |at: RelayAt| move |_: Way, addr: &PeerAddr| addr.relays().next().is_some_and(|via| via.addr == at.addr);
+    let reached = |at: RelayAt| move |_: Way, addr: &PeerAddr| addr.relays().next().is_some_and(|via| via.at == at.at);
     alice.here(reached(first_at)).await;
     let (bobs, known) = bob.here(reached(first_at)).await;
     alice.contacts.dial(1, Way::Relayed, bobs, known.as_bytes()).unwrap();

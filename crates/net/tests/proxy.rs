@@ -18,12 +18,12 @@ async fn relay() -> (Relay, RelayAt) {
     let (certificate, limits) = (Certificate::generate().unwrap(), RelayLimits::default());
     let relay = Relay::start(RelayConfig { listen: loopback, discovery: loopback, certificate, limits }).await.unwrap();
     let service = relay.service();
-    let addr = format!("127.0.0.1:{}", service.port).parse().unwrap();
-    (relay, RelayAt { addr, discovery_port: service.discovery_port, certificate: service.certificate })
+    let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
 }
 
 fn via(relay: &RelayAt) -> Via {
-    Via { addr: relay.addr, certificate: relay.certificate }
+    Via { at: relay.at, certificate: relay.certificate }
 }
 
 fn behind(url: &str, seed: u8) -> Config {
@@ -55,7 +55,7 @@ async fn alice_talks_to_bob_and_the_proxy_alone_sees_where_she_is() {
     assert_eq!(alice.frame().await, b"to nowhere");
 
     let asked = proxy.asked();
-    assert!(!asked.is_empty() && asked.iter().all(|(_, to)| *to == at.addr), "{asked:?}");
+    assert!(!asked.is_empty() && asked.iter().all(|(_, to)| *to == at.at.first()), "{asked:?}");
     assert!(asked.windows(2).all(|two| two[0].0 == two[1].0), "one way for one key");
     assert_eq!(alice.net.paths()[0].kind, PathKind::Relayed);
     assert_eq!(bob.net.paths()[0].kind, PathKind::Relayed, "and Bob is told no address to try");
@@ -72,7 +72,7 @@ async fn alice_is_reached_through_a_relay_of_her_own() {
     let mut bob = node(2, Limits::default()).await;
     bob.net.dial(alice.id(), alice.net.local_addr().as_bytes()).unwrap();
     assert!(bob.connected(&alice).await && !alice.connected(&bob).await);
-    assert!(proxy.asked().iter().all(|(_, to)| *to == at.addr), "{:?}", proxy.asked());
+    assert!(proxy.asked().iter().all(|(_, to)| *to == at.at.first()), "{:?}", proxy.asked());
 }
 
 #[tokio::test]

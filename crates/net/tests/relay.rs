@@ -14,12 +14,12 @@ async fn relay(limits: RelayLimits) -> (Relay, RelayAt) {
     let certificate = Certificate::generate().unwrap();
     let relay = Relay::start(RelayConfig { listen: loopback, discovery: loopback, certificate, limits }).await.unwrap();
     let service = relay.service();
-    let addr = format!("127.0.0.1:{}", service.port).parse().unwrap();
-    (relay, RelayAt { addr, discovery_port: service.discovery_port, certificate: service.certificate })
+    let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
 }
 
 fn via(relay: &RelayAt) -> Via {
-    Via { addr: relay.addr, certificate: relay.certificate }
+    Via { at: relay.at, certificate: relay.certificate }
 }
 
 async fn reached_through(node: &mut Node, relay: &RelayAt) {
@@ -110,6 +110,7 @@ async fn a_relay_that_is_switched_off_lets_everybody_go_and_its_port() {
     drop(carol);
     bob.moved(|addr| addr.relays().next().is_none()).await;
     let certificate = Certificate::generate().unwrap();
-    let again = RelayConfig { listen: at.addr, discovery: LOOPBACK.parse().unwrap(), certificate, limits: RelayLimits::default() };
+    let again =
+        RelayConfig { listen: at.at.first(), discovery: LOOPBACK.parse().unwrap(), certificate, limits: RelayLimits::default() };
     soon(Relay::start(again)).await.unwrap();
 }

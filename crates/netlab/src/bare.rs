@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -24,17 +24,21 @@ use rustls::{
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
 };
+use samizdat_core::record::Dual;
 use samizdat_netlab::{Outcome, Ready, RelayContact, limits::PATIENCE};
 use sha2::{Digest, Sha256};
+
+use crate::node::listen_ip;
 
 const ALPN: &[u8] = b"samizdat-netlab-echo/0";
 const WORD: &[u8] = b"hello";
 /// What a relay is called where it cannot be named by its address.
 const NAME: &str = "relay.invalid";
 
-/// Runs a relay at `address` until it is killed.
-pub(crate) async fn relay(address: IpAddr) -> Result<()> {
-    let made = rcgen::generate_simple_self_signed([address.to_string()])?;
+/// Runs a relay at these addresses of this machine until it is killed.
+pub(crate) async fn relay(addresses: &[IpAddr]) -> Result<()> {
+    let made = rcgen::generate_simple_self_signed(addresses.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let address = listen_ip(addresses);
     let certificate = made.cert.der().clone();
     let cert = hash(&certificate);
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
@@ -50,6 +54,7 @@ pub(crate) async fn relay(address: IpAddr) -> Result<()> {
     config.quic = Some(server::QuicConfig::new((address, 0)));
     let server = server::Server::spawn(config).await?;
     let (https, quic) = (server.https_addr().context("no HTTPS")?, server.quic_addr().context("no QUIC")?);
+    let https = Dual::of(addresses.iter().map(|address| SocketAddr::new(*address, https.port()))).context("no address")?;
     ready(&RelayContact { https, quic: quic.port(), cert })?;
     std::future::pending().await
 }
@@ -114,8 +119,9 @@ async fn direct(connection: &Connection) {
 /// An endpoint that knows one relay, and is there to be found.
 async fn endpoint(relay: RelayContact) -> Result<(Endpoint, RelayUrl)> {
     // iroh-relay 1.4.1 cannot connect to an IPv6 address in a URL: the brackets get into the name for TLS.
-    let host = if relay.https.is_ipv6() { NAME.to_owned() } else { relay.https.ip().to_string() };
-    let url: RelayUrl = format!("https://{host}:{}/", relay.https.port()).parse()?;
+    let https = relay.https.iter().find(has_route).unwrap_or(relay.https.first());
+    let host = if https.is_ipv6() { NAME.to_owned() } else { https.ip().to_string() };
+    let url: RelayUrl = format!("https://{host}:{}/", https.port()).parse()?;
     let pin = Arc::new(Trust { cert: relay.cert, provider: default_provider() });
     let verifier = move |_: Arc<CryptoProvider>| io::Result::Ok(Arc::clone(&pin) as Arc<dyn ServerCertVerifier>);
     // Where UDP is blocked, only these find the relay.
@@ -128,13 +134,19 @@ async fn endpoint(relay: RelayContact) -> Result<(Endpoint, RelayUrl)> {
         .portmapper_config(PortmapperConfig::Disabled)
         .net_report_config(report)
         .ca_tls_config(CaTlsConfig::custom_server_cert_verifier(Arc::new(verifier)))
-        .dns_resolver(DnsResolver::custom(Names { relay: relay.https.ip() }))
+        .dns_resolver(DnsResolver::custom(Names { relay: https.ip() }))
         .bind()
         .await?;
     let config = RelayConfig::new(url.clone(), Some(RelayQuicConfig::new(relay.quic)));
     endpoint.insert_relay(url.clone(), Arc::new(config)).await;
     limited(endpoint.online()).await.context("the relay is not reached")?;
     Ok((endpoint, url))
+}
+
+/// Whether this machine speaks that version of IP. No packet is sent.
+fn has_route(addr: &SocketAddr) -> bool {
+    let from: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    UdpSocket::bind((from, 0)).and_then(|socket| socket.connect(addr)).is_ok()
 }
 
 async fn limited<T>(work: impl Future<Output = T>) -> Result<T> {

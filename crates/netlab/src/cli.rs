@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use samizdat_net::Limits;
 use samizdat_netlab::{
-    Engine, Nat, Program, RelayContact, abandon, flap, flood, matrix, obstacle,
+    Engine, Nat, Program, RelayContact, abandon, absence, flap, flood, matrix, obstacle,
     probe::{Verdict, probe},
     rehome, sweep,
 };
@@ -89,6 +89,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Let one of two who talk be away for longer than a link lives, and tell how soon the other noticed and when he was back
+    Absence {
+        /// How often each
+        #[arg(long, default_value_t = 5)]
+        trials: usize,
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
     /// The bare engine, iroh by itself: what is started in laboratories
     #[command(subcommand)]
     Bare(Role),
@@ -113,8 +122,9 @@ enum Engines {
 enum Role {
     /// Relay for others, until killed
     Relay {
-        /// Where
-        address: IpAddr,
+        /// Where: an address, or one of each version of IP
+        #[arg(required = true)]
+        address: Vec<IpAddr>,
     },
     /// Echo what dialers send, until killed
     Listen {
@@ -244,9 +254,17 @@ fn run(command: Command) -> Result<bool> {
             tell(&flap, json, flap::Flap::text)?;
             Ok(flap.passed())
         }
+        Command::Absence { trials, json } => {
+            permitted()?;
+            let program = Program::node(myself()?);
+            let kinds = (0..trials).flat_map(|_| [absence::Away::Network, absence::Away::Puncher]);
+            let done = kinds.map(|away| absence::absence(&program, away)).collect::<Result<Vec<_>>>()?;
+            tell(&done, json, |done| done.iter().map(|absence| absence.line() + "\n").collect())?;
+            Ok(done.iter().all(absence::Absence::passed))
+        }
         Command::Bare(role) => play(async {
             match role {
-                Role::Relay { address } => bare::relay(address).await,
+                Role::Relay { address } => bare::relay(&address).await,
                 Role::Listen { relay } => bare::listen(relay).await,
                 Role::Dial { to, relay, wait_ms } => bare::dial(relay, to.parse()?, Duration::from_millis(wait_ms)).await,
                 _ => bail!("the bare engine does not play that role"),
@@ -254,7 +272,7 @@ fn run(command: Command) -> Result<bool> {
         }),
         Command::Node(role) => play(async {
             match role {
-                Role::Relay { address } => node::relay(address).await,
+                Role::Relay { address } => node::relay(&address).await,
                 Role::Listen { relay } => node::listen(&[relay], Limits::default()).await,
                 Role::Dial { to, relay, wait_ms } => node::dial(relay, &to, Duration::from_millis(wait_ms)).await,
                 Role::Talk { relay, to } => talker::talk(&relay, to.as_deref()).await,

@@ -1,8 +1,9 @@
 //! What carries connections between peers, as programs that are started in the lab: iroh by itself, and our own node.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, process::Command, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, process::Command, str::FromStr, time::Duration};
 
 use anyhow::{Context, Result};
+use samizdat_core::record::Dual;
 use serde::{Deserialize, Serialize};
 
 use crate::{lab::Station, limits::PATIENCE, process::Process};
@@ -91,7 +92,10 @@ impl Engine for Program {
     }
 
     fn relay(&self, host: &Station) -> Result<Running> {
-        self.start(host, &["relay", &host.address()?.to_string()])
+        let addresses: Vec<String> =
+            host.v4().map(|v4| v4.to_string()).into_iter().chain(host.v6().map(|v6| v6.to_string())).collect();
+        let arguments: Vec<&str> = ["relay"].into_iter().chain(addresses.iter().map(String::as_str)).collect();
+        self.start(host, &arguments)
     }
 
     fn listen(&self, peer: &Station, relay: &Running) -> Result<Running> {
@@ -105,11 +109,11 @@ impl Engine for Program {
     }
 }
 
-/// What must be known of a relay; written `ADDRESS:PORT/UDP-PORT/HASH`.
+/// What must be known of a relay; written `ADDRESS:PORT/UDP-PORT/HASH`, with `+ADDRESS:PORT` after an IPv4 address if it has both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayContact {
     /// Where it serves HTTPS.
-    pub https: SocketAddr,
+    pub https: Dual,
     /// At which UDP port it tells everybody his address.
     pub quic: u16,
     /// SHA-256 of its certificate.
@@ -140,8 +144,10 @@ mod tests {
 
     #[test]
     fn a_relay_contact_is_read_as_it_is_written() {
-        let contact = RelayContact { https: "[2001:db8::10]:443".parse().unwrap(), quic: 7842, cert: [0xa5; 32] };
-        assert_eq!(contact.to_string().parse::<RelayContact>().unwrap(), contact);
+        for https in ["[2001:db8::10]:443", "203.0.113.10:443+[2001:db8::10]:443"] {
+            let contact = RelayContact { https: https.parse().unwrap(), quic: 7842, cert: [0xa5; 32] };
+            assert_eq!(contact.to_string().parse::<RelayContact>().unwrap(), contact);
+        }
         assert!("203.0.113.10:443/7842/a5".parse::<RelayContact>().is_err());
     }
 }

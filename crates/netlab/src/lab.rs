@@ -5,7 +5,8 @@
 //!   eth0      lan link       lan      wan      access link                  access link      wan
 //! ```
 //! The second host is in 198.51.100.0/24, the third in 192.0.2.0/24, and so on in turn; all of these lie on the segment.
-//! With IPv6 the segment is 2001:db8::/64, and 2001:db8:k::/64 is routed to peer k through a stateful firewall.
+//! With IPv6 the routers' ends are in 2001:db8::/64, the hosts in 2001:db8:100::/64, 2001:db8:101::/64 and 2001:db8:102::/64 in
+//! turn on the same segment, and 2001:db8:k::/64 is routed to peer k through a stateful firewall.
 
 mod build;
 

@@ -4,6 +4,7 @@
 //! killed one left behind, the next removes.
 #![cfg(target_os = "linux")]
 
+pub mod absence;
 mod engine;
 pub mod flap;
 pub mod flood;

@@ -40,3 +40,9 @@ pub const FLAP_PACKETS: usize = 8;
 pub const TASKS_MORE: usize = 8;
 /// The same in KiB of memory.
 pub const KIB_MORE: u64 = 16 * 1024;
+/// Within this a node gives up a link to somebody who has vanished: half a minute of silence, and what a busy machine adds.
+pub const GIVEN_UP_MAX: Duration = Duration::from_secs(35);
+/// Dials that come to nothing before he is back.
+pub const FAILED_DIALS: usize = 2;
+/// Within this there is a link again once he is: the dial under way may have to fail first.
+pub const BACK_MAX: Duration = Duration::from_secs(15);

@@ -98,7 +98,7 @@ pub fn pairings(quick: bool) -> Vec<(Place, Place)> {
     let (v6, dual) = (with(Family::V6), with(Family::Dual));
     if quick {
         let kinds = [(Kind::Port, Kind::Port), (Kind::Port, Kind::Sym), (Kind::Full, Kind::Sym)];
-        let rest = [(blocked.into(), Kind::Port.into()), (dual(Kind::Sym), dual(Kind::Sym))];
+        let rest = [(blocked.into(), Kind::Port.into()), (dual(Kind::Sym), dual(Kind::Sym)), (v6(Kind::Port), Kind::Port.into())];
         return kinds.map(|(a, b)| (a.into(), b.into())).into_iter().chain(rest).collect();
     }
     let grid = KINDS.into_iter().flat_map(|a| KINDS.map(|b| (a.into(), b.into())));
@@ -111,6 +111,9 @@ pub fn pairings(quick: bool) -> Vec<(Place, Place)> {
         (Kind::Port.into(), dual(Kind::Port)),
         (dual(Kind::Port), Kind::Port.into()),
         (Kind::Sym.into(), dual(Kind::Sym)),
+        // Who has nothing in common but a relay that speaks both.
+        (v6(Kind::Port), Kind::Port.into()),
+        (Kind::Port.into(), v6(Kind::Port)),
     ];
     grid.chain(rest.map(|(a, b)| (a.into(), b.into()))).chain(newer).collect()
 }
@@ -265,19 +268,22 @@ mod tests {
         let table = matrix.table();
         assert!(table.contains("relayed !") && table.contains("port-noudp x port"), "{table}");
         assert!(table.contains("sym/dual x sym/dual"), "{table}");
-        assert!(table.contains("5 of 5 connected, 0 directly; medians: connected 90 ms"), "{table}");
+        assert!(table.contains("6 of 6 connected, 0 directly; medians: connected 90 ms"), "{table}");
     }
 
     #[test]
     fn the_whole_matrix_has_every_pairing_once_and_says_what_should_be_direct() {
         let all = pairings(false);
-        assert_eq!(all.len(), 35);
+        assert_eq!(all.len(), 37);
         assert!((1..all.len()).all(|n| !all[..n].contains(&all[n])));
         // Of the grid, those that need no guessing of ports.
         assert_eq!(all[..25].iter().filter(|(a, b)| a.meets(*b)).count(), 20);
         assert!(all[25..29].iter().all(|(a, b)| !a.meets(*b)));
         // Where both speak IPv6, no NAT is in the way.
-        assert_eq!(all[29..].iter().map(|(a, b)| a.meets(*b)).collect::<Vec<_>>(), [true, true, true, true, true, false]);
+        assert_eq!(
+            all[29..].iter().map(|(a, b)| a.meets(*b)).collect::<Vec<_>>(),
+            [true, true, true, true, true, false, false, false]
+        );
     }
 
     #[test]

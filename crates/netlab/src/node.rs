@@ -2,13 +2,16 @@
 //! ready, and the dialler one with what it measured.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, anyhow, bail};
 use data_encoding::HEXLOWER;
-use samizdat_core::{PeerId, record::Via};
+use samizdat_core::{
+    PeerId,
+    record::{Dual, Via},
+};
 use samizdat_net::{Certificate, Config, Limits, Net, NetEvent, PathKind, PeerAddr, Relay, RelayAt, RelayConfig, RelayLimits};
 use samizdat_netlab::{Outcome, Ready, RelayContact, limits::PATIENCE};
 use tokio::sync::mpsc;
@@ -17,16 +20,24 @@ const WORD: &[u8] = b"hello";
 /// How exactly it is known when packets went directly.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Runs a relay at `address` until it is killed.
-pub(crate) async fn relay(address: IpAddr) -> Result<()> {
-    let any = SocketAddr::new(address, 0);
+/// Runs a relay at these addresses of this machine until it is killed.
+pub(crate) async fn relay(addresses: &[IpAddr]) -> Result<()> {
+    let any = SocketAddr::new(listen_ip(addresses), 0);
     let certificate = Certificate::generate()?;
     let config = RelayConfig { listen: any, discovery: any, certificate, limits: RelayLimits::default() };
     let relay = Relay::start(config).await?;
     let service = relay.service();
-    let https = SocketAddr::new(address, service.port);
+    let https = Dual::of(addresses.iter().map(|address| SocketAddr::new(*address, service.port))).context("no address")?;
     ready(&RelayContact { https, quic: service.discovery_port, cert: service.certificate })?;
     std::future::pending().await
+}
+
+/// The one address, or every one of this machine.
+pub(crate) fn listen_ip(addresses: &[IpAddr]) -> IpAddr {
+    match addresses {
+        [address] => *address,
+        _ => Ipv6Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// Echoes every frame until it is killed. With relays it is ready when one of them reaches it.
@@ -97,7 +108,7 @@ impl Node {
         if let Some(first) = relays.first() {
             node.net.use_relays(&relays);
             let net = node.net.clone();
-            node.until(|_| net.reached_through().first().is_some_and(|via| via.addr == first.addr)).await?;
+            node.until(|_| net.reached_through().first().is_some_and(|via| via.at == first.at)).await?;
         }
         Ok(node)
     }
@@ -131,7 +142,7 @@ pub(crate) fn peer(contact: &str) -> Result<PeerId> {
 }
 
 pub(crate) fn via(relay: &RelayContact) -> Via {
-    Via { addr: relay.https, certificate: relay.cert }
+    Via { at: relay.https, certificate: relay.cert }
 }
 
 pub(crate) fn connected(event: &NetEvent, to: PeerId) -> bool {
@@ -148,5 +159,5 @@ pub(crate) fn millis(since: Instant) -> f64 {
 }
 
 fn relay_at(relay: &RelayContact) -> RelayAt {
-    RelayAt { addr: relay.https, discovery_port: relay.quic, certificate: relay.cert }
+    RelayAt { at: relay.https, discovery_port: relay.quic, certificate: relay.cert }
 }

@@ -8,12 +8,19 @@ use crate::{
     engine::{Program, Running},
     lab::Station,
     limits::PATIENCE,
+    process::Process,
 };
 
 /// What a talker prints after it is ready.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Told {
+    /// There is a link.
+    Linked,
+    /// It ended.
+    Ended,
+    /// A dial came to nothing.
+    Failed,
     /// Words arrive, and by what kind of path they do from now on.
     Path(String),
     /// It was told to come to an end, and all is said and heard.
@@ -60,13 +67,23 @@ impl Talker {
 
     /// Waits until words arrive by such a path.
     pub fn hears_by(&self, path: &str) -> Result<()> {
+        self.tells(&|told| matches!(told, Told::Path(now) if now == path))
+    }
+
+    /// Waits until it tells such a thing.
+    pub fn tells(&self, wanted: &dyn Fn(&Told) -> bool) -> Result<()> {
         loop {
             match self.0.process.json(PATIENCE)? {
-                Told::Path(now) if now == path => return Ok(()),
-                Told::Path(_) => {}
+                told if wanted(&told) => return Ok(()),
                 Told::Done(_) => bail!("the conversation is over"),
+                _ => {}
             }
         }
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Process {
+        &self.0.process
     }
 
     /// Tells it to come to an end, some words from now.

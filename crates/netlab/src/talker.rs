@@ -51,7 +51,18 @@ pub(crate) async fn talk(relays: &[RelayContact], to: Option<&str>) -> Result<()
     loop {
         let redial = talker.redial;
         tokio::select! {
-            Some(event) = node.events.recv() => talker.happened(event),
+            Some(event) = node.events.recv() => {
+                let told = match event {
+                    NetEvent::Connected { .. } => Some(Told::Linked),
+                    NetEvent::Disconnected { .. } => Some(Told::Ended),
+                    NetEvent::DialFailed { .. } => Some(Told::Failed),
+                    _ => None,
+                };
+                if let Some(told) = told {
+                    println!("{}", serde_json::to_string(&told)?);
+                }
+                talker.happened(event);
+            }
             _ = end.recv() => talker.words = talker.words.min(talker.report.said.saturating_add(WORDS_AT_END)),
             () = async { sleep_until(redial.unwrap_or_else(Instant::now).into()).await }, if redial.is_some() => {
                 talker.redial = None;

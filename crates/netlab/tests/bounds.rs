@@ -3,7 +3,13 @@
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use samizdat_net::Limits;
-use samizdat_netlab::{Program, flap::flap, flood::flood, permitted};
+use samizdat_netlab::{
+    Program,
+    absence::{Away, absence},
+    flap::flap,
+    flood::flood,
+    permitted,
+};
 
 fn node() -> Program {
     Program::node(env!("CARGO_BIN_EXE_netlab").into())
@@ -28,4 +34,22 @@ fn a_network_that_goes_down_and_up_costs_neither_words_nor_tasks() {
     // A hundred times by `cargo xtask netlab flap`.
     let flap = flap(&node(), 6).unwrap();
     assert!(flap.passed(), "{}\n{:?}", flap.text(), flap.reports);
+}
+
+#[test]
+fn who_is_cut_off_while_relayed_for_longer_than_a_link_lives_comes_back_and_nothing_is_lost() {
+    if !permitted("an outage while relayed") {
+        return;
+    }
+    let absence = absence(&node(), Away::Network).unwrap();
+    assert!(absence.passed(), "{}\n{:?}", absence.line(), absence.reports);
+}
+
+#[test]
+fn who_punches_and_vanishes_is_given_up_and_leaves_nothing_behind() {
+    if !permitted("a peer that punches and vanishes") {
+        return;
+    }
+    let absence = absence(&node(), Away::Puncher).unwrap();
+    assert!(absence.passed(), "{}\n{:?}", absence.line(), absence.reports);
 }

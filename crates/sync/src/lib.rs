@@ -16,6 +16,7 @@
 //! [`contact::Contacts`]: it holds sessions with those who share a secret with us.
 
 pub mod broadcast;
+pub mod clocks;
 pub mod codec;
 pub mod contact;
 pub mod draw;

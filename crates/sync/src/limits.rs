@@ -86,6 +86,10 @@ pub const SCORES_MAX: usize = 512;
 pub const CHECKERS_MAX: usize = 32;
 /// Answers to that which are remembered.
 pub const EVIDENCE_MAX: usize = 8;
+/// Networks whose records' times are remembered.
+pub const CLOCK_VOICES_MAX: usize = 8;
+/// By so many seconds records may differ from our clock: what clocks may, and half the life of a record that is told.
+pub const CLOCK_OFF_S: i64 = 9_000;
 /// Networks from which somebody must have come through to us before we say that strangers can.
 pub const WITNESSES: usize = 2;
 /// Relays that are known.

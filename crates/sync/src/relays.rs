@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use samizdat_core::record::{CERTIFICATE_HASH_LEN, Prefix, Role};
+use samizdat_core::record::{CERTIFICATE_HASH_LEN, Dual, Families, Prefix};
 use samizdat_core::{NodeRecord, Now, PeerId};
 
 use crate::draw::Draw;
@@ -24,7 +24,7 @@ pub struct Chosen {
     /// Whose it is.
     pub peer: PeerId,
     /// Where its HTTPS listens.
-    pub addr: SocketAddr,
+    pub at: Dual,
     /// UDP port at which it tells who asks their address.
     pub discovery_port: u16,
     /// SHA-256 of its certificate (DER).
@@ -36,6 +36,8 @@ pub struct Chosen {
 pub struct Relays {
     draw: Draw,
     own: PeerId,
+    /// What this machine speaks: a relay without any of it is none for us.
+    speaks: Families,
     known: BTreeMap<PeerId, Arc<NodeRecord>>,
     chosen: Vec<Chosen>,
     /// Those that did not work, until all others were tried.
@@ -53,6 +55,7 @@ impl Relays {
         Self {
             draw: Draw::new(seed),
             own,
+            speaks: Families::BOTH,
             known: BTreeMap::new(),
             chosen: Vec::new(),
             failed: BTreeSet::new(),
@@ -73,8 +76,9 @@ impl Relays {
             }
             return;
         }
-        let Some(prefix) = relay_of(record).map(|relay| Prefix::of(relay.addr.ip())).filter(|_| peer != self.own) else { return };
-        let alike = self.known.values().filter(|held| prefix_of(held) == Some(prefix)).count();
+        let Some(relay) = relay_of(record).filter(|_| peer != self.own) else { return };
+        let near = |held: &Chosen| held.at.prefixes().any(|theirs| relay.at.prefixes().any(|prefix| prefix == theirs));
+        let alike = self.known.values().filter_map(relay_of).filter(near).count();
         if alike >= RELAYS_PER_PREFIX {
             return;
         }
@@ -89,6 +93,11 @@ impl Relays {
             self.known.remove(&out);
         }
         self.known.insert(peer, record.clone());
+    }
+
+    /// Which versions of IP this machine speaks. Relays may be known before that is.
+    pub fn speak(&mut self, families: Families) {
+        self.speaks = families;
     }
 
     /// Whether relays are needed and not refused.
@@ -122,9 +131,9 @@ impl Relays {
             self.chosen.clear();
             return before != self.chosen;
         }
-        // A relay says elsewhere or nowhere now.
-        let known = &self.known;
-        self.chosen.retain(|chosen| known.get(&chosen.peer).and_then(relay_of).as_ref() == Some(chosen));
+        // A relay says elsewhere or nowhere now, or we are where another version of IP is spoken.
+        let (known, speaks) = (&self.known, self.speaks);
+        self.chosen.retain(|chosen| known.get(&chosen.peer).and_then(relay_of).as_ref() == Some(chosen) && is_for(chosen, speaks));
         if self.lost_since.is_some_and(|since| since.saturating_add(LOST_MS) <= now_ms) && !self.chosen.is_empty() {
             self.failed.extend(self.chosen.drain(..).map(|chosen| chosen.peer));
             self.lost_since = Some(now_ms);
@@ -164,13 +173,27 @@ impl Relays {
         &self.chosen
     }
 
-    /// Some that are known, in different networks, whether we use them or not.
+    /// Where some are that are known, in different networks, whether we use them or not; of IPv4 and of IPv6 by turns, for whoever
+    /// is told may speak one of them only.
     pub fn some(&mut self, count: usize) -> Vec<SocketAddr> {
         let known: Vec<Chosen> = self.known.values().filter_map(relay_of).collect();
+        let known = self.draw.sample(known, RELAYS_KNOWN_MAX);
         let mut networks = BTreeSet::new();
-        let mut some = self.draw.sample(known, RELAYS_KNOWN_MAX);
-        some.retain(|relay| networks.insert(Prefix::of(relay.addr.ip())));
-        some.into_iter().map(|relay| relay.addr).take(count).collect()
+        let mut some: Vec<SocketAddr> = Vec::new();
+        while some.len() < count {
+            let v6_next = some.last().is_some_and(SocketAddr::is_ipv4);
+            let free = known.iter().filter(|relay| relay.at.prefixes().all(|prefix| !networks.contains(&prefix)));
+            let free: Vec<SocketAddr> = free.flat_map(|relay| relay.at.iter()).collect();
+            let next = free.iter().find(|addr| addr.is_ipv6() == v6_next).or(free.first()).copied();
+            let Some(next) = next else { break };
+            networks.extend(known.iter().filter(|relay| relay.at.has(next)).flat_map(|relay| relay.at.prefixes()));
+            some.push(next);
+        }
+        // Who has only those of one network has the other address of it as well.
+        let missing =
+            known.iter().flat_map(|relay| relay.at.iter()).find(|addr| some.iter().all(|a| a.is_ipv4() != addr.is_ipv4()));
+        some.extend(missing.filter(|_| some.len() < count));
+        some
     }
 
     /// How many are known.
@@ -183,28 +206,29 @@ impl Relays {
     }
 
     fn fill(&mut self) {
-        let mut taken: BTreeSet<Prefix> = self.chosen.iter().map(|chosen| Prefix::of(chosen.addr.ip())).collect();
-        let free: Vec<Chosen> =
-            self.known.values().filter(|record| !self.failed.contains(&record.peer())).filter_map(relay_of).collect();
+        let mut taken: BTreeSet<Prefix> = self.chosen.iter().flat_map(|chosen| chosen.at.prefixes()).collect();
+        let free = self.known.values().filter(|record| !self.failed.contains(&record.peer())).filter_map(relay_of);
+        let free: Vec<Chosen> = free.filter(|relay| is_for(relay, self.speaks)).collect();
         for relay in self.draw.sample(free, RELAYS_KNOWN_MAX) {
-            if self.chosen.len() < RELAYS_CHOSEN && taken.insert(Prefix::of(relay.addr.ip())) {
+            if self.chosen.len() < RELAYS_CHOSEN && relay.at.prefixes().all(|prefix| !taken.contains(&prefix)) {
+                taken.extend(relay.at.prefixes());
                 self.chosen.push(relay);
             }
         }
     }
 }
 
-/// The relay that a record names, at the first of its addresses; IPv4 before IPv6, which fewer have.
+/// The relay that a record names.
 fn relay_of(record: &Arc<NodeRecord>) -> Option<Chosen> {
     let fields = record.fields();
-    let relay = fields.relay.filter(|_| fields.roles.has(Role::Relay))?;
-    let addr = fields.addrs.iter().min_by_key(|addr| addr.is_ipv6())?;
-    let addr = SocketAddr::new(addr.ip(), relay.port);
-    Some(Chosen { peer: record.peer(), addr, discovery_port: relay.discovery_port, certificate: relay.certificate })
+    let service = fields.relay?.service;
+    let at = fields.relay_at()?;
+    Some(Chosen { peer: record.peer(), at, discovery_port: service.discovery_port, certificate: service.certificate })
 }
 
-fn prefix_of(record: &Arc<NodeRecord>) -> Option<Prefix> {
-    relay_of(record).map(|relay| Prefix::of(relay.addr.ip()))
+/// Whether somebody who speaks this can use it.
+fn is_for(relay: &Chosen, speaks: Families) -> bool {
+    relay.at.iter().any(|addr| speaks.has(addr.ip()))
 }
 
 #[cfg(test)]
@@ -212,7 +236,7 @@ mod tests {
     #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
 
     use samizdat_core::PeerSecret;
-    use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, RelayService, Roles};
+    use samizdat_core::record::{NodeFields, RECORD_LIFETIME_S, RelayOffer, RelayService, Role, Roles};
 
     use super::*;
 
@@ -222,14 +246,16 @@ mod tests {
         Now { mono_ms: ms, unix_ms: START_S * 1000 + ms }
     }
 
-    fn record(n: u8, ip: &str, relay: bool, issued: u64) -> Arc<NodeRecord> {
+    /// `ips` are separated by blanks.
+    fn record(n: u8, ips: &str, relay: bool, issued: u64) -> Arc<NodeRecord> {
         let service = RelayService { port: 443, discovery_port: 7842, certificate: [n; 32] };
+        let addrs: Vec<SocketAddr> = ips.split(' ').map(|ip| format!("{ip}:4001").parse().unwrap()).collect();
         let fields = NodeFields {
             issued,
             lifetime_s: RECORD_LIFETIME_S,
             roles: if relay { Roles::default().with(Role::Relay) } else { Roles::default() },
-            addrs: vec![format!("{ip}:4001").parse().unwrap()],
-            relay: relay.then_some(service),
+            relay: relay.then(|| RelayOffer::on(service, &addrs)),
+            addrs,
             via: vec![],
         };
         Arc::new(NodeRecord::sign(&PeerSecret([n; 32]), fields).unwrap())
@@ -248,11 +274,58 @@ mod tests {
         assert!(!alice.step(true, at(0)) && alice.chosen().is_empty());
         alice.want(true, at(0));
         assert!(alice.step(true, at(0)));
-        let prefixes: BTreeSet<Prefix> = alice.chosen().iter().map(|relay| Prefix::of(relay.addr.ip())).collect();
+        let prefixes: BTreeSet<Prefix> = alice.chosen().iter().flat_map(|relay| relay.at.prefixes()).collect();
         assert_eq!((alice.chosen().len(), prefixes.len()), (RELAYS_CHOSEN, RELAYS_CHOSEN));
         assert!(!alice.step(true, at(1)), "what works is kept");
         alice.want(false, at(2));
         assert!(alice.step(true, at(2)) && alice.chosen().is_empty());
+    }
+
+    #[test]
+    fn who_speaks_one_version_of_ip_chooses_none_that_speak_the_other() {
+        let mut alice = relays(2);
+        alice.offer(&record(10, "[2001:db8:10::1]", true, START_S));
+        alice.offer(&record(11, "198.51.11.1 [2001:db8:11::1]", true, START_S));
+        alice.want(true, at(0));
+        let chosen = |alice: &Relays| -> BTreeSet<u8> { alice.chosen().iter().map(|relay| relay.certificate[0]).collect() };
+        for (v4, v6, expected) in [(false, true, vec![10, 11]), (true, false, vec![1, 2, 11]), (true, true, vec![1, 2, 10, 11])] {
+            alice.speak(Families { v4, v6 });
+            assert!(alice.step(true, at(1)));
+            assert_eq!(chosen(&alice), expected.into_iter().collect());
+        }
+        let dual = alice.chosen().iter().find(|relay| relay.certificate[0] == 11).unwrap();
+        assert_eq!(dual.at.to_string(), "198.51.11.1:443+[2001:db8:11::1]:443");
+    }
+
+    #[test]
+    fn a_relay_in_two_networks_is_one_of_each() {
+        let mut alice = relays(1);
+        alice.offer(&record(10, "198.51.1.2 [2001:db8:11::1]", true, START_S));
+        alice.offer(&record(11, "198.51.11.1 [2001:db8:11::1]", true, START_S));
+        alice.want(true, at(0));
+        alice.step(true, at(0));
+        assert!(alice.chosen().len() == 2 || alice.chosen()[0].certificate[0] == 10, "the one in between excludes both others");
+        alice.offer(&record(12, "198.51.1.3", true, START_S));
+        assert_eq!(alice.known(), 3, "two of one network are known, whatever else they speak");
+    }
+
+    #[test]
+    fn places_for_others_are_of_both_versions_of_ip_if_there_are_such() {
+        let mut alice = relays(4);
+        assert_eq!(alice.some(3).len(), 3);
+        alice.offer(&record(10, "[2001:db8:10::1]", true, START_S));
+        alice.offer(&record(11, "[2001:db8:11::1]", true, START_S));
+        for _ in 0..20 {
+            let some: Vec<bool> = alice.some(3).iter().map(SocketAddr::is_ipv6).collect();
+            assert_eq!(some, [false, true, false]);
+        }
+        assert_eq!(alice.some(9).len(), 6);
+        let mut bob = relays(0);
+        (1..4).for_each(|n| bob.offer(&record(n, &format!("198.51.{n}.1 [2001:db8:{n}::1]"), true, START_S)));
+        assert_eq!(bob.some(9).iter().map(SocketAddr::is_ipv6).collect::<Vec<_>>(), [false, true, false], "one address of each");
+        let mut carol = relays(0);
+        carol.offer(&record(1, "198.51.1.1 [2001:db8:1::1]", true, START_S));
+        assert_eq!(carol.some(3).iter().map(SocketAddr::is_ipv6).collect::<Vec<_>>(), [false, true], "it is all she knows");
     }
 
     #[test]

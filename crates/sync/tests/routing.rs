@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use samizdat_core::{
     NodeRecord, PeerId, PeerSecret,
-    record::{NodeFields, RelayService, Roles, Via},
+    record::{Dual, NodeFields, RelayService, Roles, Via},
 };
 use samizdat_sync::{
     FrameError,
@@ -36,7 +36,7 @@ fn record(n: u8, issued: u64) -> Arc<NodeRecord> {
 }
 
 fn hidden(n: u8) -> Arc<NodeRecord> {
-    let via = vec![Via { addr: "198.51.100.1:443".parse().unwrap(), certificate: [8; 32] }];
+    let via = vec![Via { at: "198.51.100.1:443".parse().unwrap(), certificate: [8; 32] }];
     let fields = NodeFields { issued: NOW, lifetime_s: 3600, roles: Roles::default(), addrs: Vec::new(), relay: None, via };
     Arc::new(NodeRecord::sign(&PeerSecret([n; 32]), fields).unwrap())
 }
@@ -131,7 +131,8 @@ fn the_vectors_are_what_the_code_makes_and_takes() {
 fn the_longest_messages_fit() {
     let mut longest = NodeFields::clone(hidden(1).fields());
     longest.addrs = (1..=4).map(|n| format!("[2001:db8::{n}]:65535").parse().unwrap()).collect();
-    longest.via = vec![Via { addr: longest.addrs[0], certificate: [255; 32] }; 3];
+    longest.addrs[0] = "203.0.113.7:65535".parse().unwrap();
+    longest.via = vec![Via { at: Dual::of(longest.addrs.clone()).unwrap(), certificate: [255; 32] }; 3];
     let longest = Arc::new(NodeRecord::sign(&PeerSecret([1; 32]), longest).unwrap());
     let store = QuestionIn::of(Some(&longest), &Question::Store { record: longest.clone() }).encode();
     assert!(store.len() <= QUESTION_MAX && QuestionIn::decode(&store).is_ok());

@@ -19,7 +19,7 @@ use crate::{
 /// Programs at a time, for each core.
 const PER_CORE: usize = 2;
 /// Those that take long, the longest first, as `folder.kind.name`. They begin before all others, so that none of them is alone in the end.
-const LONG: [&str; 15] = [
+const LONG: [&str; 17] = [
     "chat.test.clusters",
     "cli.test.lab_faults",
     "chat.test.stories",
@@ -31,6 +31,8 @@ const LONG: [&str; 15] = [
     "daemon.test.sessions",
     "chat.test.bells",
     "cli.test.story",
+    "netlab.test.bounds",
+    "cli.test.lab_families",
     "cli.test.lab_lan",
     "chat.test.tags",
     "chat.test.receipts",

@@ -145,7 +145,13 @@ impl Letter {
             return now.map(drop).map_err(Failure::from);
         };
         show(context, &now)?;
-        if now.state.reached(goal.state()) { Ok(()) } else { Err(Failure::refused(self.excuse(now.state, goal))) }
+        if now.state.reached(goal.state()) {
+            return Ok(());
+        }
+        // The likeliest reason, if there is one.
+        let clock = client.status().ok().and_then(|status| status.clock);
+        let excuse = self.excuse(now.state, goal);
+        Err(Failure::refused(clock.map_or(excuse.clone(), |clock| format!("{excuse}. {clock}"))))
     }
 
     fn excuse(&self, state: MessageState, goal: Goal) -> String {

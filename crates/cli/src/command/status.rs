@@ -73,6 +73,9 @@ fn page(context: &Context, status: &Status) -> String {
             ),
         ),
     ];
+    if let Some(clock) = &status.clock {
+        rows.insert(1, ("Clock", printable(clock)));
+    }
     if !status.sessions.is_empty() {
         rows.push(("Contacts", status.sessions.iter().map(session).collect::<Vec<_>>().join(", ")));
     }

@@ -344,6 +344,7 @@ fn status() -> Status {
         vault: Vault::KeyFile,
         drops: [("expired".to_owned(), 0), ("stamp".to_owned(), 3)].into(),
         join: "p0@192.0.2.1:4433".into(),
+        clock: None,
         meeting: Box::new(meeting()),
     }
 }

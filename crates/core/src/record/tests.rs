@@ -17,8 +17,11 @@ fn fields() -> NodeFields {
         lifetime_s: 3600,
         roles: Roles::default().with(Role::Relay),
         addrs: vec!["203.0.113.7:4001".parse().unwrap(), "[2001:db8::7]:4001".parse().unwrap()],
-        relay: Some(RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] }),
-        via: vec![Via { addr: "198.51.100.1:443".parse().unwrap(), certificate: [8; 32] }],
+        relay: Some(RelayOffer {
+            service: RelayService { port: 443, discovery_port: 7842, certificate: [7; 32] },
+            families: Families::BOTH,
+        }),
+        via: vec![Via { at: "198.51.100.1:443".parse().unwrap(), certificate: [8; 32] }],
     }
 }
 
@@ -48,10 +51,48 @@ fn the_fullest_record_fits() {
     full.lifetime_s = RECORD_LIFETIME_MAX_S;
     full.roles = Roles::from_bits(u32::MAX);
     full.addrs = (1..=RECORD_ADDRS_MAX).map(|i| format!("[2001:db8::{i}]:65535").parse().unwrap()).collect();
-    full.relay = Some(RelayService { port: 65535, discovery_port: 65535, certificate: [255; 32] });
-    full.via = vec![Via { addr: full.addrs[0], certificate: [255; 32] }; RECORD_VIA_MAX];
+    full.addrs[0] = "203.0.113.7:65535".parse().unwrap();
+    let service = RelayService { port: 65535, discovery_port: 65535, certificate: [255; 32] };
+    full.relay = Some(RelayOffer { service, families: Families::BOTH });
+    full.via = vec![Via { at: Dual::of(full.addrs.clone()).unwrap(), certificate: [255; 32] }; RECORD_VIA_MAX];
     let record = NodeRecord::sign(&secret(1), full).unwrap();
     assert!(record.bytes().len() <= RECORD_MAX, "{}", record.bytes().len());
+}
+
+#[test]
+fn a_relay_is_where_its_node_says_that_it_was_proven() {
+    let at = |v4, v6| {
+        let mut fields = fields();
+        fields.relay.as_mut().unwrap().families = Families { v4, v6 };
+        NodeRecord::sign(&secret(1), fields.clone()).unwrap();
+        fields.relay_at().unwrap().to_string()
+    };
+    assert_eq!(at(true, true), "203.0.113.7:443+[2001:db8::7]:443");
+    assert_eq!((at(true, false).as_str(), at(false, true).as_str()), ("203.0.113.7:443", "[2001:db8::7]:443"));
+}
+
+#[test]
+fn of_two_addresses_of_one_kind_a_relay_has_one() {
+    let addrs = ["[2001:db8::7]:443", "203.0.113.7:443", "203.0.113.8:443", "[::ffff:203.0.113.9]:443"];
+    let dual = Dual::of(addrs.map(|addr| addr.parse().unwrap())).unwrap();
+    assert_eq!(dual.to_string(), "203.0.113.7:443+[2001:db8::7]:443");
+    assert_eq!((dual.to_string().parse(), dual.families()), (Ok(dual), Families::BOTH));
+    assert!(dual.has(dual.first()) && Dual::of([]).is_none());
+    for text in ["203.0.113.7", "203.0.113.7:1+203.0.113.8:1", "[2001:db8::7]:1+203.0.113.7:1", "203.0.113.7:1+", "+"] {
+        assert_eq!(text.parse::<Dual>(), Err(BadDual), "{text}");
+    }
+    let twice = |addr: &str| {
+        let mut fields = fields();
+        fields.via = vec![Via { at: "203.0.113.7:443+[2001:db8::7]:443".parse().unwrap(), certificate: [8; 32] }];
+        let mut bytes = encode(&secret(1).peer(), &fields);
+        let place = bytes.windows(6).position(|window| window == [203, 0, 113, 7, 1, 187]).unwrap();
+        let other = address::encode(&addr.parse().unwrap());
+        let head = 0x40 + u8::try_from(other.len()).unwrap();
+        bytes.splice(place - 1..place + 6, [vec![head], other].concat());
+        NodeRecordIn::decode(&[bytes, vec![0; SIGNATURE_LEN]].concat()).map(|_| ())
+    };
+    assert_eq!(twice("203.0.113.7:443"), Ok(()), "only the signature is missing");
+    assert_eq!(twice("[2001:db8::8]:443"), Err(BadRecord::Malformed));
 }
 
 #[test]
@@ -103,13 +144,14 @@ fn no_record_names_a_place_that_is_not_public() {
     ] {
         let addr: SocketAddr = addr.parse().unwrap();
         assert_eq!(refused(|fields| fields.addrs[0] = addr), BadRecord::Address, "{addr}");
-        assert_eq!(refused(|fields| fields.via[0].addr = addr), BadRecord::Address, "{addr}");
+        assert_eq!(refused(|fields| fields.via[0].at = addr.into()), BadRecord::Address, "{addr}");
     }
     // An IPv4 address in the clothes of IPv6 would be a second way to write it.
     assert_eq!(refused(|fields| fields.addrs[0] = "[::ffff:203.0.113.7]:1".parse().unwrap()), BadRecord::Malformed);
     for addr in ["8.8.8.8:1", "203.0.113.1:1", "[2606:4700::1]:1", "[2001:db8::1]:1", "[2002:cb00:7101::]:1"] {
         let mut good = fields();
         good.addrs = vec![addr.parse().unwrap()];
+        good.relay = good.relay.map(|relay| RelayOffer::on(relay.service, &good.addrs));
         assert!(NodeRecord::sign(&secret(1), good).is_ok(), "{addr}");
     }
 }
@@ -119,7 +161,9 @@ fn a_record_that_contradicts_itself_is_none() {
     assert_eq!(refused(|fields| fields.relay = None), BadRecord::Contradiction);
     assert_eq!(refused(|fields| fields.roles = Roles::default()), BadRecord::Contradiction);
     assert_eq!(refused(|fields| fields.addrs.clear()), BadRecord::Contradiction);
-    assert_eq!(refused(|fields| fields.relay.as_mut().unwrap().port = 0), BadRecord::Contradiction);
+    assert_eq!(refused(|fields| fields.relay.as_mut().unwrap().service.port = 0), BadRecord::Contradiction);
+    assert_eq!(refused(|fields| fields.relay.as_mut().unwrap().families = Families::default()), BadRecord::Contradiction);
+    assert_eq!(refused(|fields| fields.addrs.truncate(1)), BadRecord::Contradiction, "a relay of IPv6 without an address");
     assert_eq!(refused(|fields| fields.addrs.push(fields.addrs[0])), BadRecord::Malformed);
     assert_eq!(refused(|fields| fields.lifetime_s = 0), BadRecord::Malformed);
     assert_eq!(refused(|fields| fields.lifetime_s = RECORD_LIFETIME_MAX_S + 1), BadRecord::Malformed);

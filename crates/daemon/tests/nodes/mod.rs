@@ -118,8 +118,8 @@ pub fn relay(runtime: &Runtime) -> (Relay, RelayAt) {
         let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
         let relay = Relay::start(config).await.unwrap();
         let service = relay.service();
-        let addr = format!("127.0.0.1:{}", service.port).parse().unwrap();
-        (relay, RelayAt { addr, discovery_port: service.discovery_port, certificate: service.certificate })
+        let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+        (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
     })
 }
 

@@ -7,6 +7,7 @@ use samizdat_core::{
 };
 
 use super::*;
+use crate::limits::CHECK_INTERVAL_MS;
 
 const MINUTE: u64 = 60_000;
 const HOUR: u64 = 60 * MINUTE;
@@ -234,6 +235,29 @@ fn alice_dies_and_of_bob_and_carol_exactly_one_takes_her_place() {
 }
 
 #[test]
+fn the_place_of_a_dead_node_is_taken_within_one_check_interval() {
+    let mut slowest = 0;
+    for seed in 0..200 {
+        let mut world = World::new(seed, 1, 4);
+        // As long as a dial may take that nobody answers.
+        world.latency_ms = 5_000;
+        world.join(&[(ALICE, 0), (BOB, 10 * MINUTE), (CAROL, 10 * MINUTE), (CAROL + 1, 10 * MINUTE)]);
+        let died = HOUR + seed * 3_000;
+        world.run_until(died);
+        world.nodes[ALICE].alive = false;
+        while world.entries() == [ALICE] {
+            world.run_until(world.at_ms + 1000);
+        }
+        assert!(!world.entries().is_empty(), "seed {seed}");
+        slowest = slowest.max(world.at_ms - died);
+        world.run_until(world.at_ms + HOUR);
+        let took = [BOB, CAROL, CAROL + 1].map(|node| world.said(node, &Said::TookOver(peer(ALICE))));
+        assert_eq!((took.iter().sum::<usize>(), world.most), (1, 1), "seed {seed}");
+    }
+    assert!(slowest <= CHECK_INTERVAL_MS, "{slowest} ms");
+}
+
+#[test]
 fn alice_keeps_her_entry_fresh_and_each_place_has_one_node() {
     let mut world = World::new(1, ENTRIES_MAX, ENTRIES_MAX + 4);
     (0..ENTRIES_MAX + 4).for_each(|node| world.join(&[(node, 0)]));
@@ -295,7 +319,7 @@ fn a_bad_moment_of_alice_is_not_her_death() {
     for _ in 0..20 {
         world.run_until(world.at_ms + 20 * MINUTE);
         world.deaf = Some(ALICE);
-        world.run_until(world.at_ms + 10 * MINUTE);
+        world.run_until(world.at_ms + MINUTE + MINUTE / 4);
         world.deaf = None;
     }
     assert_eq!((world.entries(), world.nodes[BOB].said.as_slice()), (vec![ALICE], [].as_slice()));

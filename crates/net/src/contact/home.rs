@@ -151,8 +151,9 @@ impl Home {
         }
         let sockets = addr.sockets().filter(|socket| self.way == Way::Direct && !endpoint::is_own(&self.endpoint, *socket));
         let relays = addr.relays().filter_map(|via| {
-            self.pins.add(via.addr.ip(), via.certificate);
-            relay::url(via.addr).map(TransportAddr::Relay)
+            let at = relay::place(via.at, self.proxied);
+            self.pins.add(at.ip(), via.certificate);
+            relay::url(at).map(TransportAddr::Relay)
         });
         let ways: Vec<TransportAddr> = sockets.map(TransportAddr::Ip).chain(relays).collect();
         if ways.is_empty() { Err(DialError::NoAddress) } else { Ok((id, ways)) }

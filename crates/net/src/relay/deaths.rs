@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
-use super::{Doubt, Names};
+use super::{Doubt, Names, place};
 use crate::limits::{RELAY_LOOK, RELAY_QUEUE_DRAINED};
 
 /// Connections of an endpoint, as far as relays carry them.
@@ -42,14 +42,14 @@ pub(crate) async fn watch<C: Carried>(
                     Some(Doubt::Lost(relay)) => (relay, takes_connections(relay).await),
                     Some(Doubt::Asked(relay)) => {
                         // iroh looks at the one in use now and then, and says when it loses it.
-                        let ours = in_use.borrow().first().is_some_and(|via| via.addr == relay);
+                        let ours = in_use.borrow().first().is_some_and(|via| via.at.has(relay));
                         if !names.was_dead(relay) && (ours || !links.uses_relay(relay)) {
                             continue;
                         }
                         (relay, takes_connections(relay).await)
                     }
                     Some(Doubt::Silent(relay)) => {
-                        let other = in_use.borrow().iter().map(|via| via.addr).find(|other| *other != relay);
+                        let other = in_use.borrow().iter().find(|via| !via.at.has(relay)).map(|via| place(via.at, false));
                         let Some(other) = other.filter(|_| links.uses_relay(relay)) else { continue };
                         let (alive, other_lives) = tokio::join!(takes_connections(relay), takes_connections(other));
                         // Where neither answers, it is our own network that is down, and there is nothing to change to.

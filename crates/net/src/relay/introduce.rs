@@ -31,8 +31,8 @@ pub(crate) async fn fetch(at: SocketAddr, unix_s: u64) -> Option<NodeRecord> {
 /// Whoever shows somebody else's record has not the certificate that it names.
 fn is_of(record: &NodeRecord, at: SocketAddr, certificate: &[u8; CERTIFICATE_HASH_LEN]) -> bool {
     let fields = record.fields();
-    let relay = fields.relay.is_some_and(|relay| relay.certificate == *certificate && relay.port == at.port());
-    relay && fields.addrs.iter().any(|addr| addr.ip() == at.ip())
+    fields.relay.is_some_and(|relay| relay.service.certificate == *certificate)
+        && fields.relay_at().is_some_and(|dual| dual.has(at))
 }
 
 /// What is shown at [`RECORD_PATH`], and the hash of the certificate of whoever shows it.
@@ -58,14 +58,15 @@ async fn ask(at: SocketAddr) -> Option<(Bytes, [u8; CERTIFICATE_HASH_LEN])> {
 #[cfg(test)]
 mod tests {
     use samizdat_core::PeerSecret;
-    use samizdat_core::record::{NodeFields, RelayService, Role, Roles};
+    use samizdat_core::record::{NodeFields, RelayOffer, RelayService, Role, Roles};
 
     use super::*;
     use crate::limits::RelayLimits;
     use crate::{Certificate, Relay, RelayConfig};
 
     fn record(relay: RelayService) -> NodeRecord {
-        let addrs = vec!["203.0.113.1:4001".parse().unwrap()];
+        let addrs: Vec<SocketAddr> = vec!["203.0.113.1:4001".parse().unwrap()];
+        let relay = RelayOffer::on(relay, &addrs);
         let roles = Roles::default().with(Role::Relay);
         let fields = NodeFields { issued: 1_800_000_000, lifetime_s: 3600, roles, addrs, relay: Some(relay), via: vec![] };
         NodeRecord::sign(&PeerSecret([1; 32]), fields).unwrap()

@@ -27,6 +27,15 @@ const fn segment_v6(host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host)
 }
 
+/// The same for IPv6.
+fn host_v6(first: u8, n: u8) -> Ipv6Addr {
+    let network = (0x100_u16..).take(NETWORKS.len()).cycle().nth(n.into()).unwrap_or_default();
+    Ipv6Addr::new(0x2001, 0xdb8, network, 0, 0, 0, 0, first.saturating_add(n).into())
+}
+
+/// The networks of all hosts, and that of the routers.
+const ON_SEGMENT_V6: [&str; 2] = ["2001:db8:100::/40", "2001:db8::/64"];
+
 /// In the prefix that is routed to peer `k`, from 1.
 fn inside_v6(k: u8, host: u16) -> Ipv6Addr {
     Ipv6Addr::new(0x2001, 0xdb8, k.into(), 0, 0, 0, 0, host)
@@ -123,8 +132,9 @@ impl Builder {
 
     /// Lines that make every network of the segment lie on `device`.
     fn networks(&self, device: &str) -> Vec<String> {
-        let networks = NETWORKS.into_iter().filter(|_| self.speaks.v4);
-        networks.map(|[a, b, c]| format!("route replace {a}.{b}.{c}.0/24 dev {device}")).collect()
+        let v4 = NETWORKS.into_iter().filter(|_| self.speaks.v4).map(|[a, b, c]| format!("{a}.{b}.{c}.0/24"));
+        let v6 = ON_SEGMENT_V6.into_iter().filter(|_| self.speaks.v6).map(str::to_owned);
+        v4.chain(v6).map(|network| format!("route replace {network} dev {device}")).collect()
     }
 
     /// Lays a link from the device `near`, which it makes on the segment's bridge, to `wan` in `namespace`.
@@ -141,7 +151,7 @@ impl Builder {
         let mut addresses = Vec::new();
         for first in [HOST, HOST_SECOND] {
             let v4 = host_v4(first, n);
-            let v6 = segment_v6(first.saturating_add(n).into());
+            let v6 = host_v6(first, n);
             lines.extend(self.speaks.addresses("wan", v4, 24, v6));
             addresses.extend(self.speaks.which(v4, v6));
         }

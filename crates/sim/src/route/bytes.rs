@@ -47,7 +47,7 @@ mod tests {
     #[test]
     fn the_lengths_are_those_of_the_real_encodings() {
         let record = |relays: usize| {
-            let via = vec![Via { addr: "[2001:db8::9]:8443".parse().unwrap(), certificate: [1; 32] }; relays];
+            let via = vec![Via { at: "[2001:db8::9]:8443".parse().unwrap(), certificate: [1; 32] }; relays];
             let fields = NodeFields {
                 issued: 1_800_000_000,
                 lifetime_s: 7200,

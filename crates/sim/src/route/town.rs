@@ -464,7 +464,7 @@ impl Town<'_> {
 fn say(secret: &PeerSecret, number: u32, hidden: bool, now: Now) -> Option<Arc<NodeRecord>> {
     let [_, a, b, c] = number.to_be_bytes();
     let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a.saturating_add(20), b, c, 1)), 4001);
-    let via = if hidden { vec![Via { addr, certificate: [1; 32] }] } else { Vec::new() };
+    let via = if hidden { vec![Via { at: addr.into(), certificate: [1; 32] }] } else { Vec::new() };
     let addrs = if hidden { Vec::new() } else { vec![addr] };
     let issued = now.unix_ms / 1000;
     let fields = NodeFields { issued, lifetime_s: RECORD_LIFETIME_MAX_S, roles: Roles::default(), addrs, relay: None, via };

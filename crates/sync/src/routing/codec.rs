@@ -133,6 +133,13 @@ impl AnswerIn {
         canonical(bytes, ANSWER_MAX, Self::read, Self::encode)
     }
 
+    /// When the records in it say that they were issued, seconds since 1970, whether they hold now or not.
+    pub fn issued(&self) -> Vec<u64> {
+        let Self::Nodes(found, closer) = self else { return Vec::new() };
+        let records = found.iter().chain(closer).filter_map(|record| NodeRecordIn::decode(&record.0).ok());
+        records.map(|record| record.claimed_issued()).collect()
+    }
+
     /// What is answered, without what is no record now.
     pub fn verify(self, verified: &mut Verified, unix_s: u64) -> Answer {
         match self {

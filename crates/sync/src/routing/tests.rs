@@ -43,7 +43,7 @@ fn hidden(n: u32) -> Arc<NodeRecord> {
 }
 
 fn hidden_at(n: u32, issued: u64) -> Arc<NodeRecord> {
-    let via = vec![Via { addr: "9.9.9.9:443".parse().unwrap(), certificate: [1; 32] }];
+    let via = vec![Via { at: "9.9.9.9:443".parse().unwrap(), certificate: [1; 32] }];
     let fields = NodeFields { issued, lifetime_s: 7200, roles: Roles::default(), addrs: Vec::new(), relay: None, via };
     Arc::new(NodeRecord::sign(&secret(n), fields).unwrap())
 }

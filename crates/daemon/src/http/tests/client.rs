@@ -89,6 +89,7 @@ fn status() -> Status {
         vault: Vault::KeyFile,
         drops: [].into(),
         join: "j".into(),
+        clock: None,
         meeting: Box::new(meeting()),
     }
 }
