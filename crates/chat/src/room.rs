@@ -89,6 +89,7 @@ impl Work<'_> {
                 lifetime,
                 state: State::Stamping,
                 envelope,
+                vouched: None,
             },
             now,
         )?;
@@ -118,7 +119,18 @@ impl Work<'_> {
         let at = plausible_time(post.at, envelope.fields().hour, 0);
         let envelope = Some(envelope.id());
         if let Some(id) = self.insert(
-            &NewRow { id, conversation, author: &author.compact(), mine, text: &post.text, at, lifetime: 0, state, envelope },
+            &NewRow {
+                id,
+                conversation,
+                author: &author.compact(),
+                mine,
+                text: &post.text,
+                at,
+                lifetime: 0,
+                state,
+                envelope,
+                vouched: None,
+            },
             now,
         )? {
             self.show(&id)?;

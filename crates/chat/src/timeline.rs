@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_core::{EnvelopeId, Hour, Name, Now, limits::TEXT_MAX};
+use sha2::{Digest, Sha256};
 
 use crate::{
     chat::Event,
@@ -15,6 +16,9 @@ use crate::{
     mls::{DecryptError, Decrypted, PairId},
     work::Work,
 };
+
+/// Separates these digests from all others.
+const ID_DOMAIN: &[u8] = b"samizdat message id v1\0";
 
 /// Names one message; hex when written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +81,8 @@ pub(crate) struct NewRow<'a> {
     pub(crate) lifetime: u8,
     pub(crate) state: State,
     pub(crate) envelope: Option<EnvelopeId>,
+    /// Who says that the author wrote it, if not the author.
+    pub(crate) vouched: Option<&'a str>,
 }
 
 impl Work<'_> {
@@ -97,10 +103,7 @@ impl Work<'_> {
             ContactState::Requested | ContactState::Declined => self.set_contact_state(row.contact, ContactState::Accepted)?,
             ContactState::Added | ContactState::Accepted => {}
         }
-        let unsent: u32 = self.conn.query_row("SELECT count(*) FROM message WHERE state = 0", [], |row| row.get(0))?;
-        if unsent >= OUTBOX_MAX {
-            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
-        }
+        self.check_unsent()?;
         let conversation = self.conversation_with(row.contact)?;
         let mut id = MessageId([0; ID_LEN]);
         self.rng.fill_bytes(&mut id.0);
@@ -115,10 +118,21 @@ impl Work<'_> {
             lifetime,
             state: State::Waiting,
             envelope: None,
+            vouched: None,
         };
         self.insert(&new, now)?;
         self.show(&id)?;
         Ok(id)
+    }
+
+    /// Whether one more may wait.
+    pub(crate) fn check_unsent(&self) -> Result<(), ChatError> {
+        let unsent = "SELECT count(*) FROM message WHERE state = 0";
+        let unsent: u32 = self.conn.prepare_cached(unsent)?.query_row([], |row| row.get(0))?;
+        if unsent >= OUTBOX_MAX {
+            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
+        }
+        Ok(())
     }
 
     pub(crate) fn cancel(&mut self, id: &MessageId) -> Result<(), ChatError> {
@@ -216,6 +230,7 @@ impl Work<'_> {
                     lifetime: 0,
                     state: State::Received,
                     envelope: Some(from.envelope),
+                    vouched: None,
                 };
                 self.acknowledged(from.conversation, &parents, State::Received)?;
                 if let Some(id) = self.insert(&new, now)? {
@@ -239,19 +254,28 @@ impl Work<'_> {
         }
     }
 
-    /// The id under which it is kept, if it is new. Authors choose the ids of their messages, so one may be that of
-    /// something in another conversation: then it gets another here, and neither keeps the other out.
+    /// The id under which it is kept, if it says something new. Authors choose the ids of their messages, so one may be that of
+    /// something of another author or in another conversation: then it is kept under another id, and neither keeps the other out.
     pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<Option<MessageId>, ChatError> {
         let mut id = new.id;
         while !self.insert_as(&id, new, now)? {
-            let held_here = self
+            let vouched: Option<bool> = self
                 .conn
-                .prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND conversation = ?2")?
-                .exists((id.0, new.conversation))?;
-            if held_here {
-                return Ok(None);
+                .prepare_cached("SELECT vouched IS NOT NULL FROM message WHERE id = ?1 AND conversation = ?2 AND author = ?3")?
+                .query_row((id.0, new.conversation, new.author), |row| row.get(0))
+                .optional()?;
+            match vouched {
+                None => id = id_instead_of(&id, new),
+                // What others tell that somebody wrote gives way to what they wrote.
+                Some(true) if new.vouched.is_none() => {
+                    self.conn.execute(
+                        "UPDATE message SET text = ?2, at = ?3, envelope = ?4, vouched = NULL WHERE id = ?1",
+                        (id.0, new.text, i64::try_from(new.at).unwrap_or(i64::MAX), new.envelope.map(|id| id.0)),
+                    )?;
+                    return Ok(Some(id));
+                }
+                Some(_) => return Ok(None),
             }
-            self.rng.fill_bytes(&mut id.0);
         }
         Ok(Some(id))
     }
@@ -260,8 +284,8 @@ impl Work<'_> {
         let inserted = self
             .conn
             .prepare_cached(
-                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING",
+                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope, vouched)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO NOTHING",
             )?
             .execute((
                 id.0,
@@ -274,6 +298,7 @@ impl Work<'_> {
                 new.state.number(),
                 i64::try_from(now.unix_ms).unwrap_or(i64::MAX),
                 new.envelope.map(|id| id.0),
+                new.vouched,
             ))?;
         Ok(inserted == 1)
     }
@@ -398,6 +423,13 @@ impl Work<'_> {
         )?;
         Ok(())
     }
+}
+
+/// The same for everybody who comes here by the same way, so that what comes twice is known.
+fn id_instead_of(taken: &MessageId, new: &NewRow<'_>) -> MessageId {
+    let digest = Sha256::new().chain_update(ID_DOMAIN).chain_update(taken.0).chain_update(new.conversation.to_le_bytes());
+    let digest = digest.chain_update(new.author).finalize();
+    MessageId(std::array::from_fn(|i| digest.get(i).copied().unwrap_or_default()))
 }
 
 /// What a ciphertext was.

@@ -49,12 +49,16 @@ fn nest(names: &[&str]) -> Vec<Person> {
 }
 
 fn nest_under(charter: &Charter, names: &[&str]) -> Vec<Person> {
-    let mut people = vec![Person::new(1)];
+    nest_of(charter, (1..).map(Person::new).zip(names.iter().copied()).collect())
+}
+
+fn nest_of(charter: &Charter, whom: Vec<(Person, &str)>) -> Vec<Person> {
+    let mut whom = whom.into_iter();
+    let mut people: Vec<Person> = whom.next().map(|(alice, _)| alice).into_iter().collect();
     founded_under(charter, &mut people[0]);
-    for (name, seed) in names.iter().skip(1).zip(2..) {
+    for (mut newcomer, name) in whom {
         let now = people[0].now;
         let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
-        let mut newcomer = Person::new(seed);
         newcomer.now = people[0].now;
         newcomer.chat.join_cluster(&link, name, "hello", newcomer.now).unwrap();
         people.push(newcomer);
@@ -257,7 +261,7 @@ fn who_asked_to_return_without_need_stays_a_member() {
     agree(&mut people);
     assert_eq!(people[2].chat.cluster(NEST).unwrap().standing, Standing::Member);
     let told = people[0].chat.audit_cluster(NEST).unwrap();
-    assert!(told.iter().any(|decided| decided.what == ["comeback carol"]), "{told:?}");
+    assert!(told.iter().all(|decided| decided.what != ["comeback carol"]), "{told:?}");
     let now = people[2].now;
     people[2].chat.write_in_cluster(NEST, "still here", LIFETIME, now).unwrap();
     all(&mut people);
@@ -359,6 +363,33 @@ fn a_newcomer_is_told_what_the_charter_gives_and_by_whom() {
         let (last, earlier) = by.split_last().unwrap();
         assert_eq!(*last, (Some("alice"), None, true));
         assert!(earlier.iter().all(|told| *told == (Some("alice"), Some("alice"), false)), "{by:?}");
+    }
+}
+
+#[test]
+fn who_takes_the_id_of_what_another_member_says_does_not_keep_it_from_anybody() {
+    let taken = "CREATE TRIGGER taken AFTER INSERT ON message WHEN NEW.mine = 1
+                 BEGIN UPDATE message SET id = x'11111111111111111111111111111111' WHERE message = NEW.message; END;";
+    for first in [1, 2] {
+        let whom = vec![
+            (Person::new(1), "alice"),
+            (Person::whose_program_was_changed(2, taken), "bob"),
+            (Person::whose_program_was_changed(3, taken), "mallory"),
+        ];
+        let mut people = nest_of(&Charter::new(NEST).unwrap(), whom);
+        for (person, text) in [(1, "from bob"), (2, "from mallory")] {
+            let now = people[person].now;
+            // It is there, under the id that both take.
+            assert!(people[person].chat.write_in_cluster(NEST, text, LIFETIME, now).is_err());
+            people[person].settle();
+        }
+        let (alice, others) = people.split_first_mut().unwrap();
+        for from in [first, 3 - first, first, 3 - first] {
+            carry(&others[from - 1], alice);
+        }
+        let mut texts = alice.texts();
+        texts.sort();
+        assert_eq!(texts, ["from bob", "from mallory"]);
     }
 }
 

@@ -104,7 +104,7 @@ impl Work<'_> {
     }
 
     fn act(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {
-        let agenda = self.agenda(row, state, true)?;
+        let agenda = self.agenda(row, state, Some(now))?;
         let (place, drawn) = (self.our_place(row, state, &agenda, now)?, self.drawn(row, state));
         let timing = Timing { waiting_ms: agenda.since, ..Timing::new(state.began, &state.context.charter, place) };
         let (ended, proposed, stands): (bool, bool, bool) = self.conn.query_row(
@@ -158,15 +158,15 @@ impl Work<'_> {
         rank.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
-    /// What can be carried out now: as much of what waits as is lawful together, what members decided first. With `adding` false only
-    /// what adds nobody.
-    fn agenda(&self, row: &ClusterRow, state: &StateRow, adding: bool) -> Result<Agenda, ChatError> {
+    /// What can be carried out now: as much of what waits as is lawful together, what members decided first. Without `adding`, a time,
+    /// only what adds nobody.
+    fn agenda(&self, row: &ClusterRow, state: &StateRow, adding: Option<Now>) -> Result<Agenda, ChatError> {
         let mut agenda = Agenda::default();
         let Some(cluster) = row.id else { return Ok(agenda) };
         let mut mandate = Mandate::new(&Parent { cluster, past: &state.past, done: &state.done });
         for (certificate, at) in self.passed(row, state)? {
             let request = match &certificate.motion().claimed().kind {
-                Moved::Admit(_) if !adding => continue,
+                Moved::Admit(_) if adding.is_none() => continue,
                 Moved::Admit(admission) => match self.request_of(row, &admission.key_package)? {
                     Some(request) => Some(request),
                     // Whoever has the KeyPackage will do it.
@@ -192,8 +192,8 @@ impl Work<'_> {
                 agenda.waits_since(at);
             }
         }
-        let returning = if adding { self.returning(row)? } else { Vec::new() };
-        for back in returning.into_iter().filter(|back| back.comeback.claimed_member() != row.member) {
+        let returning = adding.map(|now| self.to_let_back(row, &cluster, state, now)).transpose()?;
+        for back in returning.into_iter().flatten() {
             if mandate.come_back(&back.comeback).is_ok() {
                 agenda.waits_since(back.at);
                 agenda.requests.push(back.request);
@@ -254,7 +254,7 @@ impl Work<'_> {
             }
         }
         // Keys of somebody who comes in that no group takes: they must not keep the others waiting.
-        let agenda = self.agenda(row, state, false)?;
+        let agenda = self.agenda(row, state, None)?;
         let committed = self.try_commit(row, id, state, &agenda.plan)?;
         Ok(committed.map(|committed| (agenda, committed)))
     }

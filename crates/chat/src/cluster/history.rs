@@ -76,6 +76,7 @@ impl Work<'_> {
         }
         let joined = self.joined_at(row)?;
         let conversation = self.cluster_conversation(row.cluster)?;
+        let from = from.to_string();
         for memory in memories.iter().filter(|memory| memory.at < joined) {
             let new = NewRow {
                 id: MessageId(memory.id),
@@ -87,9 +88,9 @@ impl Work<'_> {
                 lifetime: 0,
                 state: State::Received,
                 envelope: None,
+                vouched: Some(&from),
             };
             if let Some(id) = self.insert(&new, now)? {
-                self.conn.execute("UPDATE message SET vouched = ?2 WHERE id = ?1", (id.0, from.to_string()))?;
                 self.show(&id)?;
             }
         }

@@ -1,7 +1,5 @@
 //! Founding, inviting, asking to be let in, being let in, leaving.
 
-use std::collections::BTreeMap;
-
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
@@ -21,15 +19,11 @@ use crate::{
     chat::Chat,
     content::plausible_time,
     error::ChatError,
-    limits::{
-        ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOORS_MAX, MISSED_MS, RETURN_GRACE_MS,
-        ROLLOUTS_MISSED,
-    },
+    limits::{ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOORS_MAX},
     mls::Snapshot,
     work::Work,
 };
 
-const HOUR_MS: u64 = 60 * 60 * 1000;
 /// What the door for members who were away is called in the table: nobody can call another so.
 const RETURN: &str = "\u{1}return";
 
@@ -41,15 +35,6 @@ pub(crate) struct JoinRequest {
     pub(crate) hash: [u8; 32],
     pub(crate) nick: String,
     pub(crate) words: String,
-    pub(crate) at: u64,
-}
-
-/// A member who was away for too long and asks to be let back in.
-#[derive(Debug, Clone)]
-pub(crate) struct Returning {
-    pub(crate) request: i64,
-    pub(crate) comeback: ComebackIn,
-    pub(crate) key_package: Vec<u8>,
     pub(crate) at: u64,
 }
 
@@ -294,47 +279,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Where nobody was heard for several rollouts, the others have gone on without us: we ask to be let back in, once a while.
-    pub(crate) fn ask_to_return(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
-        // States of our own making say nothing: alone we go on refreshing our keys.
-        let last: u64 = self.conn.query_row(
-            "SELECT coalesce((SELECT max(heard) FROM cluster_stand WHERE cluster = ?1 AND member <> ?2),
-                             (SELECT min(began) FROM cluster_state WHERE cluster = ?1), 0)",
-            (row.cluster, row.member.0),
-            |row| row.get(0),
-        )?;
-        let asked: u64 = self.conn.query_row("SELECT asked_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
-        let patience = u64::from(state.context.charter.rollout_hours).saturating_mul(HOUR_MS).saturating_mul(ROLLOUTS_MISSED);
-        let silent = state.members.len() > 1 && now.unix_ms.saturating_sub(last) > patience.max(MISSED_MS);
-        let lost = silent || row.standing == Standing::Away;
-        let set = |at: u64| self.conn.execute("UPDATE cluster SET asked_at = ?2 WHERE cluster = ?1", (row.cluster, ms(at)));
-        match (lost, asked) {
-            (false, 0) => return Ok(()),
-            (false, _) => {
-                set(0)?;
-                return Ok(());
-            }
-            // The log may still be filling: what it brings may tell where the others are.
-            (true, 0) => {
-                set(now.unix_ms.saturating_sub(ASK_AGAIN_MS).saturating_add(RETURN_GRACE_MS))?;
-                return Ok(());
-            }
-            (true, asked) if now.unix_ms < asked.saturating_add(ASK_AGAIN_MS) => return Ok(()),
-            (true, _) => set(now.unix_ms)?,
-        };
-        let (Some(id), Some(door)) = (row.id, row.door) else { return Ok(()) };
-        let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
-        let reply = self.secret();
-        self.conn.execute("UPDATE cluster SET reply = ?2 WHERE cluster = ?1", (row.cluster, reply))?;
-        self.expect_reply(row.cluster, reply)?;
-        let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
-        // The clock grows over a restored backup, as no counter of ours would.
-        let comeback = Comeback::sign(id, &MemberSecret::from_seed(*seed.seed()), now.unix_ms, keys.hash.0);
-        let purpose = Purpose::Return(comeback.unverified());
-        let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
-        self.knock(door, &request.encode(), now)
-    }
-
     /// Enters a cluster by a state that has no parent here.
     fn begin(&mut self, cluster: i64, id: &ClusterId, state: &StateRow, door: [u8; 32], now: Now) -> Result<(), ChatError> {
         self.put_state(cluster, state)?;
@@ -488,28 +432,6 @@ impl Work<'_> {
         Ok(self.conn.query_row(sql, (row.cluster, hash), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
 
-    /// Members who were away and asked to be let back in, whether somebody did on some branch or not.
-    pub(crate) fn returning(&self, row: &ClusterRow) -> Result<Vec<Returning>, ChatError> {
-        let mut statement = self.conn.prepare_cached(
-            "SELECT request, comeback, key_package, at FROM cluster_request
-             WHERE cluster = ?1 AND comeback IS NOT NULL ORDER BY request DESC",
-        )?;
-        let rows = statement.query_map([row.cluster], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, u64>(3)?))
-        })?;
-        let mut returning: BTreeMap<MemberId, Returning> = BTreeMap::new();
-        for found in rows {
-            let (request, bytes, key_package, at) = found?;
-            let Ok(comeback) = ComebackIn::decode(&bytes) else { continue };
-            let member = comeback.claimed_member();
-            // The newest of each: the keys of older ones may be lost.
-            if returning.get(&member).is_none_or(|newest| newest.comeback.claimed_turn() < comeback.claimed_turn()) {
-                returning.insert(member, Returning { request, comeback, key_package, at });
-            }
-        }
-        Ok(returning.into_values().collect())
-    }
-
     /// Tells those who asked how they get in.
     pub(crate) fn answer_all(&mut self, row: &ClusterRow, requests: &[i64], answer: &Answer, now: Now) -> Result<(), ChatError> {
         for request in requests {
@@ -555,7 +477,7 @@ impl Work<'_> {
         if good { Ok(nick) } else { Err(ChatError::Usage("a nickname is one line of 1 to 64 bytes: choose another".into())) }
     }
 
-    fn secret(&mut self) -> [u8; 32] {
+    pub(crate) fn secret(&mut self) -> [u8; 32] {
         let mut secret = [0; 32];
         self.rng.fill_bytes(&mut secret);
         secret

@@ -8,6 +8,7 @@
 //! ```
 
 mod act;
+mod apart;
 mod change;
 mod claim;
 mod govern;

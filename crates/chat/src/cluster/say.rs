@@ -15,7 +15,7 @@ use crate::{
     content::{ID_LEN, plausible_time},
     error::ChatError,
     ingest::Letter,
-    limits::{OUTBOX_MAX, PARENTS_MAX, WAITING_HOURS},
+    limits::{PARENTS_MAX, WAITING_HOURS},
     query::Message,
     timeline::{MessageId, NewRow, State, check_text},
     work::Work,
@@ -45,11 +45,7 @@ impl Work<'_> {
         if row.standing != Standing::Asking {
             row.place()?;
         }
-        let unsent = "SELECT count(*) FROM message WHERE state = 0";
-        let unsent: u32 = self.conn.prepare_cached(unsent)?.query_row([], |row| row.get(0))?;
-        if unsent >= OUTBOX_MAX {
-            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
-        }
+        self.check_unsent()?;
         let conversation = self.cluster_conversation(row.cluster)?;
         let mut id = MessageId([0; ID_LEN]);
         self.rng.fill_bytes(&mut id.0);
@@ -63,6 +59,7 @@ impl Work<'_> {
             lifetime,
             state: State::Waiting,
             envelope: None,
+            vouched: None,
         };
         self.insert(&new, now)?;
         self.show(&id)?;
@@ -128,6 +125,7 @@ impl Work<'_> {
             lifetime: 0,
             state: State::Received,
             envelope: Some(letter.id),
+            vouched: None,
         };
         if let Some(id) = self.insert(&new, now)? {
             self.set_parents(&id, &text.parents)?;

@@ -45,3 +45,17 @@ fn what_somebody_says_on_waking_after_a_week_is_read() {
     pass(&mut town, 1);
     is_well(&town.heal().unwrap());
 }
+
+/// Once both went on apart for ever, since in each somebody was heard.
+#[test]
+fn of_two_parts_that_were_apart_beyond_the_window_the_smaller_comes_back() {
+    let mut town = town();
+    for member in [3, 4] {
+        town.with(member, |member| member.part = 1);
+    }
+    for _ in 0..6 {
+        (0..5).for_each(|member| town.write(member).unwrap());
+        pass(&mut town, 24);
+    }
+    is_well(&town.heal().unwrap());
+}
