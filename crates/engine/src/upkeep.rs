@@ -16,7 +16,8 @@ const SET_BACK_MS: u64 = 600_000;
 /// Expired envelopes deleted at once, so that a round is short.
 const EXPIRE_AT_ONCE: u32 = 2_000;
 
-/// When the next round is due, and what the wall clock said in the last one, reckoned to the beginning of the monotonic one.
+/// When the next round is due, and the latest that the wall clock said since the last one, reckoned to the beginning of the
+/// monotonic one. It may have been wrong for a moment only.
 #[derive(Debug)]
 pub(crate) struct Upkeep {
     next_ms: u64,
@@ -25,22 +26,32 @@ pub(crate) struct Upkeep {
 
 impl Upkeep {
     pub(crate) fn new(now: Now) -> Self {
-        let begin_ms = now.unix_ms.saturating_sub(now.mono_ms);
-        Self { next_ms: now.mono_ms.saturating_add(PERIOD_MS), begin_ms }
+        Self { next_ms: now.mono_ms.saturating_add(PERIOD_MS), begin_ms: begin_ms(now) }
     }
 
     pub(crate) fn next(&self) -> u64 {
         self.next_ms
     }
+
+    /// If a round is due: whether the wall clock was set back since the last one.
+    fn round(&mut self, now: Now) -> Option<bool> {
+        self.begin_ms = self.begin_ms.max(begin_ms(now));
+        if now.mono_ms < self.next_ms {
+            return None;
+        }
+        let before = std::mem::replace(self, Self::new(now));
+        Some(self.begin_ms.saturating_add(SET_BACK_MS) < before.begin_ms)
+    }
+}
+
+fn begin_ms(now: Now) -> u64 {
+    now.unix_ms.saturating_sub(now.mono_ms)
 }
 
 impl Engine {
     pub(crate) fn keep_up(&mut self, now: Now) {
-        if now.mono_ms < self.upkeep.next() {
-            return;
-        }
-        let before = std::mem::replace(&mut self.upkeep, Upkeep::new(now));
-        if self.upkeep.begin_ms.saturating_add(SET_BACK_MS) < before.begin_ms {
+        let Some(was_ahead) = self.upkeep.round(now) else { return };
+        if was_ahead {
             self.redate(now);
         }
         if let Some((id, nonce)) = self.stamped {
@@ -68,5 +79,26 @@ impl Engine {
         for (hour, id) in gone {
             self.feed(GossipInput::Removed { hour, id }, now);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+    use super::*;
+
+    fn at(mono_ms: u64, ahead_ms: u64) -> Now {
+        Now { mono_ms, unix_ms: 1_800_000_000_000 + mono_ms + ahead_ms }
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_between_two_rounds_only_is_noticed() {
+        const DAY_MS: u64 = 86_400_000;
+        let mut upkeep = Upkeep::new(at(0, 0));
+        assert_eq!(upkeep.round(at(1_000, DAY_MS)), None);
+        assert_eq!(upkeep.round(at(2_000, 0)), None);
+        assert_eq!(upkeep.round(at(PERIOD_MS, 0)), Some(true));
+        assert_eq!(upkeep.round(at(2 * PERIOD_MS, SET_BACK_MS)), Some(false));
+        assert_eq!(upkeep.round(at(3 * PERIOD_MS, 0)), Some(false), "clocks are set now and then");
     }
 }
