@@ -85,6 +85,8 @@ pub const MISSED_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 pub const RETURN_GRACE_MS: u64 = 15 * 60 * 1000;
 /// What nobody has acknowledged is said again by whoever was away, if it is younger than this, ms.
 pub const SAY_AGAIN_MS: u64 = 28 * 24 * 60 * 60 * 1000;
+/// What was said so long before parts of a cluster lost each other may not have reached the other any more, ms.
+pub const APART_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
 /// A member that was heard within this time counts when it is drawn who commits first, ms.
 pub const HEARD_LATELY_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 

@@ -38,7 +38,7 @@ impl Chat {
                 let Ok(new) = Unstamped::seal(tag, now, fields.lifetime, old.body().to_vec()) else { continue };
                 let (before, after, expires) = (old.id(), new.id(), new.fields().expires().0);
                 work.conn.execute(
-                    "UPDATE outbox SET envelope = ?2, bytes = ?3, state = ?4, expires = ?5 WHERE number = ?1",
+                    "UPDATE outbox SET envelope = ?2, bytes = ?3, state = ?4, expires = ?5, taken = 0 WHERE number = ?1",
                     (number, after.0, &new.bytes()[..], STAMPING, expires),
                 )?;
                 // The old one stays known as ours, should it come from somebody whose clock was ahead as well.
@@ -48,8 +48,9 @@ impl Chat {
                 )?;
                 let messages: Vec<MessageId> = work
                     .conn
-                    .prepare_cached("UPDATE message SET envelope = ?2, state = ?3 WHERE envelope = ?1 AND mine = 1 RETURNING id")?
-                    .query_map((before.0, after.0, State::Stamping.number()), |row| Ok(MessageId(row.get(0)?)))?
+                    .prepare_cached("UPDATE message SET envelope = ?2, state = min(state, ?3), direct = 0 WHERE envelope = ?1 AND mine = 1 AND state < ?4
+                         RETURNING id",)?
+                    .query_map((before.0, after.0, State::Stamping.number(), State::Received.number()), |row| Ok(MessageId(row.get(0)?)))?
                     .collect::<Result<_, _>>()?;
                 messages.into_iter().for_each(|id| work.event(Event::Message(id)));
                 redated.push(before);

@@ -243,7 +243,7 @@ impl Node {
     }
 
     /// Somebody whose place may be taken was asked.
-    pub(crate) fn on_probed(&mut self, peer: PeerId, answered: bool) {
+    pub(crate) fn on_probed(&mut self, peer: PeerId, answered: Option<bool>) {
         self.drive_keeper(Some(Input::Probed { peer, answered }));
     }
 

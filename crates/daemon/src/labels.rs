@@ -100,7 +100,10 @@ pub(crate) fn room() -> &'static str {
 pub(crate) fn clock(ahead_s: i64) -> String {
     let hours = ahead_s.unsigned_abs().saturating_add(1800) / 3600;
     let (which, meanwhile) = if ahead_s > 0 {
-        ("ahead of", "others refuse what is written with it, and what you wrote meanwhile is sent again once it is right")
+        (
+            "ahead of",
+            "others refuse what is written with it, and what you wrote meanwhile is sent again, but for posts in rooms, once others confirm that it is right",
+        )
     } else {
         ("behind", "what is written with it may expire before it arrives")
     };

@@ -162,8 +162,8 @@ pub enum Output {
     Probed {
         /// Whose record it was.
         peer: PeerId,
-        /// Whether that node answered.
-        answered: bool,
+        /// Whether that node answered; `None` if it could not be asked.
+        answered: Option<bool>,
     },
     /// [`Engine::standing`] changed.
     Standing,
@@ -264,8 +264,6 @@ impl Engine {
         for id in engine.log.losers()? {
             engine.chat.replaced(&id)?;
         }
-        // The clock may have been set right while nothing ran.
-        engine.redate(now);
         engine.watch_unpublished()?;
         engine.commit(now);
         Ok(engine)
@@ -289,7 +287,10 @@ impl Engine {
             Input::Stamped { id, nonce } => self.stamped(id, nonce, now),
             Input::Asked { token, peer, from, question } => self.routing.asked(token, peer, from, &question, now),
             Input::Answered { ticket, from, answer } => self.routing.answered(ticket, from, &answer, now),
-            Input::AskFailed { ticket } => self.routing.ask_failed(ticket, now),
+            Input::AskFailed { ticket } => {
+                let connected = self.gossip.peers().next().is_some();
+                self.routing.ask_failed(ticket, connected, now)
+            }
             Input::Checked { token, endpoint, relay } => self.routing.checked(token, endpoint, relay),
             Input::Contact(input) => self.sessions.handle(input, now),
             Input::Timeout => {

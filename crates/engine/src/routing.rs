@@ -219,7 +219,7 @@ impl Routing {
                 Err(_) => self.router.handle(RouterInput::Failed { ticket: asked }, now),
             },
             Purpose::Probe(peer) => {
-                self.out.push_back(Output::Probed { peer, answered: AnswerIn::decode(answer).is_ok() });
+                self.out.push_back(Output::Probed { peer, answered: Some(AnswerIn::decode(answer).is_ok()) });
             }
             Purpose::Introduction(peer) => {
                 if let Ok(answer) = AnswerIn::decode(answer)
@@ -233,11 +233,14 @@ impl Routing {
         self.settle(now);
     }
 
-    pub(crate) fn ask_failed(&mut self, ticket: u64, now: Now) {
+    pub(crate) fn ask_failed(&mut self, ticket: u64, connected: bool, now: Now) {
         match self.asking.remove(&ticket) {
             Some((Purpose::Routing(ticket), _)) => self.router.handle(RouterInput::Failed { ticket }, now),
             Some((Purpose::Reach(ticket), _)) => self.reach.answered(ticket, None, None, now),
-            Some((Purpose::Probe(peer), _)) => self.out.push_back(Output::Probed { peer, answered: false }),
+            // Whoever is connected to nobody may have lost its own network.
+            Some((Purpose::Probe(peer), _)) => {
+                self.out.push_back(Output::Probed { peer, answered: connected.then_some(false) });
+            }
             Some((Purpose::Introduction(_), _)) | None => {}
         }
         self.settle(now);
@@ -263,8 +266,7 @@ impl Routing {
             let question = QuestionIn::of(None, &Question::Find { target: Key::of(&peer) }).encode();
             self.ask(Purpose::Probe(peer), None, Whom::Node(Arc::new(record)), question);
         } else {
-            // Who was not asked is not dead.
-            self.out.push_back(Output::Probed { peer, answered: true });
+            self.out.push_back(Output::Probed { peer, answered: None });
         }
     }
 
@@ -520,6 +522,11 @@ impl Engine {
     /// By how many seconds our clock is ahead of others', or behind if negative, where that is more than clocks may differ.
     pub fn clock_ahead_s(&self, now: Now) -> Option<i64> {
         self.routing.clocks.ahead_s(now)
+    }
+
+    /// Whether it is known to be right.
+    pub(crate) fn clock_is_right(&self, now: Now) -> bool {
+        self.routing.clocks.is_right(now)
     }
 
     /// Records that are kept for others.

@@ -22,25 +22,30 @@ const EXPIRE_AT_ONCE: u32 = 2_000;
 pub(crate) struct Upkeep {
     next_ms: u64,
     begin_ms: u64,
+    /// It was set back, or may have been while nothing ran: once it is known to be right, what it made us write in the future is
+    /// dated anew. A clock that is behind would take all there is for the future.
+    was_ahead: bool,
 }
 
 impl Upkeep {
     pub(crate) fn new(now: Now) -> Self {
-        Self { next_ms: now.mono_ms.saturating_add(PERIOD_MS), begin_ms: begin_ms(now) }
+        Self { next_ms: now.mono_ms.saturating_add(PERIOD_MS), begin_ms: begin_ms(now), was_ahead: true }
     }
 
     pub(crate) fn next(&self) -> u64 {
         self.next_ms
     }
 
-    /// If a round is due: whether the wall clock was set back since the last one.
-    fn round(&mut self, now: Now) -> Option<bool> {
+    /// Whether a round is due.
+    fn round(&mut self, now: Now) -> bool {
         self.begin_ms = self.begin_ms.max(begin_ms(now));
-        if now.mono_ms < self.next_ms {
-            return None;
+        let due = now.mono_ms >= self.next_ms;
+        if due {
+            let new = Self::new(now);
+            let was_ahead = self.was_ahead || new.begin_ms.saturating_add(SET_BACK_MS) < self.begin_ms;
+            *self = Self { was_ahead, ..new };
         }
-        let before = std::mem::replace(self, Self::new(now));
-        Some(self.begin_ms.saturating_add(SET_BACK_MS) < before.begin_ms)
+        due
     }
 }
 
@@ -50,8 +55,11 @@ fn begin_ms(now: Now) -> u64 {
 
 impl Engine {
     pub(crate) fn keep_up(&mut self, now: Now) {
-        let Some(was_ahead) = self.upkeep.round(now) else { return };
-        if was_ahead {
+        if !self.upkeep.round(now) {
+            return;
+        }
+        if self.upkeep.was_ahead && self.clock_is_right(now) {
+            self.upkeep.was_ahead = false;
             self.redate(now);
         }
         if let Some((id, nonce)) = self.stamped {
@@ -94,11 +102,10 @@ mod tests {
     #[test]
     fn a_clock_that_was_ahead_between_two_rounds_only_is_noticed() {
         const DAY_MS: u64 = 86_400_000;
-        let mut upkeep = Upkeep::new(at(0, 0));
-        assert_eq!(upkeep.round(at(1_000, DAY_MS)), None);
-        assert_eq!(upkeep.round(at(2_000, 0)), None);
-        assert_eq!(upkeep.round(at(PERIOD_MS, 0)), Some(true));
-        assert_eq!(upkeep.round(at(2 * PERIOD_MS, SET_BACK_MS)), Some(false));
-        assert_eq!(upkeep.round(at(3 * PERIOD_MS, 0)), Some(false), "clocks are set now and then");
+        let mut upkeep = Upkeep { was_ahead: false, ..Upkeep::new(at(0, 0)) };
+        assert!(!upkeep.round(at(1_000, DAY_MS)) && !upkeep.round(at(2_000, 0)) && !upkeep.was_ahead);
+        assert!(upkeep.round(at(PERIOD_MS, 0)) && std::mem::take(&mut upkeep.was_ahead));
+        assert!(upkeep.round(at(2 * PERIOD_MS, SET_BACK_MS)) && upkeep.round(at(3 * PERIOD_MS, 0)));
+        assert!(!upkeep.was_ahead, "clocks are set now and then");
     }
 }

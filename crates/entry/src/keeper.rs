@@ -35,8 +35,8 @@ pub enum Input {
     Probed {
         /// Whose record it was.
         peer: PeerId,
-        /// Whether that node answered, under that key.
-        answered: bool,
+        /// Whether that node answered, under that key; `None` if it could not be asked.
+        answered: Option<bool>,
     },
     /// This node is to be no entry point any more.
     Stop,
@@ -265,12 +265,12 @@ impl Keeper {
         suspect.failures >= PROBE_FAILURES && silent_ms >= PROBE_SPAN_MS || lapsed && suspect.failures > 0
     }
 
-    fn probed(&mut self, peer: PeerId, answered: bool, now: Now) {
+    fn probed(&mut self, peer: PeerId, answered: Option<bool>, now: Now) {
         let Some(suspect) = self.suspects.get_mut(&peer) else { return };
         suspect.asked = false;
-        if answered {
+        if answered == Some(true) {
             suspect.failures = 0;
-        } else {
+        } else if answered == Some(false) {
             if suspect.failures == 0 {
                 suspect.first_failure_ms = now.mono_ms;
             }

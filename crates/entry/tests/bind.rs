@@ -205,7 +205,7 @@ async fn drive(keeper: &mut Keeper, publisher: &Rfc2136, now: Now) -> Vec<Said> 
         let input = match output {
             Output::Look => Input::Looked(publisher.look().await),
             Output::Swap(swap) => Input::Swapped(publisher.swap(&swap, now).await),
-            Output::Probe(record) => Input::Probed { peer: record.peer(), answered: record.peer() != peer(9) },
+            Output::Probe(record) => Input::Probed { peer: record.peer(), answered: Some(record.peer() != peer(9)) },
             Output::Say(what) => {
                 said.push(what);
                 continue;

@@ -332,10 +332,13 @@ impl Net {
 
     /// Which versions of IP this machine has routes for; both where it has none at all for now, or where a proxy has them.
     pub fn families(&self) -> Families {
+        if self.is_proxied() {
+            return Families::BOTH;
+        }
         // Addresses for documentation are as good as any: no packet is sent.
         let somewhere = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1])];
         let routed = somewhere.into_iter().filter(|ip| relay::has_route(SocketAddr::new(*ip, 443)));
-        Some(Families::of(routed)).filter(|families| !families.is_empty() && !self.is_proxied()).unwrap_or(Families::BOTH)
+        Some(Families::of(routed)).filter(|families| !families.is_empty()).unwrap_or(Families::BOTH)
     }
 
     /// What a newcomer types to meet this node; empty while nobody could.

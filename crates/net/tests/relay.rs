@@ -3,16 +3,21 @@
 
 mod support;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use samizdat_core::record::Via;
 use samizdat_net::{Certificate, Config, DialError, Limits, NetEvent, PeerAddr, Relay, RelayAt, RelayConfig, RelayLimits};
-use support::{LOOPBACK, Node, bind, config, node, soon};
+use support::{LOOPBACK, Node, bind, config, node};
 
 async fn relay(limits: RelayLimits) -> (Relay, RelayAt) {
-    let loopback = LOOPBACK.parse().unwrap();
+    relay_on(LOOPBACK.parse().unwrap(), limits).await
+}
+
+async fn relay_on(listen: SocketAddr, limits: RelayLimits) -> (Relay, RelayAt) {
     let certificate = Certificate::generate().unwrap();
-    let relay = Relay::start(RelayConfig { listen: loopback, discovery: loopback, certificate, limits }).await.unwrap();
+    let discovery = LOOPBACK.parse().unwrap();
+    let relay = Relay::start(RelayConfig { listen, discovery, certificate, limits }).await.unwrap();
     let service = relay.service();
     let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
     (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
@@ -109,8 +114,20 @@ async fn a_relay_that_is_switched_off_lets_everybody_go_and_its_port() {
     reached_through(&mut bob, &at).await;
     drop(carol);
     bob.moved(|addr| addr.relays().next().is_none()).await;
-    let certificate = Certificate::generate().unwrap();
-    let again =
-        RelayConfig { listen: at.at.first(), discovery: LOOPBACK.parse().unwrap(), certificate, limits: RelayLimits::default() };
-    soon(Relay::start(again)).await.unwrap();
+    // She comes back with another certificate.
+    let (_carol, again) = relay_on(at.at.first(), RelayLimits::default()).await;
+    bob.net.use_relays(&[again]);
+    reached_through(&mut bob, &again).await;
+}
+
+#[tokio::test]
+async fn a_relay_that_is_known_at_another_address_too_stays_in_use() {
+    let (carol, at) = relay(RelayLimits::default()).await;
+    let mut bob = node(2, Limits::default()).await;
+    bob.net.use_relays(&[at]);
+    reached_through(&mut bob, &at).await;
+    let both = RelayAt { at: format!("{}+[::1]:{}", at.at, at.at.first().port()).parse().unwrap(), ..at };
+    bob.net.use_relays(&[both]);
+    reached_through(&mut bob, &both).await;
+    assert_eq!((bob.net.reached_through(), carol.usage().peers), (vec![via(&both)], 1));
 }

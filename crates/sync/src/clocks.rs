@@ -53,6 +53,11 @@ impl Clocks {
         most(&|off| off < -CLOCK_OFF_S).or_else(|| most(&|off| off > CLOCK_OFF_S))
     }
 
+    /// Whether our clock is right, by all that two networks at least say.
+    pub fn is_right(&self, now: Now) -> bool {
+        !self.has_jumped(now) && self.voices.len() >= WITNESSES && self.voices.iter().all(|(_, off)| off.abs() <= CLOCK_OFF_S)
+    }
+
     fn has_jumped(&self, now: Now) -> bool {
         begin_ms(now).abs_diff(self.begin_ms) > JUMP_MS
     }
@@ -98,8 +103,10 @@ mod tests {
             assert!(told.abs_diff(ahead) <= 3600, "{told}");
             assert_eq!(alice.ahead_s(at(4, 0)), None, "it is right now, as far as is known");
             tell(&mut alice, 1, 5, at(5, 0));
+            assert!(!alice.is_right(at(5, 0)), "one voice is not enough for this either");
             tell(&mut alice, 2, 5, at(5, 0));
-            assert_eq!(alice.ahead_s(at(5, 0)), None);
+            assert_eq!((alice.ahead_s(at(5, 0)), alice.is_right(at(5, 0))), (None, true));
+            assert!(!alice.is_right(at(5, ahead)));
         }
     }
 

@@ -270,16 +270,15 @@ impl Reach {
     }
 }
 
-/// Which network speaks here: that in which the checker was reached, else what is known of it, in the version of IP that it speaks
-/// of. A link that stands may have carried the question over the other one.
+/// Which network speaks here, in the version of IP that it speaks of: that in which the checker was reached, for what its record
+/// says of other addresses anybody can write. Of a neighbour that answers through a relay it is where it was seen before.
 fn voice_of(checked: &Checked, from: Option<IpAddr>, asked: Prefix, checker: Option<&Checker>) -> Option<Prefix> {
-    let known = checker.iter().flat_map(|checker| match checker {
-        Checker::Node(node, _) => node.fields().addrs.iter().map(|addr| Prefix::of(addr.ip())).collect(),
-        Checker::Neighbour(..) => Vec::new(),
-    });
-    let reached = from.filter(|ip| is_public(*ip)).map(Prefix::of);
-    let mut voices = reached.into_iter().chain([asked]).chain(known);
-    voices.find(|voice| matches!(voice, Prefix::V4(_)) == checked.ip.to_canonical().is_ipv4())
+    let voice = match (from, checker) {
+        (Some(ip), _) => is_public(ip).then(|| Prefix::of(ip)),
+        (None, Some(Checker::Neighbour(..))) => Some(asked),
+        (None, _) => None,
+    };
+    voice.filter(|voice| matches!(voice, Prefix::V4(_)) == checked.ip.to_canonical().is_ipv4())
 }
 
 impl Side {

@@ -110,6 +110,16 @@ impl Work<'_> {
         Ok(away)
     }
 
+    /// When the last of those who are not here any more was heard.
+    pub(crate) fn apart_since(&self, row: &ClusterRow, state: &StateRow) -> Result<Option<u64>, ChatError> {
+        let here = self.heard_since(row, state.began.saturating_sub(patience(state)))?;
+        let mut statement = self.conn.prepare_cached("SELECT member, heard FROM cluster_stand WHERE cluster = ?1")?;
+        let heard = statement.query_map([row.cluster], |row| Ok((MemberId(row.get(0)?), row.get::<_, u64>(1)?)))?;
+        let heard = heard.collect::<Result<Vec<_>, _>>()?;
+        let gone = heard.into_iter().filter(|(member, _)| state.roster().contains(member) && !here.contains(member));
+        Ok(gone.map(|(_, heard)| heard).max())
+    }
+
     /// Who was heard since then, and we.
     fn heard_since(&self, row: &ClusterRow, since: u64) -> Result<BTreeSet<MemberId>, ChatError> {
         let mut statement = self.conn.prepare_cached("SELECT member FROM cluster_stand WHERE cluster = ?1 AND heard > ?2")?;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{ChatError, is_database},
-    limits::{SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
+    limits::{APART_MARGIN_MS, SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
     mls::{Changed, GroupError, Leaf, Made, Snapshot},
     timeline::State,
     work::Work,
@@ -192,11 +192,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What nobody has acknowledged is said again by whoever was away for long.
+    /// What nobody has acknowledged is said again by whoever was away for long; and what was said since those who are here lost
+    /// touch with us, whoever of our part has acknowledged it.
     pub(crate) fn say_again(&self, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
+        let apart = self.apart_since(row, state)?.map_or(i64::MAX, |since| ms(since.saturating_sub(APART_MARGIN_MS)));
         self.conn.execute(
-            "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state IN (1, 2, 3) AND at > ?2",
-            (self.cluster_conversation(row.cluster)?, ms(state.began.saturating_sub(SAY_AGAIN_MS)), State::Waiting.number()),
+            "UPDATE message SET state = ?4 WHERE conversation = ?1 AND mine = 1 AND at > ?2
+             AND (state IN (1, 2, 3) OR state IN (4, 5) AND at > ?3)",
+            (self.cluster_conversation(row.cluster)?, ms(state.began.saturating_sub(SAY_AGAIN_MS)), apart, State::Waiting.number()),
         )?;
         Ok(())
     }

@@ -151,7 +151,7 @@ impl World {
             Output::Probe(record) => {
                 let answered =
                     (0..self.nodes.len()).any(|i| peer(i) == record.peer() && self.nodes[i].alive && self.deaf != Some(i));
-                Input::Probed { peer: record.peer(), answered }
+                Input::Probed { peer: record.peer(), answered: Some(answered) }
             }
             Output::Swap(swap) => {
                 if (self.dns)(node, &self.zone) == Err(PublishError::Unanswered) {

@@ -1,6 +1,7 @@
 //! Our own relay: one at a time, the first of a list that works. Which one that is, and which would be next, is told to
 //! others, so that they find us at the next one without being told again when the first dies.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -47,26 +48,28 @@ pub(crate) struct Ours {
 pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>, mut dead: watch::Receiver<Option<SocketAddr>>) {
     let mut status = ours.endpoint.home_relay_status();
     // The one in use is the first; one that failed goes to the end.
-    let mut relays: Vec<RelayAt> = Vec::new();
-    // Where the first is used.
-    let mut here: Option<SocketAddr> = None;
+    let mut ways: VecDeque<Way> = VecDeque::new();
     let mut connected = false;
     let mut patience: Option<Instant> = None;
     loop {
+        let here = ways.front().map(|way| way.addr);
         tokio::select! {
             changed = wanted.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                let new = wanted.borrow_and_update().clone();
-                let current = relays.first().copied().filter(|current| new.contains(current));
-                let rest = new.iter().filter(|relay| Some(**relay) != current).copied();
-                let before = relays.first().copied();
-                relays = current.into_iter().chain(rest).collect();
-                if relays.first() != before.as_ref() {
-                    here = ours.change(here, relays.first(), place).await;
-                    connected = false;
-                    patience = relays.first().and_then(|_| Instant::now().checked_add(RELAY_PATIENCE));
+                let before = ways.front().copied();
+                ways = all_ways(&wanted.borrow_and_update(), ours.proxied);
+                // Nothing is broken off because its relay is known at another address, too, from now on.
+                match before.and_then(|before| ways.iter().position(|way| way.is_the_same(&before))) {
+                    Some(goes_on) => ways.rotate_left(goes_on),
+                    None => {
+                        ours.change(here, ways.front()).await;
+                        connected = false;
+                    }
+                }
+                if !connected {
+                    patience = ways.front().and_then(|_| Instant::now().checked_add(RELAY_PATIENCE));
                 }
             }
             updated = status.updated() => {
@@ -90,20 +93,21 @@ pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>, 
                 }
             }
             () = async { sleep_until(patience.unwrap_or_else(Instant::now)).await }, if patience.is_some() => {
-                if relays.len() > 1 {
-                    relays.rotate_left(1);
-                    here = ours.change(here, relays.first(), place).await;
-                } else {
-                    // With a single one there is at most another address of it to change to: iroh keeps trying.
-                    here = ours.change(here, relays.first(), |at, _| other_place(at, here)).await;
+                // With a single one there is nothing to change to: iroh keeps trying.
+                if ways.len() > 1 {
+                    ways.rotate_left(1);
+                    ours.change(here, ways.front()).await;
                 }
-                let only = relays.first().is_none_or(|relay| relay.at.iter().count() == 1);
-                patience = if relays.len() == 1 && only { None } else { Instant::now().checked_add(RELAY_PATIENCE) };
+                patience = if ways.len() > 1 { Instant::now().checked_add(RELAY_PATIENCE) } else { None };
             }
             () = ours.endpoint.closed() => return,
         }
-        let told = if connected { VIA_MAX } else { 0 };
-        let via = relays.iter().map(RelayAt::via).take(told).collect();
+        let mut via = Vec::new();
+        for relay in ways.iter().filter(|_| connected).map(|way| way.relay.via()) {
+            if via.len() < VIA_MAX && !via.contains(&relay) {
+                via.push(relay);
+            }
+        }
         ours.in_use.send_if_modified(|told| {
             if *told == via {
                 false
@@ -116,31 +120,37 @@ pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>, 
 }
 
 impl Ours {
-    /// Uses `to` from now on, at the address that `place` chooses, which is returned, and what was used before no longer.
-    async fn change(
-        &self,
-        from: Option<SocketAddr>,
-        to: Option<&RelayAt>,
-        place: impl FnOnce(Dual, bool) -> SocketAddr,
-    ) -> Option<SocketAddr> {
-        let at = to.map(|relay| place(relay.at, self.proxied));
-        if at.is_some() && at == from {
-            return at;
-        }
+    /// Uses `to` from now on, and what was used before no longer.
+    async fn change(&self, from: Option<SocketAddr>, to: Option<&Way>) {
         if let Some(url) = from.and_then(url) {
             self.endpoint.remove_relay(&url).await;
         }
-        if let Some((relay, at, url)) = to.zip(at).and_then(|(relay, at)| Some((relay, at, url(at)?))) {
-            self.pins.add(at.ip(), relay.certificate);
-            let quic = (!self.proxied).then(|| RelayQuicConfig::new(relay.discovery_port));
+        if let Some((way, url)) = to.and_then(|way| Some((way, url(way.addr)?))) {
+            self.pins.add(way.addr.ip(), way.relay.certificate);
+            let quic = (!self.proxied).then(|| RelayQuicConfig::new(way.relay.discovery_port));
             self.endpoint.insert_relay(url.clone(), Arc::new(RelayConfig::new(url, quic))).await;
         }
-        at
     }
 }
 
-/// The address that is not used yet, if there is one and a route to it.
-fn other_place(at: Dual, used: Option<SocketAddr>) -> SocketAddr {
-    let other = at.iter().find(|addr| Some(*addr) != used && has_route(*addr));
-    other.or(used.filter(|used| at.has(*used))).unwrap_or(at.first())
+/// A relay at one of its addresses.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    relay: RelayAt,
+    addr: SocketAddr,
+}
+
+impl Way {
+    fn is_the_same(&self, other: &Self) -> bool {
+        let of = |way: &Self| (way.addr, way.relay.certificate, way.relay.discovery_port);
+        of(self) == of(other)
+    }
+}
+
+/// Each relay where this machine would use it; when all of these failed, those that have another address, at that.
+fn all_ways(relays: &[RelayAt], proxied: bool) -> VecDeque<Way> {
+    let first = relays.iter().map(|relay| Way { relay: *relay, addr: place(relay.at, proxied) });
+    let others = relays.iter().flat_map(|relay| relay.at.iter().map(|addr| Way { relay: *relay, addr }));
+    let others = others.filter(|way| way.addr != place(way.relay.at, proxied) && (proxied || has_route(way.addr)));
+    first.chain(others).collect()
 }
