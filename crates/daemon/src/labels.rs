@@ -96,6 +96,8 @@ pub(crate) fn room() -> &'static str {
     "Public: everybody who knows the name of this room can read it, and every post shows your name."
 }
 
+pub(crate) const ADVICE_CLOCK: &str = "Let the system set its clock by the network, or set date, time and time zone by hand.";
+
 /// A clock that is wrong by more than others take; negative if it is behind.
 pub(crate) fn clock(ahead_s: i64) -> String {
     let hours = ahead_s.unsigned_abs().saturating_add(1800) / 3600;

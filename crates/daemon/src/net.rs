@@ -105,6 +105,9 @@ impl Node {
             finding("relays", (relays.0, status.relays.why, relays.1)),
             finding("routing", (routing.0, routing.1, None)),
         ];
+        if let Some(why) = status.clock {
+            findings.push(finding("clock", (FindingState::Bad, why, Some(labels::ADVICE_CLOCK))));
+        }
         for role in status.roles.into_iter().filter(|role| role.on) {
             let state = if role.announced { FindingState::Good } else { FindingState::Fair };
             let ports = role.tcp_port.zip(role.udp_port);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{Program, Running},
     lab::{Lab, Plan},
-    limits::{CROWD_NETWORKS, PATIENCE},
+    limits::{CROWD_NETWORKS, FLOOD_KIB_MORE, PATIENCE},
     nat::Kind,
 };
 
@@ -66,8 +66,10 @@ pub struct Flood {
 impl Flood {
     /// Nobody who is known was left alone, and no bound was passed: `inbound` is the node's.
     pub fn passed(&self, inbound: u64) -> bool {
+        let [before, _, peak] = self.resident_kib;
         // The two friends came from outside as well.
-        self.served.most <= inbound && self.before.links_lost == 0 && self.during.answers > 0
+        let bounded = self.served.most <= inbound && peak <= before.saturating_add(FLOOD_KIB_MORE);
+        bounded && self.before.links_lost == 0 && self.during.answers > 0
     }
 
     /// A few lines for people.

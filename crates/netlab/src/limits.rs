@@ -46,3 +46,5 @@ pub const GIVEN_UP_MAX: Duration = Duration::from_secs(35);
 pub const FAILED_DIALS: usize = 2;
 /// Within this there is a link again once he is: the dial under way may have to fail first.
 pub const BACK_MAX: Duration = Duration::from_secs(15);
+/// By how much the memory of a node may grow while strangers flood it, KiB.
+pub const FLOOD_KIB_MORE: u64 = 64 * 1024;

@@ -188,6 +188,12 @@ describe('the status panel', () => {
     expect((box as HTMLInputElement).checked).toBe(true);
   });
 
+  it('says that the clock of this machine is wrong', async () => {
+    const clock = 'The clock of this machine seems to be about 24 hours ahead of those of others.';
+    const { container } = await show(StatusPanel, { status: async () => status({ clock }) }, {});
+    expect(container.textContent).toContain(clock);
+  });
+
   it('says what to do without peers', async () => {
     const { container } = await show(StatusPanel, { status: async () => status({ peers: [] }) }, {});
     expect(container.textContent).toContain('samizdat up --join');

@@ -206,6 +206,8 @@ export interface Status {
   identities: Identity[];
   peers: Peer[];
   sessions: ContactSession[];
+  /** A sentence, while the clock of this machine seems to be wrong. */
+  clock?: string;
   store: { envelopes: number; bytes: number; budget_bytes: number; conflicts: number };
   outbox: { waiting: number; stamping: number; stamped: number };
   paths: Record<string, string>;
