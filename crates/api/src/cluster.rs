@@ -219,6 +219,8 @@ pub struct JoinRequest {
     pub member: String,
     /// When they asked, ms since 1970.
     pub at: u64,
+    /// The cluster with which they come, as it calls itself; its members agreed to that, as signatures of theirs show.
+    pub from: Option<String>,
 }
 
 /// Something that members vote on.
@@ -289,6 +291,10 @@ pub enum MotionKind {
     Silent,
     /// To take other rules.
     Charter,
+    /// To go into another cluster.
+    Merge,
+    /// To let in those who came with another cluster.
+    TakeIn,
     /// To ask something.
     Question,
 }
@@ -301,6 +307,8 @@ impl MotionKind {
             Self::Expel => "expel",
             Self::Silent => "silent",
             Self::Charter => "charter",
+            Self::Merge => "merge",
+            Self::TakeIn => "take_in",
             Self::Question => "question",
         }
     }
@@ -337,7 +345,7 @@ impl MotionState {
 pub struct Decision {
     /// The epoch that began with it.
     pub epoch: u64,
-    /// What: `admit bob`, `expel carol`, `leave dave`, `charter nest`.
+    /// What: `admit bob`, `expel carol`, `leave dave`, `charter nest`, `take_in owls: erin, frank`.
     pub what: Vec<String>,
 }
 
@@ -413,6 +421,9 @@ pub struct NewClusterInvite {
     /// For how many days it can be used, 1 to 56 (default 7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<u32>,
+    /// Whether another cluster is to come by it: then the link names this one.
+    #[serde(default)]
+    pub merge: bool,
 }
 
 /// Body of `POST clusters/{cluster}/motions`: what is moved.
@@ -438,6 +449,18 @@ pub enum Proposal {
     Charter {
         /// Which; what is absent stays.
         charter: CharterEdit,
+    },
+    /// To go into another cluster: once it has passed, those who said yes ask to be let in there.
+    Merge {
+        /// A link that a member there made for a whole cluster.
+        link: String,
+        /// What that cluster is called.
+        name: String,
+    },
+    /// To let in, all at once, those who came with another cluster.
+    TakeIn {
+        /// What that cluster calls itself.
+        from: String,
     },
     /// To ask something.
     Question {
@@ -503,7 +526,15 @@ mod tests {
 
     #[test]
     fn kinds_and_states_are_written_as_on_the_wire() {
-        for kind in [MotionKind::Admit, MotionKind::Expel, MotionKind::Silent, MotionKind::Charter, MotionKind::Question] {
+        for kind in [
+            MotionKind::Admit,
+            MotionKind::Expel,
+            MotionKind::Silent,
+            MotionKind::Charter,
+            MotionKind::Merge,
+            MotionKind::TakeIn,
+            MotionKind::Question,
+        ] {
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
         }
         for state in [MotionState::Open, MotionState::Passed, MotionState::Failed, MotionState::Expired] {

@@ -28,16 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(300);
 fn main() {
     let alice = Person::new("alice").start(&[]);
     alice.run(&["cluster", "found", NEST, "--nick", "alice", "--cap", "50"]);
+    // One for all: a cluster has few.
+    let link = alice.json(&["cluster", "invite", NEST])["link"].as_str().unwrap().to_owned();
     let mut people = vec![alice];
     while people.len() < MEMBERS {
-        let (newcomer, took) = admit(&people);
+        let (newcomer, took) = admit(&people, &link);
         println!("{:>2} members: {took:>8.1} ms", people.len());
         people.push(newcomer);
         agree(&people, people.len());
     }
     let mut counted = Vec::new();
     for _ in 0..COUNTED {
-        let (newcomer, took) = admit(&people);
+        let (newcomer, took) = admit(&people, &link);
         println!("{MEMBERS} members: {took:>8.1} ms, counted");
         counted.push(took);
         agree(&people, MEMBERS + 1);
@@ -51,12 +53,11 @@ fn main() {
 }
 
 /// Somebody asks, as many vote as it takes; the newcomer, and the time from the last vote until they are a member, ms.
-fn admit(people: &[Person]) -> (Person, f64) {
+fn admit(people: &[Person], link: &str) -> (Person, f64) {
     let newcomer = Person::new("newcomer").start(&[&people[0].join]);
     let heard = standings(&newcomer);
     let before = people[0].rows(&["motion", "list", NEST]).len();
-    let link = people[0].json(&["cluster", "invite", NEST])["link"].as_str().unwrap().to_owned();
-    newcomer.run(&["cluster", "join", &link, "--nick", "newcomer"]);
+    newcomer.run(&["cluster", "join", link, "--nick", "newcomer"]);
     // The oldest are first; that of the newcomer is opened by the node of whoever invited.
     let motion = eventually("the motion", || {
         let rows = people[0].rows(&["motion", "list", NEST]);

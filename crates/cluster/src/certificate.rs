@@ -40,8 +40,8 @@ pub enum BadCertificate {
     /// Its time is over.
     #[error("the motion has outlived itself: open it again")]
     Outlived,
-    /// A question decides nothing.
-    #[error("nothing follows from the answer to a question")]
+    /// A question decides nothing, and who goes into another cluster is decided there.
+    #[error("nothing that can be done here follows from this motion")]
     NoConsequence,
     /// A voter twice, or not in order.
     #[error("the ballots of the certificate are not in order, or one of them is there twice")]
@@ -92,7 +92,7 @@ impl CertificateIn {
         if past.epoch() > motion.fields().until {
             return Err(BadCertificate::Outlived);
         }
-        if matches!(motion.fields().kind, Kind::Question { .. }) {
+        if matches!(motion.fields().kind, Kind::Question { .. } | Kind::Merge(_)) {
             return Err(BadCertificate::NoConsequence);
         }
         if !self.yes.windows(2).all(|pair| pair.first().map(|(voter, _)| voter) < pair.last().map(|(voter, _)| voter)) {

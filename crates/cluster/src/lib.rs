@@ -23,6 +23,7 @@ pub mod lawful;
 pub mod leave;
 pub mod limits;
 pub mod link;
+pub mod merge;
 pub mod motion;
 pub mod parts;
 pub mod request;

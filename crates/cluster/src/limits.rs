@@ -25,12 +25,20 @@ pub const OPTION_MAX: usize = 200;
 pub const OPTIONS_MIN: usize = 2;
 /// Options of a question at most.
 pub const OPTIONS_MAX: usize = 16;
-/// Largest encoded motion, bytes: one that drops [`CAP_MAX`] silent members has 17,000.
-pub const MOTION_MAX: usize = 24 * 1024;
+/// Members of a cluster that goes into another: their keys and ballots must fit into one motion there.
+pub const MERGING_MAX: usize = 200;
+/// Members of another cluster whom one motion takes in; the others follow by another.
+pub const GUESTS_MAX: usize = 64;
+/// Largest encoded consent to go into another cluster, bytes: of [`MERGING_MAX`] members who all said yes it has 27,500.
+pub const CONSENT_MAX: usize = 28 * 1024;
+/// Largest encoded statement who comes with a cluster, bytes.
+pub const GUEST_MAX: usize = 256;
+/// Largest encoded motion, bytes: a consent and [`GUESTS_MAX`] guests.
+pub const MOTION_MAX: usize = CONSENT_MAX + GUESTS_MAX * GUEST_MAX + 512;
 /// Largest encoded ballot, bytes.
 pub const BALLOT_MAX: usize = 256;
 /// Largest encoded certificate, bytes: the ballots of [`CAP_MAX`] members have 50,000.
-pub const CERTIFICATE_MAX: usize = 80 * 1024;
+pub const CERTIFICATE_MAX: usize = 100 * 1024;
 /// Largest encoded statement that somebody leaves, bytes.
 pub const LEAVE_MAX: usize = 256;
 /// Largest encoded statement that somebody comes back, bytes.
@@ -82,7 +90,7 @@ pub const LABEL_MAX: usize = 64;
 /// Longest words to a cluster in a request, bytes of UTF-8.
 pub const WORDS_MAX: usize = 500;
 /// Largest request, bytes.
-pub const REQUEST_MAX: usize = samizdat_core::limits::KEY_PACKAGE_MAX + 1024;
+pub const REQUEST_MAX: usize = samizdat_core::limits::KEY_PACKAGE_MAX + CONSENT_MAX + 1024;
 /// Motions that were carried out and could be again: no branch has more, since none lives longer than [`MOTION_EPOCHS_MAX`].
 pub const DONE_MAX: usize = (MOTION_EPOCHS_MAX as usize + 1) * CERTIFICATES_MAX;
 /// Largest encoding of what a branch has carried out, bytes.

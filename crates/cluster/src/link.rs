@@ -7,7 +7,7 @@ use data_encoding::BASE32_NOPAD;
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use crate::door::DoorSecret;
+use crate::{door::DoorSecret, ids::ClusterId};
 
 /// What every cluster link starts with.
 pub const SCHEME: &str = "samizdat:cluster/";
@@ -19,12 +19,24 @@ const SECRET_CHARS: usize = 32;
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct ClusterLink(pub [u8; SECRET_LEN]);
 
+/// A link that names its cluster, for another that would go into it: `…/` and the cluster's id after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeLink {
+    /// The door.
+    pub link: ClusterLink,
+    /// Whose.
+    pub cluster: ClusterId,
+}
+
 /// Why something is no cluster link.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 pub enum LinkError {
     /// It begins otherwise.
     #[error("this is no link to a cluster, which starts with {SCHEME}: ask a member for one")]
     NotCluster,
+    /// A link for people.
+    #[error("this link does not say to which cluster it leads: ask a member there for one that is made for a whole cluster")]
+    NoCluster,
     /// Too short or too long.
     #[error(
         "the link to the cluster is not whole: after {SCHEME} it has {SECRET_CHARS} letters and digits, this has {0}: copy all of it"
@@ -39,6 +51,22 @@ impl ClusterLink {
     /// The door that it is.
     pub fn door(&self) -> DoorSecret {
         DoorSecret(Sha256::new().chain_update(b"samizdat door v1\0").chain_update(self.0).finalize().into())
+    }
+}
+
+impl fmt::Display for MergeLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.link, self.cluster)
+    }
+}
+
+impl FromStr for MergeLink {
+    type Err = LinkError;
+
+    fn from_str(text: &str) -> Result<Self, LinkError> {
+        let link = text.parse()?;
+        let cluster = text.trim().split('/').nth(2).and_then(|id| id.parse().ok());
+        Ok(Self { link, cluster: cluster.ok_or(LinkError::NoCluster)? })
     }
 }
 
@@ -103,6 +131,15 @@ mod tests {
         assert_eq!(link[..link.len() - 1].parse::<ClusterLink>(), Err(LinkError::Length(31)));
         assert_eq!(format!("{link}aa").parse::<ClusterLink>(), Err(LinkError::Length(34)));
         assert_eq!(link.replacen("/a", "/1", 1).parse::<ClusterLink>(), Err(LinkError::Character('1')));
+    }
+
+    #[test]
+    fn a_link_for_a_whole_cluster_says_which_it_leads_to_and_is_good_for_people_too() {
+        let link = MergeLink { link: ClusterLink([7; SECRET_LEN]), cluster: ClusterId([8; 32]) };
+        assert_eq!(link.to_string().parse(), Ok(link.clone()));
+        assert_eq!(link.to_string().parse(), Ok(link.link.clone()));
+        assert_eq!(link.link.to_string().parse::<MergeLink>(), Err(LinkError::NoCluster));
+        assert_eq!(format!("{}/me", link.link).parse::<MergeLink>(), Err(LinkError::NoCluster));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
     charter::{Charter, Quorum},
     ids::{ClusterId, MemberId, MotionId},
     limits::{CAP_MAX, MOTION_MAX, NICK_MAX, OPTION_MAX, OPTIONS_MAX, OPTIONS_MIN, QUESTION_MAX},
+    merge::{BadConsent, ConsentIn, GuestIn, Merge, read_guests},
     roster::{Past, Roster},
 };
 
@@ -17,8 +18,9 @@ const ADMIT: u8 = 0;
 const EXPEL: u8 = 1;
 const SILENT: u8 = 2;
 const CHARTER: u8 = 3;
-// 4 is for merging with another cluster.
+const MERGE: u8 = 4;
 const QUESTION: u8 = 5;
+const TAKE_IN: u8 = 6;
 
 /// What is moved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,15 @@ pub enum Kind {
     },
     /// Take other rules.
     Charter(Charter),
+    /// Go into another cluster, as far as that one agrees: each who says yes.
+    Merge(Merge),
+    /// Let in members of another cluster that agreed to come.
+    TakeIn {
+        /// That it agreed.
+        consent: Box<ConsentIn>,
+        /// Who of it comes, by key, none twice.
+        guests: Vec<GuestIn>,
+    },
     /// Ask something. Nothing follows from the answer by itself.
     Question {
         /// What is asked.
@@ -127,6 +138,12 @@ pub enum BadMotion {
     /// The subject is none.
     #[error("the motion would remove somebody who is no member")]
     NoSuchMember,
+    /// A cluster into itself, or under another name.
+    #[error("a cluster goes into another one than itself, and under its own name")]
+    IntoItself,
+    /// Whom another cluster sends.
+    #[error(transparent)]
+    Consent(#[from] BadConsent),
     /// Everybody is a subject.
     #[error("nobody would be left to vote on this motion: leave the cluster instead")]
     NobodyVotes,
@@ -143,7 +160,16 @@ impl MotionFields {
         match &self.kind {
             Kind::Admit(Admission { member, .. }) | Kind::Expel { member } => core::slice::from_ref(member),
             Kind::Silent { members } => members,
-            Kind::Charter(_) | Kind::Question { .. } => &[],
+            Kind::Charter(_) | Kind::Question { .. } | Kind::Merge(_) | Kind::TakeIn { .. } => &[],
+        }
+    }
+
+    /// Whom it lets in.
+    pub fn admissions(&self) -> Vec<&Admission> {
+        match &self.kind {
+            Kind::Admit(admission) => vec![admission],
+            Kind::TakeIn { guests, .. } => guests.iter().map(GuestIn::claimed).collect(),
+            _ => Vec::new(),
         }
     }
 }
@@ -195,7 +221,8 @@ impl MotionIn {
             return Err(BadMotion::ProposerNotMember);
         }
         check_subjects(&fields, roster)?;
-        let sponsors = matches!(fields.kind, Kind::Admit(_));
+        check_merge(&fields, charter)?;
+        let sponsors = matches!(fields.kind, Kind::Admit(_) | Kind::TakeIn { .. });
         if sponsors && !past.was_member(&fields.proposer, fields.epoch, charter.sponsor_epochs) {
             return Err(BadMotion::MayNotSponsor);
         }
@@ -209,10 +236,20 @@ impl MotionIn {
 
 fn check_subjects(fields: &MotionFields, roster: &Roster) -> Result<(), BadMotion> {
     match &fields.kind {
-        Kind::Admit(admission) if roster.contains(&admission.member) => Err(BadMotion::AlreadyMember),
+        Kind::Admit(_) | Kind::TakeIn { .. } if fields.admissions().iter().any(|admission| roster.contains(&admission.member)) => {
+            Err(BadMotion::AlreadyMember)
+        }
         Kind::Expel { .. } | Kind::Silent { .. } if !fields.subjects().iter().all(|member| roster.contains(member)) => {
             Err(BadMotion::NoSuchMember)
         }
+        _ => Ok(()),
+    }
+}
+
+fn check_merge(fields: &MotionFields, charter: &Charter) -> Result<(), BadMotion> {
+    match &fields.kind {
+        Kind::Merge(merge) if merge.into == fields.cluster || merge.from != charter.name => Err(BadMotion::IntoItself),
+        Kind::TakeIn { consent, guests } => Ok(consent.verify(&fields.cluster)?.check_guests(guests)?),
         _ => Ok(()),
     }
 }
@@ -310,6 +347,15 @@ impl Wire for Kind {
                 e.array(2)?.u8(CHARTER)?;
                 charter.write(e)
             }
+            Self::Merge(merge) => {
+                e.array(5)?.u8(MERGE)?;
+                merge.write(e)
+            }
+            Self::TakeIn { consent, guests } => {
+                e.array(3)?.u8(TAKE_IN)?;
+                consent.write(e)?;
+                write_list(e, guests, |e, guest| guest.write(e))
+            }
             Self::Question { text, options, method } => {
                 e.array(4)?.u8(QUESTION)?.str(text)?;
                 write_list(e, options, |e, option| e.str(option).map(|_| ()))?;
@@ -331,7 +377,9 @@ impl Wire for Kind {
                 (!members.is_empty() && ascends(&members)).then_some(Self::Silent { members })
             }
             (2, CHARTER) => Some(Self::Charter(Charter::read(d)?)),
+            (5, MERGE) => Some(Self::Merge(Merge::read(d)?)),
             (4, QUESTION) => read_question(d),
+            (3, TAKE_IN) => Some(Self::TakeIn { consent: Box::new(ConsentIn::read(d)?), guests: read_guests(d)? }),
             _ => None,
         }
     }

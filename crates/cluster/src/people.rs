@@ -6,6 +6,8 @@ use crate::{
     certificate::CertificateIn,
     charter::Charter,
     ids::{ClusterId, MemberId, MemberSecret, MotionId},
+    link::ClusterLink,
+    merge::{ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     roster::{Past, Roster},
     tally::Tally,
@@ -55,6 +57,39 @@ pub(crate) fn admit(who: u8) -> Kind {
 
 pub(crate) fn expel(who: u8) -> Kind {
     Kind::Expel { member: member(who) }
+}
+
+/// The cluster that goes into [`CLUSTER`]: members 21 to 25.
+pub(crate) const OTHER: ClusterId = ClusterId([8; 32]);
+const OTHERS: core::ops::RangeInclusive<u8> = 21..=25;
+
+pub(crate) fn merge() -> Kind {
+    Kind::Merge(Merge { into: CLUSTER, link: ClusterLink([5; 20]), name: "circle".into(), from: "square".into() })
+}
+
+/// As decided in the other cluster by the yes of those of `voters` that it takes.
+pub(crate) fn consent(kind: Kind, voters: impl IntoIterator<Item = u8>) -> Option<ConsentIn> {
+    let past = Past::founded(roster(OTHERS), Charter::new("square").unwrap());
+    let fields = MotionFields { cluster: OTHER, ..fields(&past, 21, kind) };
+    let mut tally = Tally::new(MotionIn::new(fields).unwrap().verify(&OTHER, &past).unwrap());
+    for who in voters {
+        let ballot = vote(tally.motion(), who, Choice::Decision(true));
+        tally.add(ballot);
+    }
+    ConsentIn::of(&tally)
+}
+
+/// Member `of` of the other cluster, who will be `who` in this one.
+pub(crate) fn guest(consent: &ConsentIn, of: u8, who: u8) -> GuestIn {
+    Guest::sign(consent, &secret(of), admission(who)).unverified()
+}
+
+/// To let in 9, 10, …, who were 21, 22, ….
+pub(crate) fn take_in(count: u8) -> Kind {
+    let consent = consent(merge(), OTHERS).unwrap();
+    let mut guests: Vec<GuestIn> = (0..count).map(|n| guest(&consent, 21 + n, 9 + n)).collect();
+    guests.sort_by_key(|guest| guest.claimed().member);
+    Kind::TakeIn { consent: Box::new(consent), guests }
 }
 
 pub(crate) fn question(method: Method) -> Kind {

@@ -12,12 +12,14 @@ use crate::{
     door::DoorSecret,
     ids::ClusterId,
     limits::{NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
+    merge::{ConsentIn, GuestIn},
     roster::PastIn,
 };
 
 const VERSION: u8 = 1;
 const JOIN: u8 = 0;
 const RETURN: u8 = 1;
+const MERGE: u8 = 2;
 
 /// Somebody outside asks. Whoever else knows the door can read this, not the answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +44,13 @@ pub enum Purpose {
     },
     /// To be let back in: it is a member, but was away for too long. With its statement about this KeyPackage.
     Return(ComebackIn),
+    /// To come with a cluster that agreed to.
+    Merge {
+        /// That it did.
+        consent: Box<ConsentIn>,
+        /// Who it was there, and will be here.
+        guest: GuestIn,
+    },
 }
 
 /// What lets somebody in. It travels in parts.
@@ -94,6 +103,7 @@ impl Wire for Request {
         let (elements, kind) = match self.purpose {
             Purpose::Join { .. } => (6, JOIN),
             Purpose::Return(_) => (5, RETURN),
+            Purpose::Merge { .. } => (6, MERGE),
         };
         e.array(elements)?.u8(VERSION)?.u8(kind)?;
         self.reply.write(e)?;
@@ -104,6 +114,10 @@ impl Wire for Request {
                 Ok(())
             }
             Purpose::Return(comeback) => comeback.write(e),
+            Purpose::Merge { consent, guest } => {
+                consent.write(e)?;
+                guest.write(e)
+            }
         }
     }
 
@@ -117,6 +131,7 @@ impl Wire for Request {
                 Purpose::Join { nick: text(d, NICK_MAX).filter(|nick| is_line(nick, NICK_MAX))?, words: text(d, WORDS_MAX)? }
             }
             (5, RETURN) => Purpose::Return(ComebackIn::read(d)?),
+            (6, MERGE) => Purpose::Merge { consent: Box::new(ConsentIn::read(d)?), guest: GuestIn::read(d)? },
             _ => return None,
         };
         Some(Self { reply, key_package, purpose })
@@ -163,7 +178,7 @@ mod tests {
     use crate::{
         comeback::Comeback,
         ids::MotionId,
-        people::{CLUSTER, circle, member, secret},
+        people::{self, CLUSTER, circle, member, secret},
     };
     use std::collections::BTreeMap;
 
@@ -183,7 +198,10 @@ mod tests {
     fn requests_and_answers_survive() {
         let comeback = Comeback::sign(CLUSTER, &secret(1), 1, [2; 32]).unverified();
         let back = Request { purpose: Purpose::Return(comeback), ..join() };
-        for request in [join(), back] {
+        let consent = people::consent(people::merge(), 21..=25).unwrap();
+        let guest = people::guest(&consent, 21, 9);
+        let come = Request { purpose: Purpose::Merge { consent: Box::new(consent), guest }, ..join() };
+        for request in [join(), back, come] {
             assert_eq!(Request::decode(&request.encode()), Ok(request));
         }
         assert_eq!(Answer::decode(&answer().encode()), Ok(answer()));

@@ -69,7 +69,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let one = |name: &str, bytes: Vec<u8>| Seeds::from([(name.to_owned(), bytes)]);
     let (yes, no) = (of("/ballots/0/ballot"), of("/ballots/1/ballot"));
     let link = vectors["doors"]["link"].as_str().unwrap().to_owned();
-    let two = Seeds::from([("join".into(), of("/doors/join")), ("return".into(), of("/doors/return"))]);
+    let asked = ["join", "return", "merge"].map(|what| (what.to_owned(), of(&format!("/doors/{what}"))));
     let parts = Seeds::from([("only".into(), of("/parts/part")), ("last".into(), of("/parts/last_of_64000_bytes_1"))]);
     BTreeMap::from([
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
@@ -77,7 +77,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         ("cluster_charter", damaged(one("charter", of("/names/charter")))),
         ("cluster_message", damaged(messages.collect())),
         ("cluster_part", damaged(parts)),
-        ("cluster_request", damaged(two)),
+        ("cluster_request", damaged(Seeds::from(asked))),
         (
             "cluster_proof",
             Seeds::from([

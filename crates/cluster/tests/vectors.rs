@@ -15,7 +15,8 @@ use samizdat_cluster::{
     ids::rank,
     lawful::{Change, Parent, judge},
     leave::Leave,
-    link::ClusterLink,
+    link::{ClusterLink, MergeLink},
+    merge::{ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     parts,
     request::{Answer, Purpose, Request},
@@ -56,7 +57,38 @@ fn kinds() -> Vec<(&'static str, Kind)> {
         ("charter", Kind::Charter(charter)),
         ("plurality", Kind::Question { text: "What shall we drink?".into(), options: options.clone(), method: Method::Plurality }),
         ("preference", Kind::Question { text: "What shall we drink?".into(), options, method: Method::Preference }),
+        ("merge", merge(ClusterId([8; 32]), "reading circle")),
+        ("take in", Kind::TakeIn { consent: Box::new(consent()), guests: vec![guest()] }),
     ]
+}
+
+fn merge(into: ClusterId, from: &str) -> Kind {
+    Kind::Merge(Merge { into, link: ClusterLink([9; 20]), name: "the other".into(), from: from.into() })
+}
+
+/// A cluster of 6, 7 and 8 agreed to go into the one of 1, 2 and 3.
+fn consent() -> ConsentIn {
+    let (other, name) = (ClusterId([8; 32]), "chess club");
+    let past = Past::founded(Roster::of((6..=8).map(|who| secret(who).member())), Charter::new(name).unwrap());
+    let (proposer, roster) = (secret(6).member(), past.roster().hash());
+    let fields = MotionFields { cluster: other, epoch: 0, roster, until: 8, proposer, nonce: [7; 16], kind: merge(CLUSTER, name) };
+    let motion = MotionIn::new(fields).unwrap().verify(&other, &past).unwrap();
+    let mut tally = Tally::new(motion.clone());
+    for who in 6..=8 {
+        tally.add(Ballot::cast(&motion, &secret(who), Choice::Decision(true)).unwrap());
+    }
+    ConsentIn::of(&tally).unwrap()
+}
+
+/// 6 will be 9.
+fn guest() -> GuestIn {
+    let admission = Admission { member: secret(9).member(), key_package: hash(&[&[2; 8]]), nick: "frank".into() };
+    let (motion, guest) = (consent().motion(), Guest::sign(&consent(), &secret(6), admission.clone()));
+    let said = [&b"samizdat guest v1\0"[..], &motion.0, &admission.member.0, &admission.key_package, b"frank"].concat();
+    let bytes = guest.unverified().encode();
+    let signature = bytes.last_chunk().unwrap();
+    assert_eq!(IdentityKey(secret(6).member().0).verify(&said, signature), Ok(()));
+    guest.unverified()
 }
 
 fn motion(kind: Kind) -> Motion {
@@ -171,10 +203,12 @@ fn doors() -> Value {
     assert_eq!(link.door().0, hash(&[b"samizdat door v1\0", &[9; 20]]));
     let join = Purpose::Join { nick: "dora".into(), words: "We met at the fair.".into() };
     let request = |purpose| Request { reply: DoorSecret([1; 32]), key_package: vec![2; 8], purpose };
+    let come = Purpose::Merge { consent: Box::new(consent()), guest: guest() };
     let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done: done() };
     let days = door::days(Hour(500_000));
     json!({
-        "link": link.to_string(), "door": hex(&link.door().0),
+        "link": link.to_string(), "merge_link": MergeLink { link: link.clone(), cluster: CLUSTER }.to_string(), "door": hex(&link.door().0),
+        "merge": hex(&request(come).encode()),
         "join": hex(&request(join).encode()), "return": hex(&request(Purpose::Return(comeback())).encode()), "answer": hex(&answer.encode()),
         "hour": 500_000, "first_day": days.start(), "last_day": days.end(), "first_counter": door::counter(*days.start(), 0),
     })

@@ -56,7 +56,11 @@ impl Node {
                 if !(1..=56).contains(&days) {
                     return Err(ApiError::usage("a link to a cluster is good for 1 to 56 days"));
                 }
-                let link = self.command(|chat| chat.invite_to_cluster(&which, &invite.label, days, now))?;
+                let (label, merge) = (&invite.label, invite.merge);
+                let link = self.command(|chat| match merge {
+                    true => chat.invite_cluster(&which, label, days, now),
+                    false => chat.invite_to_cluster(&which, label, days, now),
+                })?;
                 Ok(ClusterAnswer::Invite(api::ClusterInvite { link }))
             }
             ClusterCall::Requests { which } => {
@@ -110,6 +114,10 @@ impl Node {
                 }
                 self.command(|chat| chat.open_motion(which, &chat::Proposal::Charter(charter), now))
             }
+            api::Proposal::Merge { link, name } => {
+                self.command(|chat| chat.open_motion(which, &chat::Proposal::Merge { link: &link, name: &name }, now))
+            }
+            api::Proposal::TakeIn { from } => self.command(|chat| chat.open_motion(which, &chat::Proposal::TakeIn(&from), now)),
             api::Proposal::Question { text, options, ranked } => {
                 let method = if ranked { Method::Preference } else { Method::Plurality };
                 let question = chat::Proposal::Question { text: &text, options: &options, method };
@@ -250,6 +258,7 @@ fn request(request: chat::ClusterRequest) -> api::JoinRequest {
         words: request.words,
         member: request.member,
         at: request.at,
+        from: request.from,
     }
 }
 
@@ -267,6 +276,8 @@ fn motion(motion: chat::MotionRow) -> api::Motion {
             "expel" => api::MotionKind::Expel,
             "silent" => api::MotionKind::Silent,
             "charter" => api::MotionKind::Charter,
+            "merge" => api::MotionKind::Merge,
+            "take_in" => api::MotionKind::TakeIn,
             _ => api::MotionKind::Question,
         },
         subject: motion.subject,

@@ -16,6 +16,9 @@ use crate::limits::LANES_MAX;
 
 /// Tries between two looks at whether somebody cancelled: about a millisecond.
 const STEP: u32 = 20_000;
+/// Of Linux: what has it runs in what others leave.
+#[cfg(target_os = "linux")]
+const LOWEST_PRIORITY: i32 = 19;
 /// Between two reports of progress.
 const REPORT: Duration = Duration::from_millis(250);
 
@@ -43,18 +46,24 @@ impl Minter {
         Self { results, stop: Arc::default() }
     }
 
-    /// Begins a search; one that still runs ends.
-    pub(crate) fn start(&mut self, id: EnvelopeId, tries: u64) {
+    /// Begins a search; one that still runs ends. One that is not urgent takes half of the lanes, and on them what is left over.
+    pub(crate) fn start(&mut self, id: EnvelopeId, tries: u64, urgent: bool) {
         self.cancel();
         self.stop = Arc::default();
         let made = Arc::new(AtomicU64::new(0));
         let mut start = [0; 8];
         // Without randomness the stamp is as good.
         let _ = getrandom::fill(&mut start);
-        for lane in 0..lanes() {
+        let lanes = if urgent { lanes() } else { lanes().div_ceil(2) };
+        for lane in 0..lanes {
             let start = u64::from_be_bytes(start).wrapping_add(u64::from(lane).wrapping_shl(48));
             let (stop, made, results) = (Arc::clone(&self.stop), Arc::clone(&made), self.results.clone());
-            let search = move || search(Mint::new(id, tries, start), id, lane, &stop, &made, &results);
+            let search = move || {
+                if !urgent {
+                    yield_to_others();
+                }
+                search(Mint::new(id, tries, start), id, lane, &stop, &made, &results);
+            };
             // Without a thread there is no stamp now; the upkeep of the engine will not ask again, so try here.
             if thread::Builder::new().name(format!("mint {lane}")).spawn(search).is_err() && lane == 0 {
                 tracing::warn!("no thread for a stamp: messages wait until the node is started again");
@@ -79,6 +88,18 @@ pub(crate) fn lanes() -> u16 {
     let cores = thread::available_parallelism().map_or(1, usize::from).min(LANES_MAX);
     u16::try_from(cores).unwrap_or(1)
 }
+
+/// The last copies of what clusters say cost a minute of a core: nothing else is to wait for them.
+#[cfg(target_os = "linux")]
+fn yield_to_others() {
+    use rustix::{process::setpriority_process, thread::gettid};
+    // Refused, it is minted as ever.
+    let _ = setpriority_process(Some(gettid()), LOWEST_PRIORITY);
+}
+
+/// Where no priority can be given to one thread alone.
+#[cfg(not(target_os = "linux"))]
+fn yield_to_others() {}
 
 fn search(mut mint: Mint, id: EnvelopeId, lane: u16, stop: &AtomicBool, made: &AtomicU64, results: &mpsc::Sender<Minted>) {
     let start = Instant::now();
@@ -109,9 +130,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_search_finds_one_stamp() {
+        finds_one(true).await;
+    }
+
+    #[tokio::test]
+    async fn so_does_one_that_lets_all_others_go_first() {
+        finds_one(false).await;
+    }
+
+    async fn finds_one(urgent: bool) {
         let (results, mut minted) = mpsc::channel(8);
         let mut minter = Minter::new(results);
-        minter.start(ID, 100_000);
+        minter.start(ID, 100_000, urgent);
         loop {
             match minted.recv().await {
                 Some(Minted::Stamp { id, nonce }) => {
@@ -130,7 +160,7 @@ mod tests {
     async fn a_cancelled_search_ends_its_threads() {
         let (results, mut minted) = mpsc::channel(8);
         let mut minter = Minter::new(results);
-        minter.start(ID, u64::MAX);
+        minter.start(ID, u64::MAX, true);
         drop(minter);
         // The channel closes when the last thread has let go of it.
         while let Some(found) = minted.recv().await {

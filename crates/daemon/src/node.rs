@@ -352,7 +352,7 @@ impl Node {
                     let told = convert::event(&mut self.engine, samizdat_chat::Event::Contact(contact));
                     told.unwrap_or_default().into_iter().for_each(|event| self.tell(event));
                 }
-                Output::Mint { id, tries } => self.minter.start(id, tries),
+                Output::Mint { id, tries, urgent } => self.minter.start(id, tries, urgent),
                 Output::CancelMint { .. } => self.minter.cancel(),
                 Output::Peers(count) => {
                     self.status_due = true;

@@ -123,6 +123,8 @@ pub enum Output {
         id: EnvelopeId,
         /// Expected tries.
         tries: u64,
+        /// Whether somebody may be waiting for it; otherwise everything else on the machine goes first.
+        urgent: bool,
     },
     /// Stop the search.
     CancelMint {

@@ -27,7 +27,7 @@ impl Engine {
         }
         if let (Some(job), None, None) = (job, self.minting, self.stamped) {
             self.minting = Some(job.id);
-            self.out.push_back(Output::Mint { id: job.id, tries: job.tries });
+            self.out.push_back(Output::Mint { id: job.id, tries: job.tries, urgent: job.urgent });
         }
     }
 

@@ -149,7 +149,7 @@ impl World {
             Output::Send { bytes, .. } if self.gossip => self.nodes[other].handle(Input::Frame { peer: peer(node), bytes }, now),
             Output::Dial { peer, .. } => self.nodes[node].handle(Input::DialFailed { peer }, now),
             Output::Ask { ticket, .. } => self.nodes[node].handle(Input::AskFailed { ticket }, now),
-            Output::Mint { id, tries } => self.minting.push_back((node, id, tries)),
+            Output::Mint { id, tries, .. } => self.minting.push_back((node, id, tries)),
             Output::Hangup { peer } => panic!("{peer:?} was hung up on"),
             Output::ContactEndpoints { relayed, direct } => {
                 for (way, wanted) in [(Way::Relayed, relayed), (Way::Direct, direct.is_some())] {

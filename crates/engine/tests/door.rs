@@ -221,7 +221,7 @@ fn a_log_that_another_program_holds_is_written_when_it_lets_go() {
     let mut engine = Engine::new(log, chat, [2; 32], PeerId([3; 32]), Vec::new(), NOW).unwrap();
     let (id, tries) = std::iter::from_fn(|| engine.poll_output())
         .find_map(|output| match output {
-            Output::Mint { id, tries } => Some((id, tries)),
+            Output::Mint { id, tries, .. } => Some((id, tries)),
             _ => None,
         })
         .unwrap();

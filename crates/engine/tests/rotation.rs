@@ -103,7 +103,7 @@ impl Parlour {
                     }
                 }
                 Output::Ask { ticket, .. } => self.engine(from).handle(Input::AskFailed { ticket }, now),
-                Output::Mint { id, tries } if from == self.alice => self.mint(from, id, tries),
+                Output::Mint { id, tries, .. } if from == self.alice => self.mint(from, id, tries),
                 _ => {}
             }
         }

@@ -441,7 +441,7 @@ impl World {
                     self.queue.push(at, Event::Closed { a: from, b: with, epoch });
                 }
             }
-            Output::Mint { id, tries } if self.nodes.get(from).is_some_and(|node| node.mints) => {
+            Output::Mint { id, tries, .. } if self.nodes.get(from).is_some_and(|node| node.mints) => {
                 let nonce = mint(&id, tries);
                 self.queue.push(self.now.saturating_add(MINT_MS), Event::Stamped { node: from, id, nonce });
             }

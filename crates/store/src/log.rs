@@ -225,7 +225,9 @@ impl Log {
 
     /// Those of many tags under which anything lies.
     pub fn tags_there<'t>(&self, tags: impl Iterator<Item = &'t [u8; TAG_LEN]>) -> Result<BTreeSet<[u8; TAG_LEN]>, StoreError> {
-        let mut statement = self.conn.prepare_cached("SELECT 1 FROM envelope WHERE topic = ?1 AND kind = 3")?;
+        // One transaction for all: each would begin and end its own.
+        let reading = self.conn.unchecked_transaction()?;
+        let mut statement = reading.prepare_cached("SELECT 1 FROM envelope WHERE topic = ?1 AND kind = 3")?;
         let mut there = BTreeSet::new();
         for tag in tags {
             if statement.exists([tag])? {

@@ -20,7 +20,7 @@ async function show<P extends Record<string, unknown>>(of: Component<P>, api: Pa
 
 const nest: Partial<Api> = {
   cluster: async () => clusterView(),
-  joinRequests: async () => [{ request: '3', nick: 'carol', words: 'from the library', member: 'carolsmember', at: 1 }],
+  joinRequests: async () => [{ request: '3', nick: 'carol', words: 'from the library', member: 'carolsmember', at: 1, from: null }],
   audit: async () => [
     { epoch: 1, what: ['admit bob'] },
     { epoch: 3, what: ['admit mallory', 'leave dave'] },
@@ -117,6 +117,20 @@ describe('about a cluster', () => {
     expect(openMotion).toHaveBeenLastCalledWith('1', asked);
     await userEvent.click(screen.getByRole('button', { name: 'Make an invite link' }));
     expect(await screen.findByText('samizdat:cluster/abc')).toBeTruthy();
+  });
+
+  it('takes in all who come with a cluster by one motion', async () => {
+    const openMotion = vi.fn(async () => motion());
+    const joinRequests = async () =>
+      ['erin', 'frank'].map((nick, i) => ({ request: `${i}`, nick, words: '', member: nick, at: 1, from: 'owls' }));
+    const motions = [motion({ kind: 'take_in', subject: 'hawks: gina' })];
+    const view = async () => clusterView({ motions });
+    const { container } = await show(ClusterDetails, { ...nest, openMotion, joinRequests, cluster: view }, { which: '1' });
+    const [first] = await screen.findAllByRole('button', { name: 'Propose all of “owls”' });
+    await userEvent.click(first!);
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'take_in', from: 'owls' });
+    expect(screen.getByText('Let in all who come with a cluster: hawks: gina')).toBeTruthy();
+    await expectAccessible(container);
   });
 
   it('reads again when the node says that something changed', async () => {

@@ -12,6 +12,10 @@ export function says({ kind, subject }: Motion): string {
       return `Drop ${subject}, of whom nothing is heard`;
     case 'charter':
       return 'Take other rules';
+    case 'merge':
+      return `Go into the cluster “${subject}”: who says yes asks to be let in there`;
+    case 'take_in':
+      return `Let in all who come with a cluster: ${subject}`;
     case 'question':
       return subject;
   }
@@ -25,6 +29,7 @@ export function outcome({ kind, state, done, yes, no, needed, voters }: Motion):
     case 'open':
       return `Open: ${votes}`;
     case 'passed':
+      if (kind === 'merge') return 'Passed; who said yes asks to be let in there.';
       return done ? 'Passed, and carried out.' : 'Passed; it is being carried out.';
     case 'failed':
       return `Failed: ${votes}`;
@@ -59,6 +64,7 @@ export function decided(what: string): string {
     expel: `${subject} was put out`,
     silent: `${subject} was dropped: nothing was heard`,
     charter: 'Other rules were taken',
+    take_in: `A cluster came: ${subject}`,
     leave: `${subject} left`,
   };
   return words[verb] ?? what;

@@ -125,7 +125,7 @@ export interface Member {
 export interface Motion {
   motion: string;
   cluster: string;
-  kind: 'admit' | 'expel' | 'silent' | 'charter' | 'question';
+  kind: 'admit' | 'expel' | 'silent' | 'charter' | 'merge' | 'take_in' | 'question';
   subject: string;
   state: 'open' | 'passed' | 'failed' | 'expired';
   done: boolean;
@@ -147,6 +147,7 @@ export interface Motion {
 
 export type Proposal =
   | { kind: 'admit' | 'expel'; who: string }
+  | { kind: 'take_in'; from: string }
   | { kind: 'question'; text: string; options: string[]; ranked: boolean };
 
 /** Somebody who asks to be let in. */
@@ -156,6 +157,8 @@ export interface JoinRequest {
   words: string;
   member: string;
   at: number;
+  /** The cluster with which they come. */
+  from: string | null;
 }
 
 /** One step of what a cluster decided. */

@@ -98,6 +98,7 @@ impl Work<'_> {
         self.drop_the_silent(&row, &state, now)?;
         self.claim_again(&row, &state, now)?;
         self.count(&row, &state, now)?;
+        self.go_along(&row, &state, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
         let next = self.act(&row, &state, now)?;
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))
@@ -165,20 +166,19 @@ impl Work<'_> {
         let Some(cluster) = row.id else { return Ok(agenda) };
         let mut mandate = Mandate::new(&Parent { cluster, past: &state.past, done: &state.done });
         for (certificate, at) in self.passed(row, state)? {
-            let request = match &certificate.motion().claimed().kind {
-                Moved::Admit(_) if adding.is_none() => continue,
-                Moved::Admit(admission) => match self.request_of(row, &admission.key_package)? {
-                    Some(request) => Some(request),
-                    // Whoever has the KeyPackage will do it.
-                    None => continue,
-                },
+            let moved = certificate.motion().claimed();
+            let admissions = moved.admissions();
+            match &moved.kind {
+                _ if !admissions.is_empty() && adding.is_none() => continue,
                 Moved::Expel { member } if *member == row.member => continue,
                 Moved::Silent { members } if members.contains(&row.member) => continue,
-                _ => None,
-            };
+                _ => {}
+            }
+            // Whoever has the KeyPackages will do it.
+            let Some(requests) = self.requests_of(row, state, &admissions)? else { continue };
             if mandate.decide(&certificate).is_ok() {
                 agenda.waits_since(at);
-                if let Some((request, key_package)) = request {
+                for (request, key_package) in requests {
                     agenda.requests.push(request);
                     // Two motions may want the same.
                     if !agenda.plan.add.contains(&key_package) {
@@ -219,12 +219,13 @@ impl Work<'_> {
         let next = next_state(state, &committed.changed, &judged, &committed.snapshot, now).ok_or(ChatError::Bug("own change"))?;
         let bundle = Bundle { commit: committed.commit, grounds: agenda.grounds };
         self.enter(row, &next, &bundle)?;
-        self.publish(row, &state.state, Kind::Change, &bundle.encode(), &DECIDING_LIFETIMES, now)?;
+        // The answer first: whoever waits outside is waited for, and what they say before the others have followed is found then.
         if let (Some(welcome), Some(door)) = (committed.welcome, row.door) {
             let door = samizdat_cluster::door::DoorSecret(door);
             let answer = Answer { cluster: id, welcome, door, past: next.past.clone().into(), done: next.done.clone() };
             self.answer_all(row, &agenda.requests, &answer, now)?;
         }
+        self.publish(row, &state.state, Kind::Change, &bundle.encode(), &DECIDING_LIFETIMES, now)?;
         self.follow_tip(row, now)?;
         if self.cluster_row(row.cluster)?.tip == Some(next.state) && !agenda.requests.is_empty() {
             self.tell_history(row, &next, now)?;

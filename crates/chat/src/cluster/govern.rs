@@ -32,6 +32,15 @@ pub enum Proposal<'a> {
     Silent(&'a [String]),
     /// To take other rules.
     Charter(Charter),
+    /// To go into another cluster.
+    Merge {
+        /// By this link, which a member there made for it.
+        link: &'a str,
+        /// What that cluster is called.
+        name: &'a str,
+    },
+    /// To let in those who came with a cluster that calls itself so.
+    TakeIn(&'a str),
     /// To ask something.
     Question {
         /// What.
@@ -94,6 +103,8 @@ impl Work<'_> {
                 Kind::Silent { members }
             }
             Proposal::Charter(charter) => Kind::Charter(charter.clone()),
+            Proposal::Merge { link, name } => self.merge_by(row, state, link, name)?,
+            Proposal::TakeIn(name) => self.take_in(row, state, name)?,
             Proposal::Question { text, options, method } => {
                 Kind::Question { text: (*text).to_owned(), options: options.to_vec(), method: *method }
             }
@@ -115,8 +126,12 @@ impl Work<'_> {
         let until = state.epoch.saturating_add(state.context.charter.motion_epochs.into());
         let fields =
             MotionFields { cluster, epoch: state.epoch, roster: state.roster().hash(), until, proposer: row.member, nonce, kind };
-        let wrong =
-            |_| ChatError::Usage("the motion is too long or says nothing: a question wants a text and 2 to 16 answers".into());
+        let wrong = |_| {
+            ChatError::Usage(
+                "the motion is too long or says nothing: a question wants a text and 2 to 16 answers, a cluster a name of one line"
+                    .into(),
+            )
+        };
         let motion = MotionIn::new(fields).map_err(wrong)?;
         let verified = motion.clone().verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
         self.put_motion(row, &motion, now)?;

@@ -9,6 +9,7 @@ use samizdat_cluster::{
     door::DoorSecret,
     leave::Leave,
     link::ClusterLink,
+    merge::ConsentIn,
     motion::{Admission, Kind},
     request::{Answer, Purpose, Request},
 };
@@ -36,6 +37,8 @@ pub(crate) struct JoinRequest {
     pub(crate) nick: String,
     pub(crate) words: String,
     pub(crate) at: u64,
+    /// What the cluster calls itself with which they come.
+    pub(crate) from: Option<String>,
 }
 
 impl Chat {
@@ -139,6 +142,9 @@ impl Work<'_> {
         if now.unix_ms < due {
             return Ok(due);
         }
+        if let Some(next) = self.ask_again_with(row, reply, now)? {
+            return Ok(next);
+        }
         let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
         let purpose = Purpose::Join { nick: row.nick.clone(), words };
         let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
@@ -155,10 +161,15 @@ impl Work<'_> {
             self.conn.query_row("SELECT label, link IS NOT NULL FROM cluster_door WHERE door = ?1", [door], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })?;
-        let (nick, words, comeback) = match request.purpose {
-            Purpose::Join { nick, words } => (nick, words, None),
-            Purpose::Return(comeback) => (seen.nick.clone(), String::new(), Some(comeback)),
+        let keys = Admission { member: seen.member, key_package: seen.hash.0, nick: seen.nick.clone() };
+        let is_sent = self.is_sent(&self.cluster_row(cluster)?, door, &request.purpose, &keys)?;
+        let (nick, words, comeback, sent) = match request.purpose {
+            Purpose::Join { nick, words } => (nick, words, None, None),
+            Purpose::Return(comeback) => (seen.nick.clone(), String::new(), Some(comeback), None),
+            Purpose::Merge { consent, guest } if is_sent => (seen.nick.clone(), String::new(), None, Some((consent, guest))),
+            Purpose::Merge { .. } => return Ok(()),
         };
+        let (consent, guest) = sent.map(|(consent, guest)| (consent.encode(), guest.encode())).unzip();
         // Each door is for one thing, and everybody comes back for themselves.
         let about = (seen.member, seen.hash.0);
         let theirs = |back: &Comeback| (back.member(), back.key_package()) == about;
@@ -172,8 +183,8 @@ impl Work<'_> {
         }
         let at = plausible_time(now.unix_ms, hour, 0);
         self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, comeback, ours, at)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, comeback, ours, at, consent, guest)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             rusqlite::params![
                 cluster,
                 seen.member.0,
@@ -184,8 +195,11 @@ impl Work<'_> {
                 request.reply.0,
                 comeback.is_some(),
                 comeback.map(|comeback| comeback.encode()),
-                ours,
-                ms(at)
+                // Those who come with a cluster are moved for together.
+                ours && guest.is_none(),
+                ms(at),
+                consent,
+                guest
             ],
         )?;
         self.conn.execute(
@@ -388,7 +402,7 @@ impl Work<'_> {
         let state = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
         let is_member = |member: &MemberId| state.as_ref().is_some_and(|state| state.roster().contains(member));
         let mut statement = self.conn.prepare_cached(
-            "SELECT request, member, hash, nick, words, at FROM cluster_request
+            "SELECT request, member, hash, nick, words, at, consent FROM cluster_request
              WHERE cluster = ?1 AND answered = 0 ORDER BY request",
         )?;
         let rows = statement.query_map([row.cluster], |row| {
@@ -399,6 +413,9 @@ impl Work<'_> {
                 nick: row.get(3)?,
                 words: row.get(4)?,
                 at: row.get(5)?,
+                from: row
+                    .get::<_, Option<Vec<u8>>>(6)?
+                    .and_then(|bytes| Some(ConsentIn::decode(&bytes).ok()?.claimed().from.clone())),
             })
         })?;
         let all = rows.collect::<Result<Vec<JoinRequest>, _>>()?;
@@ -444,7 +461,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn add_cluster(&mut self, member: &MemberId, nick: &str, name: &str, standing: Standing) -> Result<i64, ChatError> {
+    pub(crate) fn add_cluster(&mut self, member: &MemberId, nick: &str, name: &str, standing: Standing) -> Result<i64, ChatError> {
         self.conn.execute(
             "INSERT INTO cluster(member, nick, name, standing) VALUES(?1, ?2, ?3, ?4)",
             (member.0, nick, name, standing.number()),
@@ -462,7 +479,7 @@ impl Work<'_> {
             .exists((id.0, besides))?)
     }
 
-    fn room_for_one_more(&self) -> Result<(), ChatError> {
+    pub(crate) fn room_for_one_more(&self) -> Result<(), ChatError> {
         let count: u32 = self.conn.query_row("SELECT count(*) FROM cluster WHERE standing IN (0, 1)", [], |row| row.get(0))?;
         if count < CLUSTERS_MAX {
             Ok(())

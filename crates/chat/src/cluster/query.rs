@@ -73,6 +73,8 @@ pub struct ClusterRequest {
     pub member: String,
     /// When they asked, ms since 1970.
     pub at: u64,
+    /// What the cluster calls itself with which they come, by what its members signed.
+    pub from: Option<String>,
 }
 
 /// A motion.
@@ -82,7 +84,7 @@ pub struct MotionRow {
     pub motion: String,
     /// Number of its cluster.
     pub cluster: i64,
-    /// admit, expel, silent, charter, question.
+    /// admit, expel, silent, charter, merge, `take_in`, question.
     pub kind: &'static str,
     /// Whom or what it is about.
     pub subject: String,
@@ -172,6 +174,7 @@ impl Chat {
                 words: request.words,
                 member: request.member.to_string(),
                 at: request.at,
+                from: request.from,
             });
             Ok(requests.collect())
         })
@@ -334,6 +337,11 @@ impl Work<'_> {
                 ("silent", members.iter().map(|member| self.nick(row, member)).collect::<Result<Vec<_>, _>>()?.join(", "))
             }
             Kind::Charter(charter) => ("charter", charter.name.clone()),
+            Kind::Merge(merge) => ("merge", merge.name.clone()),
+            Kind::TakeIn { consent, guests } => {
+                let nicks: Vec<&str> = guests.iter().map(|guest| guest.claimed().nick.as_str()).collect();
+                ("take_in", format!("{}: {}", consent.claimed().from, nicks.join(", ")))
+            }
             Kind::Question { text, .. } => ("question", text.clone()),
         })
     }

@@ -220,7 +220,7 @@ impl Work<'_> {
             ))?;
         let mut member = self.conn.prepare_cached(
             "INSERT INTO cluster_member(cluster, member, nick, author) VALUES(?1, ?2, ?3, ?4)
-             ON CONFLICT DO UPDATE SET nick = excluded.nick",
+             ON CONFLICT DO UPDATE SET nick = excluded.nick WHERE nick <> excluded.nick",
         )?;
         let named = row.members.iter().filter(|leaf| !leaf.nick.is_empty());
         named

@@ -252,3 +252,13 @@ DROP TABLE cluster_pending_before;
 DROP INDEX cluster_tag_state;
 CREATE INDEX cluster_tag_source ON cluster_tag(cluster, source, leaf);
 ";
+
+/// The step after it: clusters that go into another.
+pub(crate) const MERGES: &str = "
+-- By which motion of another cluster of ours we ask, and that it passed.
+ALTER TABLE cluster ADD COLUMN merge BLOB;
+ALTER TABLE cluster ADD COLUMN consent BLOB;
+-- The cluster with which somebody comes, and that they were a member of it.
+ALTER TABLE cluster_request ADD COLUMN consent BLOB;
+ALTER TABLE cluster_request ADD COLUMN guest BLOB;
+";

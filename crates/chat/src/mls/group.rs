@@ -374,11 +374,11 @@ impl<'a> Groups<'a> {
 
     /// A copy of a handshake view, on which a Commit can be tried. What is in memory of the view is used up by that.
     fn copy(&self, cluster: &ClusterId, from: &[u8]) -> Result<(Copied, MlsGroup), GroupError> {
+        if let Some(held) = self.hands.and_then(|hands| hands.take(&from.to_vec())) {
+            return Ok((Copied::load_beside(self.conn, from)?, held.group));
+        }
         let copy = Copied::load(self.conn, from)?;
-        let group = match self.hands.and_then(|hands| hands.take(&from.to_vec())) {
-            Some(held) => held.group,
-            None => load(&copy.storage(), cluster)?,
-        };
+        let group = load(&copy.storage(), cluster)?;
         Ok((copy, group))
     }
 
@@ -496,10 +496,16 @@ impl<'a> Groups<'a> {
             return Ok(snapshot);
         }
         copy.storage().remove(Label::Committed, &())?;
+        copy.take_secrets();
+        let mut held = Held { group, unsaved: true };
+        held.save(&self.provider(copy.storage()))?;
+        if !copy.is_whole() {
+            return Err(GroupError::library("a state without all its keys"));
+        }
         copy.keep(self.conn, &handshake, |_| true)?;
         copy.keep(self.conn, &application, |label| label == Label::MessageSecrets as i64)?;
         // As fresh as the copy, for whoever ends this state.
-        self.hold(&handshake, Held { group, unsaved: false })?;
+        self.hold(&handshake, held)?;
         Ok(snapshot)
     }
 

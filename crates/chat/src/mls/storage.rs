@@ -113,15 +113,30 @@ pub(super) struct Copied {
     rows: RefCell<BTreeMap<RowKey, Zeroizing<Vec<u8>>>>,
     /// Rows of [`Label::Proposals`], not encoded: one is added after the other, and each would be a copy of all.
     proposals: RefCell<BTreeMap<Vec<u8>, Items>>,
+    /// Whether the secrets of messages are taken. Before, the library would write them at each step, and each would be written over.
+    final_secrets: Cell<bool>,
 }
 
 type RowKey = (i64, Vec<u8>);
 
+const WRITTEN_BY_COMMITS: [Label; 2] = [Label::Tree, Label::MessageSecrets];
+
 impl Copied {
     pub(super) fn load(conn: &Connection, namespace: &[u8]) -> Result<Self, StorageError> {
-        let mut statement = conn.prepare_cached("SELECT label, key, value FROM mls_state WHERE namespace = ?1")?;
+        Self::load_where(conn, namespace, "SELECT label, key, value FROM mls_state WHERE namespace = ?1")
+    }
+
+    /// What a group needs that is in memory: without the rows, most of the bytes, that each Commit writes anew.
+    pub(super) fn load_beside(conn: &Connection, namespace: &[u8]) -> Result<Self, StorageError> {
+        let [tree, secrets] = WRITTEN_BY_COMMITS.map(|label| label as i64);
+        let sql = format!("SELECT label, key, value FROM mls_state WHERE namespace = ?1 AND label NOT IN ({tree}, {secrets})");
+        Self::load_where(conn, namespace, &sql)
+    }
+
+    fn load_where(conn: &Connection, namespace: &[u8], sql: &str) -> Result<Self, StorageError> {
+        let mut statement = conn.prepare_cached(sql)?;
         let rows = statement.query_map([namespace], |row| Ok(((row.get(0)?, row.get(1)?), Zeroizing::new(row.get(2)?))))?;
-        let copied = Self { rows: RefCell::new(rows.collect::<Result<_, _>>()?), proposals: RefCell::default() };
+        let copied = Self { rows: RefCell::new(rows.collect::<Result<_, _>>()?), ..Self::default() };
         copied.rows.borrow_mut().retain(|(label, key), value| {
             let items = (*label == Label::Proposals as i64).then(|| codec::decode(value).ok()).flatten();
             let is_row = items.is_none();
@@ -138,6 +153,16 @@ impl Copied {
             insert.execute(params![to, label, key, **value])?;
         }
         Ok(())
+    }
+
+    /// From now on the secrets of messages are taken.
+    pub(super) fn take_secrets(&self) {
+        self.final_secrets.set(true);
+    }
+
+    /// Whether it has all that a state is kept with.
+    pub(super) fn is_whole(&self) -> bool {
+        WRITTEN_BY_COMMITS.iter().all(|wanted| self.rows.borrow().keys().any(|(label, _)| *label == *wanted as i64))
     }
 
     pub(super) fn leave_out(&self, label: Label) {
@@ -157,6 +182,11 @@ impl<'a> Storage<'a> {
     pub(super) fn put<K: Serialize, T: Serialize>(&self, label: Label, key: &K, value: &T) -> Result<(), StorageError> {
         if let (Self::Later { unsaved, .. }, Label::MessageSecrets) = (self, label) {
             unsaved.set(true);
+            return Ok(());
+        }
+        if let (Self::Copy(copied), Label::MessageSecrets) = (self, label)
+            && !copied.final_secrets.get()
+        {
             return Ok(());
         }
         self.put_bytes(label, &codec::encode(key)?, codec::encode(value)?)

@@ -108,6 +108,9 @@ struct Invite {
     /// For how many days it can be used, 1 to 56 [default: 7].
     #[arg(long, value_name = "N")]
     days: Option<u32>,
+    /// Make a link by which a whole cluster can come, if its members agree.
+    #[arg(long)]
+    merge: bool,
     /// Show the link as a QR code, too.
     #[arg(long)]
     qr: bool,
@@ -153,8 +156,8 @@ impl Cluster {
                 let view = client.found_cluster(&NewCluster { name, nick, charter: rules.edit(None) })?;
                 context.output.row(&view.cluster, || format!("founded: {}", line(context, &view.cluster)))
             }
-            Command::Invite(Invite { cluster, label, days, qr }) => {
-                let invite = client.invite_to_cluster(&cluster, &NewClusterInvite { label, days })?;
+            Command::Invite(Invite { cluster, label, days, merge, qr }) => {
+                let invite = client.invite_to_cluster(&cluster, &NewClusterInvite { label, days, merge })?;
                 let code = if qr && !context.output.json { Some(draw(&invite.link)?) } else { None };
                 context.output.row(&invite, || match code {
                     Some(code) => format!("{code}\n{}", printable(&invite.link)),
@@ -273,7 +276,8 @@ fn member_line(context: &Context, member: &Member) -> String {
 fn request_line(context: &Context, request: &JoinRequest) -> String {
     let words = if request.words.is_empty() { String::new() } else { format!("\n    {}", printable_lines(&request.words)) };
     let number = context.output.dim(&printable(&request.request));
-    format!("{number}  {}  {}{words}", context.output.bold(&printable(&request.nick)), time(request.at))
+    let from = request.from.as_ref().map(|from| format!(", with the cluster {}", printable(from))).unwrap_or_default();
+    format!("{number}  {}{from}  {}{words}", context.output.bold(&printable(&request.nick)), time(request.at))
 }
 
 /// The rules as one sentence.

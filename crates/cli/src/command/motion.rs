@@ -67,6 +67,18 @@ enum What {
         #[command(flatten)]
         rules: Rules,
     },
+    /// To go into another cluster: those who say yes ask to be let in there once it has passed.
+    Merge {
+        /// A link that a member there made by `cluster invite --merge`.
+        link: String,
+        /// What that cluster is called.
+        name: String,
+    },
+    /// To let in, all at once, those who came with another cluster.
+    TakeIn {
+        /// What that cluster calls itself, as `cluster requests` shows.
+        from: String,
+    },
     /// To ask something. The answer binds nobody.
     Question {
         /// What.
@@ -126,6 +138,8 @@ impl What {
             Self::Expel { who } => Proposal::Expel { who },
             Self::Silent { who } => Proposal::Silent { who },
             Self::Charter { name, rules } => Proposal::Charter { charter: rules.edit(name) },
+            Self::Merge { link, name } => Proposal::Merge { link, name },
+            Self::TakeIn { from } => Proposal::TakeIn { from },
             Self::Question { text, options, preference } => Proposal::Question { text, options, ranked: preference },
         }
     }
@@ -135,6 +149,7 @@ impl What {
 pub(crate) fn line(context: &Context, motion: &Row) -> String {
     let id: String = printable(&motion.motion).chars().take(SHORT).collect();
     let state = match motion.state {
+        MotionState::Passed if motion.kind == MotionKind::Merge => "passed, who said yes asks there",
         MotionState::Passed if !motion.done && motion.kind != MotionKind::Question => "passed, being carried out",
         state => state.as_str(),
     };

@@ -38,6 +38,7 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             words: "It's me,\nfrom the library".into(),
             member: "carolsmember".into(),
             at: NOON,
+            from: None,
         }]),
         ClusterCall::Motions { .. } => ClusterAnswer::Motions(motions()),
         ClusterCall::Motion { .. } => ClusterAnswer::Motion(Box::new(question())),
@@ -232,9 +233,11 @@ fn a_cluster_is_founded_by_its_rules() {
 fn people_are_invited_and_ask() {
     let node = Node::alice();
     let which = || "nest".to_owned();
-    let invite = NewClusterInvite { label: "for carol".into(), days: Some(3) };
+    let invite = NewClusterInvite { label: "for carol".into(), days: Some(3), merge: false };
     let arguments = ["cluster", "invite", "nest", "--label", "for carol", "--days", "3"];
     assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite });
+    let whole = NewClusterInvite { merge: true, ..NewClusterInvite::default() };
+    assert_eq!(asked_of(&node, &["cluster", "invite", "nest", "--merge"]), ClusterCall::Invite { which: which(), invite: whole });
     assert_eq!(node.prints(&["cluster", "invite", "nest"]), "samizdat:cluster/abc\n");
     let wish = NewMembership { link: "l".into(), nick: Some("al".into()), words: "hello".into() };
     assert_eq!(asked_of(&node, &["cluster", "join", "l", "--nick", "al", "--words", "hello"]), ClusterCall::Join(wish));
@@ -255,6 +258,8 @@ fn motions_are_opened_and_voted_on() {
     opens(&["silent", "bob", "dave"], Proposal::Silent { who: vec!["bob".into(), "dave".into()] });
     let charter = CharterEdit { cap: Some(9), name: Some("den".into()), ..CharterEdit::default() };
     opens(&["charter", "--cap", "9", "--name", "den"], Proposal::Charter { charter });
+    opens(&["merge", "l", "den"], Proposal::Merge { link: "l".into(), name: "den".into() });
+    opens(&["take-in", "den"], Proposal::TakeIn { from: "den".into() });
     let (text, options) = ("Where?".to_owned(), vec!["here".to_owned(), "there".to_owned()]);
     opens(
         &["question", "Where?", "--option", "here", "--option", "there", "--preference"],

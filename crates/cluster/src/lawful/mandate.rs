@@ -11,6 +11,7 @@ use crate::{
     grounds::Grounds,
     ids::{ClusterId, MemberId, MotionId},
     leave::LeaveIn,
+    merge::GuestIn,
     motion::{Admission, Kind, Motion},
     roster::{Past, Roster},
 };
@@ -207,8 +208,9 @@ impl Demands {
                     Ok(())
                 }
             },
-            // Its certificate does not verify.
-            Kind::Question { .. } => Err(Unlawful::WithoutEffect),
+            Kind::TakeIn { guests, .. } => self.take_in(guests, roster),
+            // Their certificates do not verify.
+            Kind::Question { .. } | Kind::Merge(_) => Err(Unlawful::WithoutEffect),
         }
     }
 
@@ -220,6 +222,13 @@ impl Demands {
             Some(other) if other != *admission => Err(Unlawful::Contradiction),
             _ => Ok(()),
         }
+    }
+
+    /// Those of them who are not there yet.
+    fn take_in(&mut self, guests: &[GuestIn], roster: &Roster) -> Result<(), Unlawful> {
+        let mut missing = guests.iter().map(GuestIn::claimed).filter(|admission| !roster.contains(&admission.member)).peekable();
+        missing.peek().ok_or(Unlawful::WithoutEffect)?;
+        missing.try_for_each(|admission| self.admit(admission, roster))
     }
 
     /// Those of them who are still there.

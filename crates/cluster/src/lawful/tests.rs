@@ -4,8 +4,10 @@ use crate::{
     comeback::Comeback,
     leave::Leave,
     limits::{CERTIFICATES_MAX, COMEBACKS_MAX, LEAVES_MAX},
+    link::ClusterLink,
+    merge::Merge,
     motion::{BadMotion, Kind},
-    people::{CLUSTER, admission, admit, certificate, circle, expel, id, member, roster, secret},
+    people::{CLUSTER, OTHER, admission, admit, certificate, circle, expel, id, member, roster, secret, take_in},
 };
 
 const YES: core::ops::RangeInclusive<u8> = 1..=4;
@@ -90,6 +92,34 @@ fn what_members_decided_is_lawful() {
     let judged = Case::new().passed(Kind::Charter(charter(7))).sets(&charter(7)).lawful(true, 1..=5);
     assert_eq!(judged.past.charter().cap, 7);
     Case::new().passed(admit(9)).adds(9).passed(expel(5)).removes(5).passed(admit(8)).adds(8).lawful(true, [1, 2, 3, 4, 8, 9]);
+}
+
+#[test]
+fn whom_another_cluster_sends_is_let_in_at_once() {
+    Case::new().passed(take_in(3)).adds(9).adds(10).adds(11).lawful(true, [1, 2, 3, 4, 5, 9, 10, 11]);
+    Case::new().passed(take_in(3)).adds(9).adds(11).unlawful(Unlawful::NotCarriedOut);
+    Case::new().passed(take_in(1)).adds(9).adds(10).unlawful(Unlawful::AddedWithoutConsent);
+    let mut renamed = Case::new().passed(take_in(1)).adds(9);
+    renamed.change.added[0].nick = "another".into();
+    renamed.unlawful(Unlawful::AddedOtherwise);
+    Case::new().passed(take_in(2)).passed(admit(9)).adds(9).adds(10).lawful(true, [1, 2, 3, 4, 5, 9, 10]);
+    let other_keys = Admission { key_package: [0; 32], ..admission(9) };
+    Case::new().passed(take_in(2)).passed(Kind::Admit(other_keys)).adds(9).adds(10).unlawful(Unlawful::Contradiction);
+    let outer = Merge { into: OTHER, link: ClusterLink([5; 20]), name: "square".into(), from: "circle".into() };
+    Case::new().passed(Kind::Merge(outer)).unlawful(Unlawful::Certificate(BadCertificate::NoConsequence));
+    let mut small = Case::new();
+    small.past = small.past.after(roster(1..=5), charter(7));
+    small.passed(take_in(3)).adds(9).adds(10).adds(11).unlawful(Unlawful::OverCap);
+}
+
+#[test]
+fn who_of_them_has_come_meanwhile_is_passed_over() {
+    let mut late = Case::new().passed(take_in(2));
+    late.past = late.past.after(roster([1, 2, 3, 4, 5, 9]), charter(50));
+    late.adds(10).lawful(true, [1, 2, 3, 4, 5, 9, 10]);
+    let mut all = Case::new().passed(take_in(2));
+    all.past = all.past.after(roster([1, 2, 3, 4, 5, 9, 10]), charter(50));
+    all.unlawful(Unlawful::WithoutEffect);
 }
 
 #[test]

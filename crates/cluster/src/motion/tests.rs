@@ -1,6 +1,9 @@
 #![allow(clippy::arithmetic_side_effects)]
 use super::*;
-use crate::people::{CLUSTER, admit, circle, expel, fields, member, question, roster};
+use crate::{
+    link::ClusterLink,
+    people::{CLUSTER, OTHER, admit, circle, expel, fields, member, merge, question, roster, take_in},
+};
 use proptest::prelude::*;
 
 fn charter(change: impl FnOnce(&mut Charter)) -> Charter {
@@ -13,7 +16,7 @@ fn verdict(fields: MotionFields, past: &Past) -> Result<usize, BadMotion> {
     MotionIn::new(fields).unwrap().verify(&CLUSTER, past).map(|motion| motion.electorate().len())
 }
 
-fn kinds() -> [Kind; 6] {
+fn kinds() -> [Kind; 8] {
     let mut silent = vec![member(2), member(3)];
     silent.sort();
     [
@@ -23,6 +26,8 @@ fn kinds() -> [Kind; 6] {
         Kind::Charter(charter(|charter| charter.cap = 9)),
         question(Method::Plurality),
         question(Method::Preference),
+        Kind::Merge(Merge { into: OTHER, link: ClusterLink([5; 20]), name: "square".into(), from: "circle".into() }),
+        take_in(3),
     ]
 }
 
@@ -30,7 +35,7 @@ fn kinds() -> [Kind; 6] {
 fn subjects_have_no_vote() {
     let past = circle(1..=5);
     let voters = kinds().map(|kind| verdict(fields(&past, 1, kind), &past));
-    assert_eq!(voters, [Ok(5), Ok(4), Ok(3), Ok(5), Ok(5), Ok(5)]);
+    assert_eq!(voters, [Ok(5), Ok(4), Ok(3), Ok(5), Ok(5), Ok(5), Ok(5), Ok(5)]);
 }
 
 #[test]
@@ -58,10 +63,13 @@ fn a_motion_out_of_order_is_told_apart() {
         (MotionFields { proposer: member(9), ..good.clone() }, BadMotion::ProposerNotMember),
         (fields(&past, 1, admit(2)), BadMotion::AlreadyMember),
         (fields(&past, 1, expel(9)), BadMotion::NoSuchMember),
+        (fields(&past, 1, merge()), BadMotion::IntoItself),
     ];
     for (fields, error) in wrong {
         assert_eq!(verdict(fields, &past), Err(error));
     }
+    let with_nine = circle(1..=9);
+    assert_eq!(verdict(fields(&with_nine, 1, take_in(2)), &with_nine), Err(BadMotion::AlreadyMember), "nine is a guest, too");
     assert_eq!(verdict(MotionFields { until: 8, ..good }, &past), Ok(5));
     let alone = circle([1]);
     assert_eq!(verdict(fields(&alone, 1, expel(1)), &alone), Err(BadMotion::NobodyVotes));
@@ -118,7 +126,7 @@ fn what_nobody_could_read_is_no_motion() {
 
 proptest! {
     #[test]
-    fn what_is_taken_is_written_as_it_came(which in 0..6usize, at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
+    fn what_is_taken_is_written_as_it_came(which in 0..8usize, at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
         let _ = MotionIn::decode(&junk);
         let mut like = MotionIn::new(fields(&circle(1..=5), 1, kinds()[which].clone())).unwrap().encode();
         let at = at.index(like.len());

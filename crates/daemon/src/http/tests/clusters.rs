@@ -67,7 +67,14 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         }
         ClusterCall::Requests { which } => {
             let (request, nick) = ("1".into(), which);
-            ClusterAnswer::Requests(vec![JoinRequest { request, nick, words: String::new(), member: "m".into(), at: 1 }])
+            ClusterAnswer::Requests(vec![JoinRequest {
+                request,
+                nick,
+                words: String::new(),
+                member: "m".into(),
+                at: 1,
+                from: None,
+            }])
         }
         ClusterCall::Motions { which } => ClusterAnswer::Motions(vec![motion(&which)]),
         ClusterCall::Motion { which, motion: id } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {id}")))),
@@ -92,7 +99,7 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
         assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
-        let invite = NewClusterInvite { label: "b".into(), days: Some(3) };
+        let invite = NewClusterInvite { label: "b".into(), days: Some(3), merge: false };
         assert_eq!(client.invite_to_cluster("a", &invite).unwrap().link, "a b Some(3)");
         assert_eq!(client.cluster_requests("a").unwrap()[0].nick, "a");
         assert_eq!(client.motions("a").unwrap(), [motion("a")]);
