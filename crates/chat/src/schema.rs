@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{CLUSTERS, COMEBACKS, SEEN},
+    cluster::{CLUSTERS, COMEBACKS, DOORS_OF_REQUESTS, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     CLUSTERS,
     COMEBACKS,
     SEEN,
+    DOORS_OF_REQUESTS,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -25,6 +25,7 @@ pub mod limits;
 pub mod link;
 pub mod motion;
 pub mod parts;
+pub mod phrase;
 pub mod request;
 pub mod rollout;
 pub mod roster;
