@@ -133,12 +133,16 @@ export class MockNode {
         return this.read(body.conversation);
       case 'GET clusters':
         return this.ofClusters(second, third);
+      case 'POST clusters':
+        return third === 'invites' ? invitation(body) : this.propose(body);
       case 'POST motions': {
         const motion = this.nest?.motions.find((one) => one.motion === second);
         if (!motion) throw refusal(404, 'not_found', 'there is no such motion');
         motion.ours = body.vote;
-        motion[body.vote] += 1;
-        motion[`${body.vote}_by`].push(this.nest.nick);
+        if (motion.kind !== 'question') {
+          motion[body.vote] += 1;
+          motion[`${body.vote}_by`].push(this.nest.nick);
+        }
         this.emit('cluster', { cluster: this.nest });
         return motion;
       }
@@ -209,6 +213,15 @@ export class MockNode {
     if (what === 'requests') return { requests: this.nest.asking };
     if (what === 'audit') return { decisions: this.nest.decided };
     return this.nest;
+  }
+
+  propose(proposal) {
+    this.nest.proposal = proposal;
+    const charter = { ...this.nest.charter, ...proposal.charter };
+    const moved = { ...this.nest.motions[0], motion: 'mine', kind: proposal.kind, subject: charter.name, charter, ours: 'yes' };
+    this.nest.motions.push(moved);
+    this.emit('cluster', { cluster: this.nest });
+    return moved;
   }
 
   conversation(kind, who) {
@@ -431,6 +444,11 @@ async function text(stream) {
   let all = '';
   for await (const part of stream) all += part;
   return all;
+}
+
+function invitation({ passphrase_words: words }) {
+  const link = 'samizdat:cluster/abcdefghijklmnopqrstuvwxyz234567';
+  return words ? { link, passphrase: Array(words).fill('bridge').join(' ') } : { link };
 }
 
 function refusal(status, kind, message) {

@@ -45,12 +45,38 @@ story('a cluster: who is in it, what is moved, a vote, what was decided', async 
   await page.getByRole('button', { name: 'Vote yes' }).click();
   await page.getByText('You said yes.').waitFor();
   await page.getByText('Yes: bob, alice').waitFor();
+  await page.getByRole('button', { name: 'Move on Sunday up' }).focus();
+  await page.keyboard.press('Enter');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Vote in this order' }).click();
+  await page.getByText('You said on Sunday, then on Monday, then on Friday.').waitFor();
+});
+
+story('a cluster: inviting by a link, a picture and words; other rules; who is silent', async ({ node, visit }) => {
+  nest(node);
+  const { page } = await visit(node.url);
+  await row(page, /^nest/).click();
+  await page.getByRole('button', { name: 'About nest' }).click();
+  await page.getByRole('button', { name: 'Make an invite link' }).click();
+  await page.getByRole('img', { name: 'QR code of the link below' }).waitFor();
+  await inspect(page, 'cluster-invite-link');
+  await page.getByRole('button', { name: 'Make another passphrase' }).click();
+  await page.getByTestId('passphrase').waitFor();
+  await page.getByText('Propose other rules').click();
+  await page.getByLabel('Members at most').fill('60');
+  await page.getByText('Propose to drop who is silent').click();
+  await page.getByText('Ask the members something').click();
+  await page.getByRole('button', { name: 'Propose these rules' }).scrollIntoViewIfNeeded();
+  await inspect(page, 'cluster-moves');
+  await page.getByRole('button', { name: 'Propose these rules' }).click();
+  await page.getByRole('heading', { name: 'Take other rules' }).waitFor();
+  check(JSON.stringify(node.nest.proposal) === '{"kind":"charter","charter":{"cap":60}}', 'more rules than the changed one were sent');
 });
 
 story('a cluster is founded or joined in one dialog', async ({ node, visit }) => {
   const { page } = await visit(node.url);
   await page.getByRole('button', { name: 'Found or join a cluster' }).click();
-  await page.getByLabel('Link to the cluster').waitFor();
+  await page.getByLabel('Link or passphrase').waitFor();
   await inspect(page, 'cluster-join');
   await page.getByRole('radio', { name: /^Found one/ }).check();
   await page.getByLabel('Name of the cluster').waitFor();
@@ -263,7 +289,7 @@ function fill(node) {
 function nest(node) {
   const conversation = node.conversation('cluster', 'nest');
   node.own(conversation, 'welcome', { from: 'bobsmember', mine: false, state: 'read' });
-  const member = (nick, own, here) => ({ member: `${nick}smember`, nick, own, here, heard: here ? Date.now() : null });
+  const member = (nick, own, here) => ({ member: `${nick}smember`, nick, own, here, heard: here ? Date.now() : null, silent: !here });
   const moved = {
     cluster: '1',
     state: 'open',
@@ -284,6 +310,7 @@ function nest(node) {
     { option: 'at the bridge', first: 2, place: 1 },
     { option: 'at home', first: 0, place: 2 },
   ];
+  const days = ['on Monday', 'on Friday', 'on Sunday'].map((option, at) => ({ option, first: 0, place: at + 1 }));
   node.nest = {
     cluster: '1',
     id: 'nestnestnest',
@@ -305,11 +332,14 @@ function nest(node) {
       sponsor_epochs: 0,
       history: 'none',
       motion_epochs: 8,
+      automatic_ballots: true,
+      delivery: true,
     },
     members: [member('alice', true, true), member('bob', false, true), member('mallory', false, false)],
     motions: [
       { ...moved, motion: 'm1', kind: 'expel', subject: 'mallory', yes: 1, yes_by: ['bob'], options: [] },
       { ...moved, motion: 'm2', kind: 'question', subject: 'Where?', yes: 0, yes_by: [], options, ours: '1' },
+      { ...moved, motion: 'm3', kind: 'question', subject: 'When?', yes: 0, yes_by: [], options: days, ranked: true },
     ],
     asking: [{ request: '3', nick: 'carol', words: 'It is me, from the library.', member: 'carolsmember', at: Date.now() }],
     decided: [

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::meeting::Secret;
+
 /// One question about clusters. `which` is the number of a membership, the name of its cluster or the beginning of the
 /// cluster's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum ClusterCall {
         which: String,
         /// What for.
         invite: NewClusterInvite,
+        /// The link, if a passphrase stands for it; otherwise one is drawn.
+        link: Option<String>,
     },
     /// Who asks to be let in. [`ClusterAnswer::Requests`]
     Requests {
@@ -163,6 +167,10 @@ pub struct Charter {
     pub history: History,
     /// For how many epochs a motion stays open.
     pub motion_epochs: u8,
+    /// Members vote by themselves to drop those who are silent.
+    pub automatic_ballots: bool,
+    /// Members tell each other which messages have arrived.
+    pub delivery: bool,
 }
 
 /// How many of those who may vote must say yes.
@@ -204,6 +212,8 @@ pub struct Member {
     pub here: bool,
     /// When they were heard last, ms since 1970.
     pub heard: Option<u64>,
+    /// The rules call them silent: a motion can drop them.
+    pub silent: bool,
 }
 
 /// Somebody who asks to be let in.
@@ -354,6 +364,10 @@ pub struct Decision {
 pub struct ClusterInvite {
     /// A `samizdat:cluster/` link.
     pub link: String,
+    /// Words that stand for it and can be said on the phone, if they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub passphrase: Option<Secret>,
 }
 
 /// Body of `POST clusters`: what is absent is as usual.
@@ -395,14 +409,28 @@ pub struct CharterEdit {
     /// For how many epochs a motion stays open, 1 to 64 (usually 8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub motion_epochs: Option<u8>,
+    /// Who was not heard for so many epochs is silent (usually 14); 0: nobody ever is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_epochs: Option<u16>,
+    /// Whether members vote by themselves to drop those who are silent (usually they do).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_ballots: Option<bool>,
+    /// Whether members tell each other which messages have arrived (usually they do).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<bool>,
 }
 
-/// Body of `POST join`.
+/// Body of `POST join`: a link or a passphrase.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewMembership {
     /// A `samizdat:cluster/` link.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub link: String,
+    /// The words that stand for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub passphrase: Option<Secret>,
     /// How I want to call myself; drawn by chance when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nick: Option<String>,
@@ -424,6 +452,9 @@ pub struct NewClusterInvite {
     /// Whether another cluster is to come by it: then the link names this one.
     #[serde(default)]
     pub merge: bool,
+    /// Of how many words, 8 to 12, a passphrase shall stand for it; none when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_words: Option<u8>,
 }
 
 /// Body of `POST clusters/{cluster}/motions`: what is moved.

@@ -54,11 +54,15 @@ pub const CLUSTER_PARTS_MAX: u32 = 160;
 /// Changes and proposals of one member for one state that wait.
 pub const PENDING_MAX: u32 = 4;
 /// Requests to one cluster that are kept; of those that nobody took up the oldest go.
-pub const CLUSTER_REQUESTS_MAX: u32 = 256;
-/// Motions of one cluster that are kept open by one member.
-pub const MOTIONS_MAX: u32 = 64;
+pub const CLUSTER_REQUESTS_MAX: u32 = DOORS_MAX * DOOR_REQUESTS_MAX;
+/// Motions of one cluster that are kept open by one member: some are left to the person when guests take all of theirs.
+pub const MOTIONS_MAX: u32 = GUEST_MOTIONS_MAX + 16;
+/// Motions to let somebody in that our node opens by itself, for those who came by doors of ours.
+pub const GUEST_MOTIONS_MAX: u32 = DOOR_REQUESTS_MAX;
 /// Doors of one cluster.
 pub const DOORS_MAX: u32 = 16;
+/// Requests by one door that wait; more are not taken. A cluster of the usual size can gather by one link.
+pub const DOOR_REQUESTS_MAX: u32 = 64;
 /// Epochs behind the tip whose states are kept: a stolen device shows what was said in them.
 pub const WINDOW_EPOCHS: u64 = 8;
 /// States younger than this are kept whatever their epoch, ms.

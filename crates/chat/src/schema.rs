@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{CLUSTERS, COMEBACKS, MERGES, SEEN},
+    cluster::{CLUSTERS, COMEBACKS, DOORS_OF_REQUESTS, MERGES, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     COMEBACKS,
     SEEN,
     MERGES,
+    DOORS_OF_REQUESTS,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -269,6 +269,31 @@ fn who_asked_to_return_without_need_stays_a_member() {
 }
 
 #[test]
+fn where_nobody_votes_by_itself_people_see_who_is_silent_and_move() {
+    let charter = Charter { silent_epochs: 3, automatic_ballots: false, ..Charter::new(NEST).unwrap() };
+    let mut people = nest_under(&charter, &["alice", "bob", "carol"]);
+    agree(&mut people);
+    people.pop();
+    let silent = |person: &mut Person| -> Vec<String> {
+        let members = person.chat.cluster(NEST).unwrap().members;
+        members.into_iter().filter(|member| member.silent).map(|member| member.nick).collect()
+    };
+    assert!(silent(&mut people[0]).is_empty());
+    for _ in 0..6 {
+        people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+        all(&mut people);
+    }
+    people.iter_mut().for_each(|person| assert_eq!(silent(person), ["carol"]));
+    assert_eq!(nicks(&mut people[0]), ["alice", "bob", "carol"], "nobody has moved");
+    let now = people[0].now;
+    people[0].chat.open_motion(NEST, &Proposal::Silent(&["carol".into()]), now).unwrap();
+    all(&mut people);
+    vote_all(&mut people, "yes");
+    all(&mut people);
+    people.iter_mut().for_each(|person| assert_eq!(nicks(person), ["alice", "bob"]));
+}
+
+#[test]
 fn the_silent_are_dropped_by_themselves_and_may_ask_again() {
     let mut people = nest_under(&Charter { silent_epochs: 3, ..Charter::new(NEST).unwrap() }, &["alice", "bob", "carol"]);
     agree(&mut people);

@@ -55,8 +55,10 @@ fn they_found_let_in_talk_put_out_and_can_prove_it() {
     assert_eq!((&founded["cluster"], &founded["standing"]), (&"1".into(), &"member".into()));
     assert_eq!(alice.json(&["cluster", "charter", NEST])["cap"], 5);
 
-    // Who is alone lets in whom she invited.
-    ask(&alice, &bob, "bob");
+    // Who is alone lets in whom she invited: Bob hears the words on the phone.
+    let invite = alice.json(&["cluster", "invite", NEST, "--passphrase"]);
+    let heard = invite["passphrase"].as_str().unwrap().to_uppercase();
+    assert_eq!(bob.json_given(&["cluster", "join", "--passphrase", "--nick", "bob"], &heard)["standing"], "asking");
     agree(&[&alice, &bob], &["alice", "bob"]);
 
     // From then on two must agree; what Carol writes before goes out once she is in.

@@ -26,6 +26,7 @@ pub mod link;
 pub mod merge;
 pub mod motion;
 pub mod parts;
+pub mod phrase;
 pub mod request;
 pub mod rollout;
 pub mod roster;

@@ -98,5 +98,14 @@ pub const DONE_BYTES_MAX: usize = 48 * (DONE_MAX + CAP_MAX as usize);
 /// Decisions that an audit replays.
 pub const DECISIONS_MAX: usize = 100_000;
 
+/// Words of a passphrase at least: 80 random bits.
+pub const PHRASE_WORDS_MIN: usize = 8;
+/// Words of a passphrase at most: 120 random bits.
+pub const PHRASE_WORDS_MAX: usize = 12;
+/// Memory of one guess at a passphrase, KiB. Part of the protocol, as are the passes.
+pub const PHRASE_KIB: u32 = 64 * 1024;
+/// Passes over it.
+pub const PHRASE_PASSES: u32 = 3;
+
 /// One-time tags of a door for each day: requests that find room there.
 pub const DOOR_SLOTS: u8 = 8;

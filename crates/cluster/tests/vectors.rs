@@ -2,6 +2,7 @@
 //! Hashes and signed bytes are put together here from docs/protocol/cluster.md, not by the code under test.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, missing_docs)]
 
+use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
 use samizdat_cluster::{
     Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
@@ -19,6 +20,7 @@ use samizdat_cluster::{
     merge::{ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     parts,
+    phrase::Phrase,
     request::{Answer, Purpose, Request},
     tally::Tally,
 };
@@ -214,6 +216,28 @@ fn doors() -> Value {
     })
 }
 
+fn phrases() -> Vec<Value> {
+    let words: Vec<&str> = include_str!("../src/phrase/words.txt").lines().collect();
+    let one = |(seed, count): ([u8; 32], usize)| {
+        let phrase = Phrase::draw(count, &seed).unwrap();
+        let drawn: Vec<u16> = seed.chunks(2).take(count).map(|pair| u16::from_be_bytes([pair[0], pair[1]]) >> 6).collect();
+        let spelled: Vec<u8> = drawn.iter().flat_map(|number| number.to_be_bytes()).collect();
+        let check = hash(&[b"samizdat phrase v1\0", &spelled]);
+        let number = |place: usize| usize::from(drawn[place] * 2 + u16::from(check[place / 8] >> (7 - place % 8) & 1));
+        let text: Vec<&str> = (0..count).map(|place| words[number(place)]).collect();
+        assert_eq!(*phrase.text(), text.join(" "));
+        let link = phrase.link().unwrap();
+        let params = Params::new(65_536, 3, 1, Some(20)).unwrap();
+        let mut stretched = [0; 20];
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon.hash_password_into(text.join(" ").as_bytes(), b"samizdat cluster phrase v1", &mut stretched).unwrap();
+        assert_eq!(link.0, stretched);
+        json!({ "seed": hex(&seed), "passphrase": *phrase.text(), "link": link.to_string(), "door": hex(&link.door().0) })
+    };
+    let counting: [u8; 32] = core::array::from_fn(|i| u8::try_from(i * 7).unwrap());
+    [([0; 32], 8), ([255; 32], 8), (counting, 12)].into_iter().map(one).collect()
+}
+
 fn cut() -> Value {
     let payload: Vec<u8> = (0..=255).collect();
     let parts = parts::cut(&payload).unwrap();
@@ -228,7 +252,7 @@ fn the_vectors_are_what_the_code_makes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/cluster.json");
     let made = json!({
         "names": names(), "motions": motions(), "ballots": ballots(), "statements": statements(), "messages": messages(),
-        "doors": doors(), "parts": cut(),
+        "doors": doors(), "passphrases": phrases(), "parts": cut(),
     });
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();

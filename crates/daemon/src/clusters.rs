@@ -51,17 +51,18 @@ impl Node {
                 let number = self.command(|chat| chat.leave_cluster(&which, now))?;
                 self.view(number)
             }
-            ClusterCall::Invite { which, invite } => {
+            ClusterCall::Invite { which, invite, link } => {
                 let days = invite.days.unwrap_or(INVITE_DAYS);
                 if !(1..=56).contains(&days) {
                     return Err(ApiError::usage("a link to a cluster is good for 1 to 56 days"));
                 }
                 let (label, merge) = (&invite.label, invite.merge);
-                let link = self.command(|chat| match merge {
-                    true => chat.invite_cluster(&which, label, days, now),
-                    false => chat.invite_to_cluster(&which, label, days, now),
+                let link = self.command(|chat| match link {
+                    Some(link) => chat.invite_by_link(&which, &link, label, days, now).map(|()| link),
+                    None if merge => chat.invite_cluster(&which, label, days, now),
+                    None => chat.invite_to_cluster(&which, label, days, now),
                 })?;
-                Ok(ClusterAnswer::Invite(api::ClusterInvite { link }))
+                Ok(ClusterAnswer::Invite(api::ClusterInvite { link, passphrase: None }))
             }
             ClusterCall::Requests { which } => {
                 let requests = self.read(|chat| chat.cluster_requests(&which))?;
@@ -184,6 +185,9 @@ fn amended(mut charter: Charter, edit: &CharterEdit) -> Answered<Charter> {
     set(&mut charter.cap, edit.cap);
     set(&mut charter.rollout_hours, edit.rollout_hours);
     set(&mut charter.sponsor_epochs, edit.sponsor_epochs);
+    set(&mut charter.silent_epochs, edit.silent_epochs);
+    charter.automatic_ballots = edit.automatic_ballots.unwrap_or(charter.automatic_ballots);
+    charter.delivery = edit.delivery.unwrap_or(charter.delivery);
     charter.motion_epochs = edit.motion_epochs.unwrap_or(charter.motion_epochs);
     charter.quorum = edit.quorum.map_or(charter.quorum, |quorum| match quorum {
         api::Quorum::Majority => Quorum::Majority,
@@ -237,6 +241,8 @@ fn charter(charter: &Charter) -> api::Charter {
             History::All => api::History::All,
         },
         motion_epochs: charter.motion_epochs,
+        automatic_ballots: charter.automatic_ballots,
+        delivery: charter.delivery,
     }
 }
 
@@ -248,6 +254,7 @@ fn member(member: &chat::ClusterMember) -> api::Member {
         own: member.own,
         here: member.here,
         heard: Some(member.heard).filter(|at| *at > 0),
+        silent: member.silent,
     }
 }
 

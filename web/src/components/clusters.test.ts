@@ -103,8 +103,7 @@ describe('about a cluster', () => {
 
   it('proposes newcomers, puts out, asks and invites', async () => {
     const openMotion = vi.fn(async () => motion());
-    const inviteToCluster = vi.fn(async () => ({ link: 'samizdat:cluster/abc' }));
-    await show(ClusterDetails, { ...nest, openMotion, inviteToCluster }, { which: '1' });
+    await show(ClusterDetails, { ...nest, openMotion }, { which: '1' });
     await userEvent.click(await screen.findByRole('button', { name: 'Propose carol' }));
     expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'admit', who: '3' });
     await userEvent.selectOptions(screen.getByLabelText('Whom'), 'bobsmember');
@@ -115,8 +114,106 @@ describe('about a cluster', () => {
     await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
     const asked = { kind: 'question', text: 'Tea?', options: ['yes', 'no'], ranked: false };
     expect(openMotion).toHaveBeenLastCalledWith('1', asked);
-    await userEvent.click(screen.getByRole('button', { name: 'Make an invite link' }));
-    expect(await screen.findByText('samizdat:cluster/abc')).toBeTruthy();
+    expect(screen.getByLabelText<HTMLInputElement>('Question').value).toBe('');
+    await userEvent.type(screen.getByLabelText('Question'), 'Which tea?');
+    await userEvent.type(screen.getByLabelText(/^Answers/), 'black{Enter}green');
+    await userEvent.click(screen.getByRole('checkbox', { name: /^Put the answers in order/ }));
+    await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
+    const ranked = { kind: 'question', text: 'Which tea?', options: ['black', 'green'], ranked: true };
+    expect(openMotion).toHaveBeenLastCalledWith('1', ranked);
+  });
+
+  it('keeps what was typed when the question was refused', async () => {
+    const openMotion = vi.fn(() => Promise.reject(new ApiError('usage', 'A question wants 2 to 16 answers.')));
+    await show(ClusterDetails, { ...nest, openMotion }, { which: '1' });
+    await userEvent.type(await screen.findByLabelText('Question'), 'Tea?');
+    await userEvent.type(screen.getByLabelText(/^Answers/), 'yes');
+    await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
+    expect((await screen.findByRole('alert')).textContent).toBe('A question wants 2 to 16 answers.');
+    expect(screen.getByLabelText<HTMLInputElement>('Question').value).toBe('Tea?');
+  });
+
+  it('is joined by a link that can be photographed, or by words that can be said', async () => {
+    const link = 'samizdat:cluster/abc';
+    const passphrase = 'able about above absent absorb abstract absurd abuse';
+    const inviteToCluster = vi.fn(async (_: string, words?: number) => (words ? { link, passphrase } : { link }));
+    const qr = vi.fn(async () => new Blob());
+    URL.createObjectURL = () => 'blob:drawing';
+    URL.revokeObjectURL = () => undefined;
+    const { container } = await show(ClusterDetails, { ...nest, inviteToCluster, qr }, { which: '1' });
+    await userEvent.click(await screen.findByRole('button', { name: 'Make an invite link' }));
+    expect(await screen.findByText(link)).toBeTruthy();
+    expect(await screen.findByRole('img', { name: 'QR code of the link below' })).toBeTruthy();
+    expect(qr).toHaveBeenCalledWith(link);
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Make another passphrase' }));
+    expect(await screen.findByText(passphrase)).toBeTruthy();
+    expect(screen.queryByText(link), 'the words are all that is handed over').toBeNull();
+    expect(inviteToCluster).toHaveBeenLastCalledWith('1', 8);
+    await expectAccessible(container);
+  });
+
+  it('moves for other rules, of which only what is different is sent', async () => {
+    const openMotion = vi.fn(async () => motion());
+    const { container } = await show(ClusterDetails, { ...nest, openMotion }, { which: '1' });
+    const propose = await screen.findByRole<HTMLButtonElement>('button', { name: 'Propose these rules' });
+    expect(propose.disabled).toBe(true);
+    const cap = screen.getByLabelText(/^Members at most/);
+    await userEvent.clear(cap);
+    await userEvent.type(cap, '60');
+    await userEvent.selectOptions(screen.getByLabelText(/^What newcomers get/), 'the last messages');
+    await userEvent.click(screen.getByRole('checkbox', { name: /^Members vote by themselves/ }));
+    expect(screen.getByText('at most 60 members')).toBeTruthy();
+    await expectAccessible(container);
+    await userEvent.click(propose);
+    const charter = { cap: 60, history: { last: 100 }, automatic_ballots: false };
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'charter', charter });
+  });
+
+  it('moves to drop who is silent, and nobody else', async () => {
+    const openMotion = vi.fn(async () => motion());
+    const members = clusterView().members.map((one) => ({ ...one, silent: !one.own }));
+    const { container } = await show(ClusterDetails, { ...nest, openMotion, cluster: async () => clusterView({ members }) }, { which: '1' });
+    await userEvent.click(await screen.findByRole('checkbox', { name: 'bob' }));
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Propose to drop them' }));
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'silent', who: ['mallorysmember'] });
+  });
+
+  it('does not speak of the silent when there are none', async () => {
+    await show(ClusterDetails, nest, { which: '1' });
+    await screen.findByText('Propose other rules');
+    expect(screen.queryByText('Propose to drop who is silent')).toBeNull();
+  });
+
+  it('is voted in by order, with the keyboard alone', async () => {
+    const options = ['tea', 'coffee', 'water'].map((option, at) => ({ option, first: 0, place: at + 1 }));
+    const vote = vi.fn(async () => motion());
+    const motions = [motion({ kind: 'question', subject: 'What to drink?', options, ranked: true })];
+    const { container } = await show(ClusterDetails, { ...nest, vote, cluster: async () => clusterView({ motions }) }, { which: '1' });
+    const up = await screen.findByRole('button', { name: 'Move water up' });
+    up.focus();
+    await userEvent.keyboard('{Enter}');
+    expect(screen.getByText('water is now 2 of 3')).toBeTruthy();
+    await waitFor(() => expect(document.activeElement?.getAttribute('aria-label')).toBe('Move water up'));
+    await userEvent.keyboard('{Enter}');
+    await waitFor(() => expect(document.activeElement?.getAttribute('aria-label')).toBe('Move water down'));
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Vote in this order' }));
+    expect(vote).toHaveBeenCalledWith('abcdefghijkl', '3,1,2');
+  });
+
+  it('shows what was ranked by its places, and what I said by names', async () => {
+    const options = [
+      { option: 'tea', first: 1, place: 3 },
+      { option: 'coffee', first: 1, place: 1 },
+      { option: 'water', first: 1, place: 2 },
+    ];
+    const over = motion({ kind: 'question', subject: 'What to drink?', state: 'passed', options, ranked: true, ours: '2,1' });
+    const { container } = await show(ClusterDetails, { ...nest, cluster: async () => clusterView({ motions: [over] }) }, { which: '1' });
+    expect(await screen.findByText('You said coffee, then tea.')).toBeTruthy();
+    const shown = [...container.querySelectorAll('article ol li span:first-child')].map((one) => one.textContent);
+    expect(shown).toEqual(['coffee', 'water', 'tea']);
   });
 
   it('takes in all who come with a cluster by one motion', async () => {
@@ -180,12 +277,21 @@ describe('a new cluster', () => {
     const joinCluster = vi.fn(async () => clusterView({ standing: 'asking' }));
     const { session, container } = await show(NewCluster, { ...lists, joinCluster }, {});
     await expectAccessible(container);
-    await userEvent.type(screen.getByLabelText('Link to the cluster'), 'samizdat:cluster/abc');
+    await userEvent.type(screen.getByLabelText(/^Link or passphrase/), 'samizdat:cluster/abc');
     await userEvent.type(screen.getByLabelText(/What you call yourself/), 'al');
     await userEvent.type(screen.getByLabelText(/What you say/), 'hello');
     await userEvent.click(screen.getByRole('button', { name: 'Ask to be let in' }));
-    expect(joinCluster).toHaveBeenCalledWith('samizdat:cluster/abc', 'al', 'hello');
+    expect(joinCluster).toHaveBeenCalledWith({ link: 'samizdat:cluster/abc' }, 'al', 'hello');
     await waitFor(() => expect(session.view.pane).toEqual({ at: 'chat', key: 'cluster:1' }));
+  });
+
+  it('is joined by words, and says which is wrong', async () => {
+    const why = 'Word 2 of the passphrase, "brigde", is none of the words that there are: ask how it is spelled.';
+    const joinCluster = vi.fn(() => Promise.reject(new ApiError('usage', why)));
+    await show(NewCluster, { ...lists, joinCluster }, {});
+    await userEvent.type(screen.getByLabelText(/^Link or passphrase/), ' Able brigde above{Enter}');
+    expect(joinCluster).toHaveBeenCalledWith({ passphrase: 'Able brigde above' }, undefined, undefined);
+    expect((await screen.findByRole('alert')).textContent).toBe(why);
   });
 
   it('is founded, and says why not', async () => {

@@ -1,5 +1,6 @@
 import type {
   Cluster,
+  ClusterInvite,
   ClusterView,
   Contact,
   ContactEdit,
@@ -75,11 +76,13 @@ export class Api {
   cluster = (which: string): Promise<ClusterView> => this.get(cluster(which));
   foundCluster = (name: string, nick?: string): Promise<ClusterView> =>
     this.post('clusters', { name, ...(nick && { nick }) });
-  joinCluster = (link: string, nick?: string, words?: string): Promise<ClusterView> =>
-    this.post('join', { link, ...(nick && { nick }), ...(words && { words }) });
+  joinCluster = (by: { link: string } | { passphrase: string }, nick?: string, words?: string): Promise<ClusterView> =>
+    this.post('join', { ...by, ...(nick && { nick }), ...(words && { words }) });
   claimInCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/claim'), {});
   leaveCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/leave'), {});
-  inviteToCluster = (which: string): Promise<{ link: string }> => this.post(cluster(which, '/invites'), {});
+  /** With a passphrase of so many words, if any. */
+  inviteToCluster = (which: string, words?: number): Promise<ClusterInvite> =>
+    this.post(cluster(which, '/invites'), words ? { passphrase_words: words } : {});
   joinRequests = async (which: string): Promise<JoinRequest[]> =>
     (await this.get<{ requests: JoinRequest[] }>(cluster(which, '/requests'))).requests;
   openMotion = (which: string, proposal: Proposal): Promise<Motion> => this.post(cluster(which, '/motions'), proposal);

@@ -38,22 +38,53 @@ export function outcome({ kind, state, done, yes, no, needed, voters }: Motion):
   }
 }
 
-/** The rules of a cluster, as a sentence. */
-export function rules({ name, cap, quorum, rollout_hours, history, motion_epochs, sponsor_epochs }: Charter): string {
-  const past =
+/** What I said, as a sentence can show it. */
+export function said({ ours, ranked, options }: Motion): string {
+  if (!ours || !ranked) return ours ?? '';
+  const names = ours.split(',').map((number) => options[Number(number) - 1]?.option ?? number);
+  return names.join(', then ');
+}
+
+/** Each rule of a charter, as a part of a sentence. */
+const RULES: { [Rule in keyof Charter]: (charter: Charter) => string } = {
+  name: ({ name }) => `it is called “${name}”`,
+  cap: ({ cap }) => `at most ${count(cap)} members`,
+  quorum: ({ quorum }) =>
+    `${quorum === 'majority' ? 'more than half' : 'more than two thirds'} of those who may vote must say yes`,
+  motion_epochs: ({ motion_epochs }) => `a motion stays open for ${count(motion_epochs)} changes of the keys`,
+  rollout_hours: ({ rollout_hours }) => `keys change every ${count(rollout_hours)} hours`,
+  history: ({ history }) =>
     history === 'none'
       ? 'newcomers get nothing of what was written before'
-      : `newcomers may get ${history === 'all' ? 'all' : `the last ${count(history.last)} messages`} of what was written before`;
-  const parts = [
-    `at most ${count(cap)} members`,
-    `${quorum === 'majority' ? 'more than half' : 'more than two thirds'} of those who may vote must say yes`,
-    `a motion stays open for ${count(motion_epochs)} changes of the keys`,
-    `keys change every ${count(rollout_hours)} hours`,
-    past,
-  ];
-  if (sponsor_epochs > 0) parts.push(`who proposes a newcomer has seen ${count(sponsor_epochs)} changes of the keys`);
-  return `“${name}”: ${parts.join('; ')}.`;
+      : `newcomers may get ${history === 'all' ? 'all' : `the last ${count(history.last)} messages`} of what was written before`,
+  sponsor_epochs: ({ sponsor_epochs }) =>
+    sponsor_epochs > 0
+      ? `who proposes a newcomer has seen ${count(sponsor_epochs)} changes of the keys`
+      : 'every member may propose a newcomer',
+  silent_epochs: ({ silent_epochs }) =>
+    silent_epochs > 0 ? `who is not heard for ${count(silent_epochs)} changes of the keys is silent` : 'nobody is ever silent',
+  automatic_ballots: ({ automatic_ballots }) =>
+    automatic_ballots ? 'members vote by themselves to drop the silent' : 'nobody votes by itself',
+  delivery: ({ delivery }) =>
+    delivery ? 'members tell each other what has arrived' : 'members do not tell each other what has arrived',
+};
+const NAMES = Object.keys(RULES) as (keyof Charter)[];
+
+/** The rules of a cluster, as a sentence. */
+export function rules(charter: Charter): string {
+  const parts = NAMES.filter((rule) => rule !== 'name').map((rule) => RULES[rule](charter));
+  return `“${charter.name}”: ${parts.join('; ')}.`;
 }
+
+const differ = (before: Charter, after: Charter): (keyof Charter)[] =>
+  NAMES.filter((rule) => JSON.stringify(before[rule]) !== JSON.stringify(after[rule]));
+
+/** What one charter has that the other has not, as sentences. */
+export const changes = (before: Charter, after: Charter): string[] => differ(before, after).map((rule) => RULES[rule](after));
+
+/** Only what is different: what others change meanwhile shall not be moved back by accident. */
+export const edit = (before: Charter, after: Charter): Partial<Charter> =>
+  Object.fromEntries(differ(before, after).map((rule) => [rule, after[rule]]));
 
 /** `admit bob` of the node, for people. */
 export function decided(what: string): string {
@@ -66,6 +97,7 @@ export function decided(what: string): string {
     charter: 'Other rules were taken',
     take_in: `A cluster came: ${subject}`,
     leave: `${subject} left`,
+    comeback: `${subject} came back`,
   };
   return words[verb] ?? what;
 }

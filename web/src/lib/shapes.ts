@@ -109,6 +109,8 @@ export interface Charter {
   sponsor_epochs: number;
   history: 'none' | 'all' | { last: number };
   motion_epochs: number;
+  automatic_ballots: boolean;
+  delivery: boolean;
 }
 
 export interface Member {
@@ -119,6 +121,14 @@ export interface Member {
   own: boolean;
   here: boolean;
   heard: number | null;
+  /** The rules call them silent. */
+  silent: boolean;
+}
+
+/** A way to ask to be let in; the passphrase stands for the link. */
+export interface ClusterInvite {
+  link: string;
+  passphrase?: string;
 }
 
 /** Something that members vote on. */
@@ -148,6 +158,8 @@ export interface Motion {
 export type Proposal =
   | { kind: 'admit' | 'expel'; who: string }
   | { kind: 'take_in'; from: string }
+  | { kind: 'silent'; who: string[] }
+  | { kind: 'charter'; charter: Partial<Charter> }
   | { kind: 'question'; text: string; options: string[]; ranked: boolean };
 
 /** Somebody who asks to be let in. */

@@ -8,9 +8,9 @@ use samizdat_cluster::{
     content::Body,
     door::DoorSecret,
     leave::Leave,
-    link::ClusterLink,
+    link::{ClusterLink, LinkError},
     merge::ConsentIn,
-    motion::{Admission, Kind},
+    motion::{Admission, Kind, MotionFields},
     request::{Answer, Purpose, Request},
 };
 use samizdat_core::{Hour, Now, seal::StateSecret};
@@ -20,7 +20,9 @@ use crate::{
     chat::Chat,
     content::plausible_time,
     error::ChatError,
-    limits::{ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOORS_MAX},
+    limits::{
+        ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOOR_REQUESTS_MAX, DOORS_MAX, GUEST_MOTIONS_MAX,
+    },
     mls::Snapshot,
     work::Work,
 };
@@ -51,7 +53,18 @@ impl Chat {
     /// A link by which somebody can ask to be let in, for so many days. What it is for, `label` says to the members.
     pub fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
         self.dirty = true;
-        self.transact(|work| work.invite_to_cluster(which, label, days, now))
+        self.transact(|work| {
+            let mut link = ClusterLink([0; samizdat_cluster::link::SECRET_LEN]);
+            work.rng.fill_bytes(&mut link.0);
+            work.open_door(which, &link, label, days, now)?;
+            Ok(link.to_string())
+        })
+    }
+
+    /// The same by a link that was made elsewhere, because a passphrase stands for it.
+    pub fn invite_by_link(&mut self, which: &str, link: &str, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
+        self.dirty = true;
+        self.transact(|work| work.open_door(which, &parsed(link)?, label, days, now))
     }
 
     /// Asks to be let in.
@@ -65,6 +78,10 @@ impl Chat {
         self.dirty = true;
         self.transact(|work| work.leave_cluster(which, now))
     }
+}
+
+fn parsed(link: &str) -> Result<ClusterLink, ChatError> {
+    link.parse().map_err(|why: LinkError| ChatError::Usage(why.to_string()))
 }
 
 impl Work<'_> {
@@ -85,7 +102,7 @@ impl Work<'_> {
         Ok(cluster)
     }
 
-    fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
+    fn open_door(&mut self, which: &str, link: &ClusterLink, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
         let row = self.find_cluster(which)?;
         let (_, tip) = row.place()?;
         let doors: u32 =
@@ -93,18 +110,15 @@ impl Work<'_> {
         if doors >= DOORS_MAX {
             return Err(ChatError::Refused(format!("{DOORS_MAX} links to this cluster are open: wait until one expires")));
         }
-        let mut link = [0; samizdat_cluster::link::SECRET_LEN];
-        self.rng.fill_bytes(&mut link);
-        let link = ClusterLink(link);
         let expires = now.hour().0.saturating_add(days.clamp(1, 56).saturating_mul(24));
         self.add_door(row.cluster, link.door().0, Some(&link.0), label, expires, now)?;
         let body = Body::Invite { door: link.door(), label: label.to_owned(), expires };
         self.send_message(&row, &tip, body, &DECIDING_LIFETIMES, now)?;
-        Ok(link.to_string())
+        Ok(())
     }
 
     fn join_cluster(&mut self, link: &str, nick: &str, words: &str, now: Now) -> Result<i64, ChatError> {
-        let link: ClusterLink = link.parse().map_err(|why: samizdat_cluster::link::LinkError| ChatError::Usage(why.to_string()))?;
+        let link = parsed(link)?;
         let nick = self.good_nick(nick)?;
         if words.len() > samizdat_cluster::limits::WORDS_MAX {
             return Err(ChatError::Usage(format!(
@@ -181,10 +195,14 @@ impl Work<'_> {
         if nick != seen.nick || forged || comeback.is_some() != (label == RETURN && !ours) {
             return Ok(());
         }
+        if comeback.is_none() && self.door_is_full(door, &seen.hash.0)? {
+            return Ok(());
+        }
         let at = plausible_time(now.unix_ms, hour, 0);
         self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, comeback, ours, at, consent, guest)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, comeback, ours, at, door,
+                 consent, guest)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             rusqlite::params![
                 cluster,
                 seen.member.0,
@@ -198,6 +216,7 @@ impl Work<'_> {
                 // Those who come with a cluster are moved for together.
                 ours && guest.is_none(),
                 ms(at),
+                door,
                 consent,
                 guest
             ],
@@ -211,18 +230,30 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether so many wait who came by this door that others must use another. The first count: whoever floods a door keeps neither
+    /// those out who were there before, nor those who come by other doors.
+    fn door_is_full(&self, door: i64, hash: &[u8; 32]) -> Result<bool, ChatError> {
+        let sql = "SELECT count(*) FROM cluster_request WHERE door = ?1 AND answered = 0 AND hash <> ?2";
+        let waiting: u32 = self.conn.prepare_cached(sql)?.query_row((door, hash), |row| row.get(0))?;
+        Ok(waiting >= DOOR_REQUESTS_MAX)
+    }
+
     /// Whoever came by a door of ours is moved for: that is what we opened it for.
     pub(crate) fn move_for_guests(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
         let guests: Vec<(i64, Admission)> = self
             .conn
             .prepare_cached(
-                "SELECT request, member, hash, nick FROM cluster_request WHERE cluster = ?1 AND ours = 1 AND answered = 0",
+                "SELECT request, member, hash, nick FROM cluster_request WHERE cluster = ?1 AND ours = 1 AND answered = 0 ORDER BY request",
             )?
             .query_map([row.cluster], |row| {
                 Ok((row.get(0)?, Admission { member: MemberId(row.get(1)?), key_package: row.get(2)?, nick: row.get(3)? }))
             })?
             .collect::<Result<_, _>>()?;
-        for (request, admission) in guests {
+        if guests.is_empty() {
+            return Ok(());
+        }
+        let room = GUEST_MOTIONS_MAX.saturating_sub(self.own_admissions(row, state)?);
+        for (request, admission) in guests.into_iter().take(usize::try_from(room).unwrap_or(0)) {
             self.conn.execute("UPDATE cluster_request SET ours = 0 WHERE request = ?1", [request])?;
             match self.open_motion(row, state, Kind::Admit(admission), true, now) {
                 // One who is a member, or whom we may not sponsor: others can.
@@ -231,6 +262,16 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Newcomers whom we moved to let in, and about whom nothing was carried out yet.
+    fn own_admissions(&self, row: &ClusterRow, state: &StateRow) -> Result<u32, ChatError> {
+        let motions = self.motions(row)?;
+        let waits = |motion: &MotionFields| {
+            let ours = motion.proposer == row.member && matches!(motion.kind, Kind::Admit(_));
+            ours && motion.until >= state.epoch && !state.done.has(&motion.id())
+        };
+        Ok(u32::try_from(motions.iter().filter(|(motion, _)| waits(motion.claimed())).count()).unwrap_or(u32::MAX))
     }
 
     /// We are let in, or let in once more.

@@ -29,4 +29,4 @@ pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
-pub(crate) use schema::{CLUSTERS, COMEBACKS, MERGES, SEEN};
+pub(crate) use schema::{CLUSTERS, COMEBACKS, DOORS_OF_REQUESTS, MERGES, SEEN};

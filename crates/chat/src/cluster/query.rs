@@ -58,6 +58,8 @@ pub struct ClusterMember {
     pub here: bool,
     /// When they were heard last, ms since 1970; 0 if never.
     pub heard: u64,
+    /// Whether the charter calls them silent.
+    pub silent: bool,
 }
 
 /// Somebody who asks to be let in.
@@ -212,6 +214,7 @@ impl Work<'_> {
             Some(tip) => self.state_row(row.cluster, &tip)?,
             None => None,
         };
+        let silent = state.as_ref().map(|state| self.silent(row, state)).transpose()?.unwrap_or_default();
         let mut members = Vec::new();
         for leaf in state.iter().flat_map(|state| &state.members) {
             let stand: Option<([u8; 16], u64)> = self
@@ -231,6 +234,7 @@ impl Work<'_> {
                 own: leaf.member == row.member,
                 here: stand.is_some_and(|(at, _)| row.tip.is_some_and(|tip| tip.0 == at)),
                 heard: stand.map_or(0, |(_, heard)| heard),
+                silent: silent.contains(&leaf.member),
             });
         }
         members.sort_by(|a, b| (&a.nick, &a.member).cmp(&(&b.nick, &b.member)));

@@ -202,6 +202,12 @@ ALTER TABLE message ADD COLUMN vouched TEXT;
 ALTER TABLE message ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
 ";
 
+/// By which door somebody came: of each, so many are heard.
+pub(crate) const DOORS_OF_REQUESTS: &str = "
+ALTER TABLE cluster_request ADD COLUMN door INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX cluster_request_door ON cluster_request(door);
+";
+
 /// The tags of states follow from their secrets and need no rows: of 200 members there are thousands in each state. Instead of what
 /// is expected, `cluster_seen` holds what is not any more.
 pub(crate) const SEEN: &str = "

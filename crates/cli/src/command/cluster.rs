@@ -6,7 +6,7 @@ use samizdat_api::cluster::{
     NewClusterInvite, NewMembership, Quorum, Standing,
 };
 
-use super::{invite::draw, message::Say, motion};
+use super::{invite::draw, message::Say, motion, phrase};
 use crate::{
     arguments::Context,
     failure::Failure,
@@ -29,7 +29,7 @@ enum Command {
     Found(Found),
     /// Makes a link by which somebody can ask to be let in; the members decide.
     Invite(Invite),
-    /// Asks to be let into a cluster.
+    /// Asks to be let into a cluster, by a link or a passphrase.
     Join(Join),
     /// Lists the clusters that I am in, was in, or asked to be let into.
     List,
@@ -88,6 +88,15 @@ pub(crate) struct Rules {
     /// For how many epochs a motion stays open [usually: 8].
     #[arg(long, value_name = "EPOCHS")]
     motion_life: Option<u8>,
+    /// Who was not heard for so many epochs is silent; 0: nobody ever is [usually: 14].
+    #[arg(long, value_name = "EPOCHS")]
+    silent_after: Option<u16>,
+    /// Whether members vote by themselves to drop those who are silent [usually: true].
+    #[arg(long, value_name = "true|false")]
+    automatic_ballots: Option<bool>,
+    /// Whether members tell each other which messages have arrived [usually: true].
+    #[arg(long, value_name = "true|false")]
+    delivery: Option<bool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -114,12 +123,22 @@ struct Invite {
     /// Show the link as a QR code, too.
     #[arg(long)]
     qr: bool,
+    /// Make a passphrase that stands for the link, to be said on the phone.
+    #[arg(long)]
+    passphrase: bool,
+    /// Of how many words, 8 to 12 [default: 8].
+    #[arg(long, value_name = "N", requires = "passphrase")]
+    words: Option<u8>,
 }
 
 #[derive(Args)]
 struct Join {
     /// A `samizdat:cluster/` link from a member.
-    link: String,
+    #[arg(required_unless_present = "passphrase")]
+    link: Option<String>,
+    /// Read the passphrase from a member instead, from the terminal or from standard input.
+    #[arg(long, conflicts_with = "link")]
+    passphrase: bool,
     /// How I want to call myself; drawn by chance when left out.
     #[arg(long, value_name = "N")]
     nick: Option<String>,
@@ -141,6 +160,9 @@ impl Rules {
             history: self.history,
             sponsor_epochs: self.sponsor_after,
             motion_epochs: self.motion_life,
+            silent_epochs: self.silent_after,
+            automatic_ballots: self.automatic_ballots,
+            delivery: self.delivery,
         }
     }
 }
@@ -156,16 +178,22 @@ impl Cluster {
                 let view = client.found_cluster(&NewCluster { name, nick, charter: rules.edit(None) })?;
                 context.output.row(&view.cluster, || format!("founded: {}", line(context, &view.cluster)))
             }
-            Command::Invite(Invite { cluster, label, days, merge, qr }) => {
-                let invite = client.invite_to_cluster(&cluster, &NewClusterInvite { label, days, merge })?;
+            Command::Invite(Invite { cluster, label, days, merge, qr, passphrase, words }) => {
+                let passphrase_words = passphrase.then_some(words.unwrap_or(phrase::WORDS));
+                let invite = client.invite_to_cluster(&cluster, &NewClusterInvite { label, days, merge, passphrase_words })?;
                 let code = if qr && !context.output.json { Some(draw(&invite.link)?) } else { None };
-                context.output.row(&invite, || match code {
-                    Some(code) => format!("{code}\n{}", printable(&invite.link)),
-                    None => printable(&invite.link),
+                context.output.row(&invite, || {
+                    // Whoever wants a passphrase hands out that; with a code, the link is what it says.
+                    let link = Some(&invite.link).filter(|_| qr || invite.passphrase.is_none());
+                    let words = invite.passphrase.as_ref().map(|passphrase| printable(passphrase.reveal()));
+                    let lines = code.into_iter().chain(link.map(|link| printable(link))).chain(words);
+                    lines.collect::<Vec<_>>().join("\n")
                 })
             }
-            Command::Join(Join { link, nick, words }) => {
-                let view = client.join_cluster(&NewMembership { link, nick, words })?;
+            Command::Join(Join { link, passphrase, nick, words }) => {
+                let passphrase = if passphrase { Some(phrase::read()?) } else { None };
+                let wish = NewMembership { link: link.unwrap_or_default(), passphrase, nick, words };
+                let view = client.join_cluster(&wish)?;
                 context.output.row(&view.cluster, || line(context, &view.cluster))
             }
             Command::List => {
@@ -264,6 +292,8 @@ fn page(context: &Context, view: &ClusterView) -> String {
 fn member_line(context: &Context, member: &Member) -> String {
     let heard = match member.heard {
         _ if member.own => "me".to_owned(),
+        Some(at) if member.silent => format!("silent since {}", time(at)),
+        None if member.silent => "silent".to_owned(),
         _ if member.here => "here".to_owned(),
         Some(at) => format!("heard last {}", time(at)),
         None => "not heard yet".to_owned(),
@@ -298,6 +328,13 @@ pub(crate) fn rules(charter: &Charter) -> String {
         format!("keys change every {}", duration(f64::from(charter.rollout_hours) * 3600.0)),
         history,
     ];
+    if charter.silent_epochs > 0 {
+        let dropped = if charter.automatic_ballots { ", and members vote by themselves to drop them" } else { "" };
+        rules.push(format!("who is not heard for {} is silent{dropped}", count(charter.silent_epochs.into(), "epoch")));
+    }
+    if !charter.delivery {
+        rules.push("nobody tells which messages have arrived".to_owned());
+    }
     if charter.sponsor_epochs > 0 {
         rules.push(format!("who proposes a newcomer has been a member for {}", count(charter.sponsor_epochs.into(), "epoch")));
     }

@@ -11,6 +11,7 @@ pub(crate) mod motion;
 pub(crate) mod net;
 pub(crate) mod node;
 pub(crate) mod passphrase;
+pub(crate) mod phrase;
 pub(crate) mod proxy;
 pub(crate) mod read;
 pub(crate) mod room;

@@ -31,7 +31,10 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         ClusterCall::Leave { .. } => {
             ClusterAnswer::View(Box::new(ClusterView { cluster: Cluster { standing: Standing::Left, ..nest() }, ..view() }))
         }
-        ClusterCall::Invite { .. } => ClusterAnswer::Invite(ClusterInvite { link: "samizdat:cluster/abc".into() }),
+        ClusterCall::Invite { link, .. } => {
+            let link = link.clone().unwrap_or_else(|| "samizdat:cluster/abc".into());
+            ClusterAnswer::Invite(ClusterInvite { link, passphrase: None })
+        }
         ClusterCall::Requests { .. } => ClusterAnswer::Requests(vec![JoinRequest {
             request: "3".into(),
             nick: "carol".into(),
@@ -92,16 +95,26 @@ fn charter() -> Charter {
         sponsor_epochs: 0,
         history: History::None,
         motion_epochs: 8,
+        automatic_ballots: true,
+        delivery: true,
     }
 }
 
 fn view() -> ClusterView {
-    let member =
-        |nick: &str, own, here, heard| Member { member: format!("{nick}smember"), nick: nick.into(), name: None, own, here, heard };
+    let member = |nick: &str, own, here, heard| Member {
+        member: format!("{nick}smember"),
+        nick: nick.into(),
+        name: None,
+        own,
+        here,
+        heard,
+        silent: false,
+    };
+    let gone = Member { silent: true, ..member("dave", false, false, Some(NOON)) };
     ClusterView {
         cluster: nest(),
         charter: Some(charter()),
-        members: vec![member("alice", true, true, Some(NOON)), member("bob", false, false, Some(NOON))],
+        members: vec![member("alice", true, true, Some(NOON)), member("bob", false, false, Some(NOON)), gone],
         motions: motions(),
     }
 }
@@ -186,7 +199,10 @@ fn clusters_for_programs() {
     assert_eq!(row(&["cluster", "join", "samizdat:cluster/abc"])["standing"], "asking");
     let shown = row(&["cluster", "show", "nest"]);
     assert_eq!((&shown["epoch"], &shown["state"]), (&json!(4), &json!("stateofthenest")));
-    assert_eq!(shown["members"][1], json!({"member":"bobsmember","nick":"bob","name":null,"own":false,"here":false,"heard":NOON}));
+    assert_eq!(
+        shown["members"][1],
+        json!({"member":"bobsmember","nick":"bob","name":null,"own":false,"here":false,"heard":NOON,"silent":false})
+    );
     assert_eq!(shown["motions"][0]["motion"], "abcdefghijkl");
     let motion = row(&["motion", "list", "nest"]);
     for (field, value) in
@@ -215,12 +231,18 @@ fn a_cluster_is_founded_by_its_rules() {
         "12h",
         "--history",
         "100",
+        "--silent-after",
+        "30",
+        "--automatic-ballots",
+        "false",
     ];
     let charter = CharterEdit {
         cap: Some(9),
         quorum: Some(Quorum::TwoThirds),
         rollout_hours: Some(12),
         history: Some(History::Last(100)),
+        silent_epochs: Some(30),
+        automatic_ballots: Some(false),
         ..CharterEdit::default()
     };
     let found = NewCluster { name: "nest".into(), nick: Some("al".into()), charter };
@@ -233,17 +255,43 @@ fn a_cluster_is_founded_by_its_rules() {
 fn people_are_invited_and_ask() {
     let node = Node::alice();
     let which = || "nest".to_owned();
-    let invite = NewClusterInvite { label: "for carol".into(), days: Some(3), merge: false };
+    let invite = NewClusterInvite { label: "for carol".into(), days: Some(3), ..NewClusterInvite::default() };
     let arguments = ["cluster", "invite", "nest", "--label", "for carol", "--days", "3"];
-    assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite });
-    let whole = NewClusterInvite { merge: true, ..NewClusterInvite::default() };
-    assert_eq!(asked_of(&node, &["cluster", "invite", "nest", "--merge"]), ClusterCall::Invite { which: which(), invite: whole });
+    assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite, link: None });
+    let invite = NewClusterInvite { merge: true, ..NewClusterInvite::default() };
+    let whole = ClusterCall::Invite { which: which(), invite, link: None };
+    assert_eq!(asked_of(&node, &["cluster", "invite", "nest", "--merge"]), whole);
     assert_eq!(node.prints(&["cluster", "invite", "nest"]), "samizdat:cluster/abc\n");
-    let wish = NewMembership { link: "l".into(), nick: Some("al".into()), words: "hello".into() };
+    let wish = NewMembership { link: "l".into(), passphrase: None, nick: Some("al".into()), words: "hello".into() };
     assert_eq!(asked_of(&node, &["cluster", "join", "l", "--nick", "al", "--words", "hello"]), ClusterCall::Join(wish));
     assert_eq!(asked_of(&node, &["cluster", "claim", "nest"]), ClusterCall::Claim { which: which() });
     assert_eq!(node.prints(&["cluster", "claim", "nest"]), "The members of nest are told that alice is alicesname.\n");
     assert_eq!(asked_of(&node, &["cluster", "leave", "nest"]), ClusterCall::Leave { which: which() });
+}
+
+#[test]
+fn a_passphrase_is_said_and_typed() {
+    let node = Node::alice();
+    let said = node.prints(&["cluster", "invite", "nest", "--passphrase", "--words", "9"]);
+    assert_eq!(said.split_whitespace().count(), 9, "{said}");
+    let made: Value = serde_json::from_str(&node.prints(&["cluster", "invite", "nest", "--passphrase", "--json"])).unwrap();
+    let (link, words) = (made["link"].as_str().unwrap().to_owned(), made["passphrase"].as_str().unwrap());
+    assert_eq!(words.split(' ').count(), 8);
+    let pictured = node.prints(&["cluster", "invite", "nest", "--passphrase", "--qr"]);
+    assert!(pictured.contains("\nsamizdat:cluster/"), "the code has a text that says the same: {pictured}");
+
+    let join = ["cluster", "join", "--passphrase", "--nick", "al"];
+    node.samizdat(&join).write_stdin(format!("{}\n", words.to_uppercase())).assert().success();
+    let wish = NewMembership { link, nick: Some("al".into()), ..NewMembership::default() };
+    assert_eq!(node.asked().pop(), Some(Request::Cluster(ClusterCall::Join(wish))));
+
+    let wrong = words.replacen(' ', " brigde ", 1);
+    let output = node.samizdat(&join).write_stdin(wrong).assert().code(2).get_output().stderr.clone();
+    assert!(String::from_utf8(output).unwrap().contains("word 2 of the passphrase, \"brigde\""));
+    node.samizdat(&join).write_stdin("\n").assert().code(2);
+    node.samizdat(&["cluster", "join"]).assert().code(2);
+    node.samizdat(&["cluster", "join", "samizdat:cluster/abc", "--passphrase"]).assert().code(2);
+    node.samizdat(&["cluster", "invite", "nest", "--words", "9"]).assert().code(2);
 }
 
 #[test]

@@ -39,6 +39,8 @@ fn contact() {
 fn clusters() {
     assert_snapshot!("help_cluster", help(&["cluster"]));
     assert_snapshot!("help_cluster_found", help(&["cluster", "found"]));
+    assert_snapshot!("help_cluster_invite", help(&["cluster", "invite"]));
+    assert_snapshot!("help_cluster_join", help(&["cluster", "join"]));
     assert_snapshot!("help_motion_open", help(&["motion", "open"]));
     assert_snapshot!("help_vote", help(&["vote"]));
 }

@@ -146,6 +146,15 @@ impl Person {
         rows.remove(0)
     }
 
+    /// The one row that a command prints to which this is typed.
+    pub(crate) fn json_given(&self, arguments: &[&str], typed: &str) -> Value {
+        let mut child = self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", output.status);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
     /// The exit code of a command.
     pub(crate) fn code(&self, arguments: &[&str]) -> i32 {
         self.command(arguments).output().unwrap().status.code().unwrap()

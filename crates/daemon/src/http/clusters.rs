@@ -15,6 +15,7 @@ use samizdat_api::{
 
 use super::{
     answer::{Body, Failure, Failures, Reply, Segment},
+    phrases,
     serve::App,
 };
 
@@ -57,9 +58,15 @@ pub(super) async fn found(State(app): State<App>, Body(body): Body<NewCluster>) 
     view(&app, ClusterCall::Found(body)).await
 }
 
-/// Asks to be let into a cluster. Its members vote; nobody in particular need be online.
+/// Asks to be let into a cluster, by a link or by a passphrase. Its members vote; nobody in particular need be online.
 #[utoipa::path(post, path = "/join", request_body = NewMembership, responses((status = 200, body = ClusterView), Failures))]
-pub(super) async fn join(State(app): State<App>, Body(body): Body<NewMembership>) -> Reply<ClusterView> {
+pub(super) async fn join(State(app): State<App>, Body(mut body): Body<NewMembership>) -> Reply<ClusterView> {
+    match (body.passphrase.take(), body.link.is_empty()) {
+        (Some(passphrase), true) => body.link = phrases::link_of(passphrase).await?,
+        (None, false) => {}
+        (Some(_), false) => return Err(Failure::usage("ask by a link or by a passphrase, not by both")),
+        (None, true) => return Err(Failure::usage("give the link or the passphrase that you have from a member")),
+    }
     view(&app, ClusterCall::Join(body)).await
 }
 
@@ -91,7 +98,8 @@ pub(super) async fn leave(State(app): State<App>, Segment(which): Segment) -> Re
     view(&app, ClusterCall::Leave { which }).await
 }
 
-/// Makes a link by which somebody can ask to be let in. Whoever has it can ask; the members decide.
+/// Makes a link by which somebody can ask to be let in, and a passphrase for it if one is wanted. Whoever has it can ask; the
+/// members decide.
 #[utoipa::path(
     post, path = "/clusters/{cluster}/invites", params(("cluster" = String, Path, description = "As above")),
     request_body = NewClusterInvite, responses((status = 200, body = ClusterInvite), Failures)
@@ -101,7 +109,13 @@ pub(super) async fn invite(
     Segment(which): Segment,
     Body(invite): Body<NewClusterInvite>,
 ) -> Reply<ClusterInvite> {
-    ask!(app, ClusterCall::Invite { which, invite }, Invite).map(Json)
+    let drawn = match invite.passphrase_words {
+        Some(words) => Some(phrases::draw(words).await?),
+        None => None,
+    };
+    let (passphrase, link) = drawn.unzip();
+    let made = ask!(app, ClusterCall::Invite { which, invite, link }, Invite)?;
+    Ok(Json(ClusterInvite { passphrase, ..made }))
 }
 
 /// Who asks to be let in.

@@ -30,6 +30,8 @@ pub const LONG_ANSWER_WAIT: Duration = Duration::from_secs(60 * 60);
 pub const EVENT_WITHIN: Duration = Duration::from_secs(20);
 /// How long open connections may take to end when the node does.
 pub const GRACE: Duration = Duration::from_secs(3);
+/// Passphrases of clusters that are computed at a time: each takes 64 MiB.
+pub(super) const PHRASES_AT_ONCE: usize = 1;
 /// Links into the web UI that are waiting to be used.
 pub const MAX_UI_LINKS: usize = 16;
 /// How long such a link works.

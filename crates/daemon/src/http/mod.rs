@@ -15,6 +15,7 @@ mod messages;
 mod net;
 mod node;
 mod people;
+mod phrases;
 mod qr;
 mod routes;
 mod serve;

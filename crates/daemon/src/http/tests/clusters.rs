@@ -6,6 +6,7 @@ use samizdat_api::{
         Cluster, ClusterInvite, ClusterView, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
         NewMembership, Proposal, Standing,
     },
+    meeting::Secret,
 };
 
 use super::{client::with_node, *};
@@ -62,8 +63,9 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Join(wish) => view(&wish.link),
         ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
         ClusterCall::Claim { which } => view(&format!("{which} claimed")),
-        ClusterCall::Invite { which, invite } => {
-            ClusterAnswer::Invite(ClusterInvite { link: format!("{which} {} {:?}", invite.label, invite.days) })
+        ClusterCall::Invite { which, invite, link } => {
+            let drawn = format!("{which} {} {:?}", invite.label, invite.days);
+            ClusterAnswer::Invite(ClusterInvite { link: link.unwrap_or(drawn), passphrase: None })
         }
         ClusterCall::Requests { which } => {
             let (request, nick) = ("1".into(), which);
@@ -85,6 +87,35 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_passphrase_stands_for_a_link() {
+    let brain = |request| match request {
+        Request::Cluster(call) => Ok(Response::Cluster(answer(call))),
+        other => panic!("{other:?}"),
+    };
+    with_node(brain, |client, _| {
+        let invite = NewClusterInvite { passphrase_words: Some(8), ..NewClusterInvite::default() };
+        let made = client.invite_to_cluster("a", &invite).unwrap();
+        let passphrase = made.passphrase.unwrap();
+        assert_eq!(passphrase.reveal().split(' ').count(), 8);
+        assert!(made.link.starts_with("samizdat:cluster/"), "{}", made.link);
+        let said = Secret::new(passphrase.reveal().to_uppercase().replace(' ', " - "));
+        let wish = NewMembership { passphrase: Some(said), ..NewMembership::default() };
+        assert_eq!(client.join_cluster(&wish).unwrap().cluster.name, made.link, "the loop is asked by the same link");
+
+        let refused = |wish: NewMembership| client.join_cluster(&wish).unwrap_err().to_string();
+        let both = NewMembership { link: made.link.clone(), passphrase: Some(passphrase.clone()), ..NewMembership::default() };
+        assert!(refused(both).contains("not by both"));
+        assert!(refused(NewMembership::default()).contains("the link or the passphrase"));
+        let misspelled = Secret::new(format!("brigde {}", passphrase.reveal().split_once(' ').unwrap().1));
+        let misspelled = NewMembership { passphrase: Some(misspelled), ..NewMembership::default() };
+        assert!(refused(misspelled).contains("word 1 of the passphrase, \"brigde\""));
+        let few = NewClusterInvite { passphrase_words: Some(7), ..NewClusterInvite::default() };
+        assert!(client.invite_to_cluster("a", &few).unwrap_err().to_string().contains("8 to 12 words"));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_about_clusters_is_understood() {
     let brain = |request| match request {
         Request::Cluster(call) => Ok(Response::Cluster(answer(call))),
@@ -99,7 +130,7 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
         assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
-        let invite = NewClusterInvite { label: "b".into(), days: Some(3), merge: false };
+        let invite = NewClusterInvite { label: "b".into(), days: Some(3), ..NewClusterInvite::default() };
         assert_eq!(client.invite_to_cluster("a", &invite).unwrap().link, "a b Some(3)");
         assert_eq!(client.cluster_requests("a").unwrap()[0].nick, "a");
         assert_eq!(client.motions("a").unwrap(), [motion("a")]);

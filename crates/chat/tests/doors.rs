@@ -1,0 +1,111 @@
+//! Doors of clusters, told as stories: a passphrase that stands for a link, and somebody who floods a door.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
+
+mod people;
+
+use people::{Person, carry};
+use samizdat_chat::{
+    Proposal, Standing,
+    limits::{DOOR_REQUESTS_MAX, GUEST_MOTIONS_MAX},
+};
+use samizdat_cluster::{Charter, phrase::Phrase};
+
+const NEST: &str = "nest";
+
+/// What each made reaches everybody, a few times.
+fn mingle(people: &mut [&mut Person]) {
+    for _ in 0..6 {
+        for from in 0..people.len() {
+            people[from].now.unix_ms += 15_000;
+            people[from].now.mono_ms += 15_000;
+            people[from].settle();
+            for to in (0..people.len()).filter(|to| *to != from) {
+                let [one, other] = people.get_disjoint_mut([from, to]).unwrap();
+                carry(one, other);
+            }
+        }
+    }
+}
+
+fn founded(alice: &mut Person) {
+    alice.chat.found_cluster(&Charter::new(NEST).unwrap(), "alice", alice.now).unwrap();
+    alice.settle();
+}
+
+fn standing(person: &mut Person) -> Standing {
+    person.chat.clusters().unwrap()[0].standing
+}
+
+#[test]
+fn bob_is_let_in_by_what_alice_says_on_the_phone() {
+    let (mut alice, mut bob) = (Person::new(1), Person::new(2));
+    founded(&mut alice);
+    let phrase = Phrase::draw(8, &[9; 32]).unwrap();
+    let link = phrase.link().unwrap().to_string();
+    alice.chat.invite_by_link(NEST, &link, "by phone", 1, alice.now).unwrap();
+
+    // Alice's node knows the link only. Bob types what he hears, and comes to the same.
+    let heard: Phrase = phrase.text().to_uppercase().parse().unwrap();
+    bob.now = alice.now;
+    bob.chat.join_cluster(&heard.link().unwrap().to_string(), "bob", "It's me", bob.now).unwrap();
+    mingle(&mut [&mut alice, &mut bob]);
+    assert_eq!((standing(&mut alice), standing(&mut bob)), (Standing::Member, Standing::Member));
+}
+
+/// Mallory pays for stamps. What dozens of them bring is put in where the first came, so that the test need not pay as well.
+const FLOOD: &str = "
+CREATE TABLE eight(x); INSERT INTO eight VALUES(1), (2), (3), (4), (5), (6), (7), (8);
+CREATE TRIGGER flood AFTER INSERT ON cluster_request WHEN NEW.nick = 'mallory' BEGIN
+    INSERT INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, ours, at, door)
+    SELECT NEW.cluster, randomblob(32), NEW.key_package, randomblob(32), 'mallory too', '', randomblob(32), 0, NEW.ours, NEW.at, NEW.door
+    FROM eight a JOIN eight b LIMIT 62;
+END;
+";
+
+fn asks(whom: &str, member: &mut Person) -> usize {
+    member.chat.cluster_requests(NEST).unwrap().iter().filter(|request| request.nick == whom).count()
+}
+
+#[test]
+fn who_floods_a_door_keeps_nobody_out() {
+    let mut alice = Person::whose_program_was_changed(1, FLOOD);
+    let mut bob = Person::whose_program_was_changed(2, FLOOD);
+    let [mut carol, mut dave, mut mallory] = [3, 4, 5].map(Person::new);
+    founded(&mut alice);
+    let link = alice.chat.invite_to_cluster(NEST, "", 7, alice.now).unwrap();
+    bob.now = alice.now;
+    bob.chat.join_cluster(&link, "bob", "", bob.now).unwrap();
+    mingle(&mut [&mut alice, &mut bob]);
+    assert_eq!(standing(&mut bob), Standing::Member);
+
+    // Mallory got hold of a link. Of those who come by it after that, the first is heard.
+    let link = alice.chat.invite_to_cluster(NEST, "for everybody", 7, alice.now).unwrap();
+    mingle(&mut [&mut alice, &mut bob]);
+    for (person, nick) in [(&mut mallory, "mallory"), (&mut carol, "carol"), (&mut dave, "dave")] {
+        person.now = alice.now;
+        person.chat.join_cluster(&link, nick, "", person.now).unwrap();
+        mingle(&mut [person, &mut alice, &mut bob]);
+    }
+    for member in [&mut alice, &mut bob] {
+        assert_eq!(member.chat.cluster_requests(NEST).unwrap().len(), DOOR_REQUESTS_MAX as usize);
+        assert_eq!((asks("carol", member), asks("dave", member)), (1, 0));
+        let moved = member.chat.motions(NEST).unwrap().iter().filter(|motion| motion.subject != "bob").count();
+        assert_eq!(moved, GUEST_MOTIONS_MAX as usize);
+    }
+
+    // Another door is as open as ever. Alice's node moves for nobody more by itself; she still can.
+    let other = alice.chat.invite_to_cluster(NEST, "for dave", 7, alice.now).unwrap();
+    let number = dave.chat.clusters().unwrap()[0].number.to_string();
+    dave.chat.leave_cluster(&number, dave.now).unwrap();
+    mingle(&mut [&mut alice, &mut bob]);
+    dave.now = alice.now;
+    dave.chat.join_cluster(&other, "dave", "", dave.now).unwrap();
+    mingle(&mut [&mut dave, &mut alice, &mut bob]);
+    assert_eq!((asks("dave", &mut alice), asks("dave", &mut bob)), (1, 1));
+    let about_dave =
+        |member: &mut Person| member.chat.motions(NEST).unwrap().iter().filter(|motion| motion.subject == "dave").count();
+    assert_eq!(about_dave(&mut bob), 0);
+    alice.chat.open_motion(NEST, &Proposal::Admit("dave"), alice.now).unwrap();
+    mingle(&mut [&mut alice, &mut bob]);
+    assert_eq!(about_dave(&mut bob), 1);
+}

@@ -1,0 +1,41 @@
+//! Passphrases of clusters. Argon2id takes a good part of a second: here, in a thread of its own, and not in the node's loop, which
+//! knows links only.
+
+use samizdat_api::{ApiError, meeting::Secret};
+use samizdat_cluster::phrase::{Phrase, PhraseError};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+use zeroize::Zeroizing;
+
+use super::{answer::Failure, limits::PHRASES_AT_ONCE};
+
+static TURN: Semaphore = Semaphore::const_new(PHRASES_AT_ONCE);
+
+/// The link for which a passphrase stands.
+pub(super) async fn link_of(passphrase: Secret) -> Result<String, Failure> {
+    let phrase: Phrase = passphrase.reveal().parse().map_err(wrong)?;
+    stretched(phrase).await.map(|(_, link)| link)
+}
+
+/// A fresh passphrase, and the link for which it stands.
+pub(super) async fn draw(words: u8) -> Result<(Secret, String), Failure> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut_slice()).map_err(|e| ApiError::internal(format!("no randomness: {e}")))?;
+    let phrase = Phrase::draw(usize::from(words), &seed).map_err(wrong)?;
+    stretched(phrase).await.map(|(phrase, link)| (Secret::new(phrase.text().as_str()), link))
+}
+
+async fn stretched(phrase: Phrase) -> Result<(Phrase, String), Failure> {
+    let gone = || Failure::from(ApiError::internal("the node is ending"));
+    let turn = TURN.acquire().await.map_err(|_| gone())?;
+    let work = move || {
+        let link = phrase.link().map(|link| link.to_string());
+        // Held until the memory is free, also where whoever asked has gone.
+        drop(turn);
+        link.map(|link| (phrase, link))
+    };
+    spawn_blocking(work).await.map_err(|_| gone())?.map_err(wrong)
+}
+
+fn wrong(why: PhraseError) -> Failure {
+    Failure::usage(why.to_string())
+}
