@@ -24,7 +24,7 @@ use crate::{
     },
     cluster::{
         Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, JoinRequest, JoinRequestList, Motion, MotionList,
-        NewCluster, NewClusterInvite, NewMembership, NewVote, Proposal,
+        NewCluster, NewClusterInvite, NewMembership, NewVote, Proposal, Receipt, ReceiptList,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -295,6 +295,11 @@ impl Client {
     /// Who asks to be let into a cluster.
     pub fn cluster_requests(&self, which: &str) -> Result<Vec<JoinRequest>> {
         self.get(&of_cluster(which, "/requests")).map(|list: JoinRequestList| list.requests)
+    }
+
+    /// Which members of its cluster have a message of mine.
+    pub fn receipts(&self, message: &str) -> Result<Vec<Receipt>> {
+        self.get(&format!("messages/{}/receipts", percent(message))).map(|list: ReceiptList| list.receipts)
     }
 
     /// What was decided in a cluster, each step verified.

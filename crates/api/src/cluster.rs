@@ -66,6 +66,11 @@ pub enum ClusterCall {
         /// `yes`, `no`, or numbers of options.
         vote: String,
     },
+    /// Which members have a message of mine. [`ClusterAnswer::Receipts`]
+    Receipts {
+        /// Id of the message.
+        message: String,
+    },
     /// Verifies all that was decided. [`ClusterAnswer::Decisions`]
     Audit {
         /// In which.
@@ -84,6 +89,7 @@ pub enum ClusterAnswer {
     Motions(Vec<Motion>),
     Motion(Box<Motion>),
     Decisions(Vec<Decision>),
+    Receipts(Vec<Receipt>),
 }
 
 /// One of my memberships.
@@ -485,6 +491,24 @@ pub struct MotionList {
 pub struct DecisionList {
     /// What was decided, the oldest first; each of them was verified.
     pub decisions: Vec<Decision>,
+}
+
+/// A member who has a message of mine, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Receipt {
+    /// Who.
+    pub member: String,
+    /// How they call themselves.
+    pub nick: String,
+    /// When my node learned of it, ms since 1970.
+    pub at: u64,
+}
+
+/// Answer to `GET messages/{id}/receipts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptList {
+    /// Who has it, in the order in which my node learned of it.
+    pub receipts: Vec<Receipt>,
 }
 
 #[cfg(test)]

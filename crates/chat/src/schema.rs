@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{CLUSTERS, COMEBACKS, SEEN},
+    cluster::{CLUSTERS, COMEBACKS, DELIVERY, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     CLUSTERS,
     COMEBACKS,
     SEEN,
+    DELIVERY,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -79,6 +79,13 @@ impl Node {
                 let (cluster, id) = self.command(|chat| chat.vote(&motion, &vote, now))?;
                 self.motion(cluster, &id)
             }
+            ClusterCall::Receipts { message } => {
+                let id = convert::message_id(&message)?;
+                let receipts = self.read(|chat| chat.receipts(&id))?;
+                let receipts =
+                    receipts.into_iter().map(|receipt| api::Receipt { member: receipt.member, nick: receipt.nick, at: receipt.at });
+                Ok(ClusterAnswer::Receipts(receipts.collect()))
+            }
             ClusterCall::Audit { which } => {
                 let decided = self.read(|chat| chat.audit_cluster(&which))?;
                 let decisions = decided.into_iter().map(|step| api::Decision { epoch: step.epoch, what: step.what });

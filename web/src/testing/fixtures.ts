@@ -22,6 +22,7 @@ export const message = (over: Partial<Message> = {}): Message => ({
   request: false,
   vouched_by: null,
   mentions_me: false,
+  delivery: null,
   ...over,
 });
 

@@ -80,6 +80,7 @@ impl Work<'_> {
                 Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
             })?
             .collect::<Result<_, _>>()?;
+        let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         let mut before: Option<MessageId> = None;
         for (id, text, at, lifetime, again) in waiting {
             let parents = match before.take() {
@@ -99,6 +100,7 @@ impl Work<'_> {
                 envelope.0,
                 tip.0,
             ))?;
+            self.addressed(&id, row, &state)?;
             self.event(Event::Message(id));
         }
         Ok(())
@@ -115,6 +117,7 @@ impl Work<'_> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let parents: Vec<MessageId> = text.parents.iter().copied().map(MessageId).collect();
         self.acknowledged(conversation, &parents, State::Received)?;
+        self.has_up_to(row, from, &parents, now)?;
         let new = NewRow {
             id: MessageId(text.id),
             conversation,
@@ -133,7 +136,13 @@ impl Work<'_> {
                 self.conn.execute("UPDATE message SET calls = 1 WHERE id = ?1", [id.0])?;
             }
             // A newcomer will never have what was written before.
-            if self.is_new_here(row, now)? { self.show(&id)? } else { self.show_when_complete(id)? }
+            if self.is_new_here(row, now)? {
+                self.show(&id)?
+            } else {
+                self.show_when_complete(id)?
+            }
+            self.caught_up(row, &id, now)?;
+            self.note_arrival(row, now)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
     Charter, CharterEdit, Cluster as Row, ClusterView, Decision, History, JoinRequest, Member, MotionState, NewCluster,
-    NewClusterInvite, NewMembership, Quorum, Standing,
+    NewClusterInvite, NewMembership, Quorum, Receipt, Standing,
 };
 
 use super::{invite::draw, message::Say, motion};
@@ -41,6 +41,8 @@ enum Command {
     Charter(Which),
     /// Writes to a cluster; before I am let in, what I write waits.
     Say(Say),
+    /// Lists which members have a message of mine, as far as they said.
+    Delivery(Delivery),
     /// Verifies everything that was decided since I know the cluster, and lists it.
     Audit(Which),
     /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
@@ -53,6 +55,12 @@ enum Command {
 struct Which {
     /// Its name, its number here, or the beginning of its id.
     cluster: String,
+}
+
+#[derive(Args)]
+struct Delivery {
+    /// Id of the message, as `cluster say` and `read --json` show it.
+    message: String,
 }
 
 #[derive(Args)]
@@ -200,6 +208,13 @@ impl Cluster {
                 let view = client.leave_cluster(&cluster)?;
                 context.output.row(&view.cluster, || line(context, &view.cluster))
             }
+            Command::Delivery(Delivery { message }) => {
+                let receipts = client.receipts(&message)?;
+                if receipts.is_empty() {
+                    return context.output.nothing("No member has said yet that it has this message.");
+                }
+                receipts.iter().try_for_each(|receipt| context.output.row(receipt, || receipt_line(context, receipt)))
+            }
             Command::Audit(Which { cluster }) => audit(context, &client.audit_cluster(&cluster)?),
             Command::Say(_) => Ok(()),
         }
@@ -268,6 +283,11 @@ fn member_line(context: &Context, member: &Member) -> String {
     let id: String = printable(&member.member).chars().take(8).collect();
     let name = member.name.as_ref().map_or(String::new(), |name| format!("  is {}", printable(name)));
     format!("  {}  {}  {heard}{name}", printable(&member.nick), context.output.dim(&id))
+}
+
+fn receipt_line(context: &Context, receipt: &Receipt) -> String {
+    let id: String = printable(&receipt.member).chars().take(8).collect();
+    format!("{}  {}  has it since {}", printable(&receipt.nick), context.output.dim(&id), time(receipt.at))
 }
 
 fn request_line(context: &Context, request: &JoinRequest) -> String {

@@ -93,9 +93,6 @@ impl Post {
 
 impl Say {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        if self.letter.wait == Some(Goal::Received) {
-            return Err(Failure::usage("nobody acknowledges a message in a cluster: wait for `published`"));
-        }
         let client = context.client()?;
         let message = NewMessage { cluster: Some(self.cluster), ..self.letter.body()? };
         self.letter.deliver(context, client, &message)

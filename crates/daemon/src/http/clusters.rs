@@ -9,7 +9,7 @@ use samizdat_api::{
     ClusterAnswer, ClusterCall, Request, Response,
     cluster::{
         ClusterInvite, ClusterList, ClusterView, DecisionList, JoinRequestList, Motion, MotionList, NewCluster, NewClusterInvite,
-        NewMembership, NewVote, Proposal,
+        NewMembership, NewVote, Proposal, ReceiptList,
     },
 };
 
@@ -151,6 +151,15 @@ pub(super) async fn motion(State(app): State<App>, MotionPath { which, motion }:
 )]
 pub(super) async fn audit(State(app): State<App>, Segment(which): Segment) -> Reply<DecisionList> {
     ask!(app, ClusterCall::Audit { which }, Decisions).map(|decisions| Json(DecisionList { decisions }))
+}
+
+/// Which members have a message of mine, where the charter of its cluster lets them say so.
+#[utoipa::path(
+    get, path = "/messages/{id}/receipts", params(("id" = String, Path, description = "Id of the message")),
+    responses((status = 200, body = ReceiptList), Failures)
+)]
+pub(super) async fn receipts(State(app): State<App>, Segment(message): Segment) -> Reply<ReceiptList> {
+    ask!(app, ClusterCall::Receipts { message }, Receipts).map(|receipts| Json(ReceiptList { receipts }))
 }
 
 /// Votes on a motion. Whoever votes twice, and not the same, proves to all that they cheat.

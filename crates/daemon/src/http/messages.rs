@@ -42,8 +42,8 @@ pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -
         (None, None, Some(cluster)) => Destination::Cluster(cluster),
         _ => return Err(Failure::usage("give one of `who`, `room` and `cluster`")),
     };
-    if body.wait == Some(Goal::Received) && !matches!(to, Destination::Who(_)) {
-        return Err(Failure::usage("nobody acknowledges a post in a room or a cluster: wait for `published`"));
+    if body.wait == Some(Goal::Received) && matches!(to, Destination::Room(_)) {
+        return Err(Failure::usage("nobody acknowledges a post in a room: wait for `published`"));
     }
     // Listening begins before the call, or an early event would be missed.
     let wait = Wait::begin(&app, body.wait, body.timeout_s)?;

@@ -77,6 +77,7 @@ calls! {
         post "/messages" => messages::send,
         get "/messages/{id}" => messages::message,
         post "/messages/{id}/cancel" => messages::cancel,
+        get "/messages/{id}/receipts" => clusters::receipts,
         post "/read" => messages::mark_read,
         get "/rooms" => messages::rooms,
         post "/rooms" => messages::join_room,

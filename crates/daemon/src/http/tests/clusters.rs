@@ -4,7 +4,7 @@ use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
         Cluster, ClusterInvite, ClusterView, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
-        NewMembership, Proposal, Standing,
+        NewMembership, Proposal, Receipt, Standing,
     },
 };
 
@@ -73,6 +73,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Motion { which, motion: id } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {id}")))),
         ClusterCall::Open { which, proposal } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {proposal:?}")))),
         ClusterCall::Vote { motion: id, vote } => ClusterAnswer::Motion(Box::new(motion(&format!("{id} {vote}")))),
+        ClusterCall::Receipts { message } => ClusterAnswer::Receipts(vec![Receipt { member: "m".into(), nick: message, at: 1 }]),
         ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![]),
     }
 }
@@ -100,6 +101,7 @@ async fn every_call_about_clusters_is_understood() {
         let proposal = Proposal::Expel { who: "bob".into() };
         assert_eq!(client.open_motion("a", &proposal).unwrap(), motion(&format!("a {proposal:?}")));
         assert_eq!(client.vote("m", "2,1").unwrap(), motion("m 2,1"));
+        assert_eq!(client.receipts("a b").unwrap()[0].nick, "a b");
         assert_eq!(client.audit_cluster("a").unwrap(), []);
         let mut events = client.events().unwrap();
         node.events.send(Event::Cluster { cluster: cluster("a") }).unwrap();
