@@ -23,8 +23,8 @@ use crate::{
         RequestList, RoomList, UiLink, WaitQuery,
     },
     cluster::{
-        Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, JoinRequest, JoinRequestList, Motion, MotionList,
-        NewCluster, NewClusterInvite, NewMembership, NewVote, Proposal, Receipt, ReceiptList,
+        Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, Departure, JoinRequest, JoinRequestList, Motion,
+        MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt, ReceiptList,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -285,6 +285,11 @@ impl Client {
     /// Leaves a cluster.
     pub fn leave_cluster(&self, which: &str) -> Result<ClusterView> {
         self.post(&of_cluster(which, "/leave"), &Done {})
+    }
+
+    /// Founds a cluster like another, and asks members of that one to come along.
+    pub fn split_cluster(&self, which: &str, body: &NewSplit) -> Result<Departure> {
+        self.post(&of_cluster(which, "/split"), body)
     }
 
     /// Makes a link to a cluster.

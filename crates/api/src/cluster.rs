@@ -28,6 +28,13 @@ pub enum ClusterCall {
         /// Which.
         which: String,
     },
+    /// Founds another by the same rules and asks members to come along. [`ClusterAnswer::Departure`]
+    Split {
+        /// Which.
+        which: String,
+        /// With whom.
+        split: NewSplit,
+    },
     /// Makes a link by which somebody can ask to be let in. [`ClusterAnswer::Invite`]
     Invite {
         /// To which.
@@ -90,6 +97,7 @@ pub enum ClusterAnswer {
     Motion(Box<Motion>),
     Decisions(Vec<Decision>),
     Receipts(Vec<Receipt>),
+    Departure(Box<Departure>),
 }
 
 /// One of my memberships.
@@ -169,6 +177,8 @@ pub struct Charter {
     pub history: History,
     /// For how many epochs a motion stays open.
     pub motion_epochs: u8,
+    /// Whether members tell each other what has come to them.
+    pub delivery: bool,
 }
 
 /// How many of those who may vote must say yes.
@@ -393,6 +403,9 @@ pub struct CharterEdit {
     /// For how many epochs a motion stays open, 1 to 64 (usually 8).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub motion_epochs: Option<u8>,
+    /// Whether members tell each other what has come to them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<bool>,
 }
 
 /// Body of `POST join`.
@@ -491,6 +504,33 @@ pub struct MotionList {
 pub struct DecisionList {
     /// What was decided, the oldest first; each of them was verified.
     pub decisions: Vec<Decision>,
+}
+
+/// Body of `POST clusters/{cluster}/split`: at most one of `with` and `without`; without both all are asked. Members are given by
+/// nickname or the beginning of their id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSplit {
+    /// Only these are asked to come along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
+    /// All but these are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// What the new cluster is called; the old name and a number when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A new cluster, and who was asked to come along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Departure {
+    /// My membership in the new cluster.
+    pub cluster: Cluster,
+    /// The link that was sent to each of them.
+    pub link: String,
+    /// Nicknames of those who were asked.
+    pub asked: Vec<String>,
 }
 
 /// A member who has a message of mine, by its own word.

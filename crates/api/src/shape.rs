@@ -136,6 +136,8 @@ pub struct Message {
     pub vouched_by: Option<String>,
     /// It calls me by my nickname in the cluster.
     pub mentions_me: bool,
+    /// In a cluster, the nickname of the only member who can read it.
+    pub to_member: Option<String>,
     /// Of mine in a cluster whose members say what they have got: how many have it.
     pub delivery: Option<Delivery>,
 }

@@ -33,7 +33,9 @@ mod work;
 
 pub use announce::Announced;
 pub use chat::{Chat, Event, Job};
-pub use cluster::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow, Proposal, Receipt, Standing};
+pub use cluster::{
+    Ballots, Cluster, ClusterMember, ClusterRequest, Company, Decided, Departure, MotionRow, Proposal, Receipt, Standing,
+};
 pub use contact::{Answer, ContactEdit, ContactState};
 pub use error::ChatError;
 pub use query::{Contact, Conversation, ConversationKind, Delivery, Filter, Identity, Message, OutboxCounts, Request, Room};

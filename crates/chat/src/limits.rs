@@ -85,6 +85,8 @@ pub const DELIVERIES_KEPT: u32 = 512;
 pub const CLUSTER_ANCESTORS_MAX: usize = 2_000;
 /// Texts of one member's acknowledgements that have not come, for which we wait.
 pub const AHEAD_MAX: u32 = 8;
+/// Who goes away with others gives them so many days to come along.
+pub const COME_ALONG_DAYS: u32 = 28;
 /// After so long we ask again, ms.
 pub const ASK_AGAIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// A cluster is looked after at least so often, ms.

@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{CLUSTERS, COMEBACKS, DELIVERY, SEEN},
+    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -22,6 +22,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     COMEBACKS,
     SEEN,
     DELIVERY,
+    ASIDES,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -51,6 +51,17 @@ impl Node {
                 let number = self.command(|chat| chat.leave_cluster(&which, now))?;
                 self.view(number)
             }
+            ClusterCall::Split { which, split } => {
+                let company = match (split.with.as_slice(), split.without.as_slice()) {
+                    ([], without) => chat::Company::AllBut(without),
+                    (with, []) => chat::Company::Only(with),
+                    _ => return Err(ApiError::usage("say who comes along or who does not, not both")),
+                };
+                let gone = self.command(|chat| chat.split_cluster(&which, company, split.name.as_deref(), now))?;
+                let founded = self.read(|chat| chat.cluster_of(gone.cluster))?;
+                let (link, asked) = (gone.link, gone.asked);
+                Ok(ClusterAnswer::Departure(Box::new(api::Departure { cluster: cluster(&founded), link, asked })))
+            }
             ClusterCall::Invite { which, invite } => {
                 let days = invite.days.unwrap_or(INVITE_DAYS);
                 if !(1..=56).contains(&days) {
@@ -183,6 +194,7 @@ fn amended(mut charter: Charter, edit: &CharterEdit) -> Answered<Charter> {
     set(&mut charter.cap, edit.cap);
     set(&mut charter.rollout_hours, edit.rollout_hours);
     set(&mut charter.sponsor_epochs, edit.sponsor_epochs);
+    charter.delivery = edit.delivery.unwrap_or(charter.delivery);
     charter.motion_epochs = edit.motion_epochs.unwrap_or(charter.motion_epochs);
     charter.quorum = edit.quorum.map_or(charter.quorum, |quorum| match quorum {
         api::Quorum::Majority => Quorum::Majority,
@@ -236,6 +248,7 @@ fn charter(charter: &Charter) -> api::Charter {
             History::All => api::History::All,
         },
         motion_epochs: charter.motion_epochs,
+        delivery: charter.delivery,
     }
 }
 

@@ -58,6 +58,13 @@ describe('a message', () => {
     expect(screen.queryByText(/Has it:/)).toBeNull();
   });
 
+  it('says who alone can read it', () => {
+    show({ mine: true, to_member: 'Bob' });
+    expect(screen.getByText('only to Bob')).toBeTruthy();
+    show({ to_member: 'alice' });
+    expect(screen.getByText('only to you')).toBeTruthy();
+  });
+
   it('can be cancelled while it waits', async () => {
     const { oncancel } = show({ mine: true, state: 'waiting' });
     await userEvent.click(screen.getByRole('button', { name: 'Cancel' }));

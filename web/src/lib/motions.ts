@@ -34,7 +34,7 @@ export function outcome({ kind, state, done, yes, no, needed, voters }: Motion):
 }
 
 /** The rules of a cluster, as a sentence. */
-export function rules({ name, cap, quorum, rollout_hours, history, motion_epochs, sponsor_epochs }: Charter): string {
+export function rules({ name, cap, quorum, rollout_hours, history, motion_epochs, sponsor_epochs, delivery }: Charter): string {
   const past =
     history === 'none'
       ? 'newcomers get nothing of what was written before'
@@ -46,6 +46,7 @@ export function rules({ name, cap, quorum, rollout_hours, history, motion_epochs
     `keys change every ${count(rollout_hours)} hours`,
     past,
   ];
+  if (!delivery) parts.push('members do not tell what has come to them');
   if (sponsor_epochs > 0) parts.push(`who proposes a newcomer has seen ${count(sponsor_epochs)} changes of the keys`);
   return `“${name}”: ${parts.join('; ')}.`;
 }

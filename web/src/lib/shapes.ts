@@ -58,6 +58,8 @@ export interface Message {
   /** Who told of it, if not its author. */
   vouched_by: string | null;
   mentions_me: boolean;
+  /** In a cluster, the nickname of the only member who can read it. */
+  to_member: string | null;
   /** Of mine in a cluster: how many of its members have it. */
   delivery: { to: number; of: number } | null;
 }
@@ -118,6 +120,7 @@ export interface Charter {
   sponsor_epochs: number;
   history: 'none' | 'all' | { last: number };
   motion_epochs: number;
+  delivery: boolean;
 }
 
 export interface Member {

@@ -22,6 +22,7 @@ export const message = (over: Partial<Message> = {}): Message => ({
   request: false,
   vouched_by: null,
   mentions_me: false,
+  to_member: null,
   delivery: null,
   ...over,
 });
@@ -147,6 +148,7 @@ export const clusterView = (over: Partial<ClusterView> = {}): ClusterView => ({
     sponsor_epochs: 0,
     history: 'none',
     motion_epochs: 8,
+    delivery: true,
   },
   members: [
     { member: 'alicesmember', nick: 'alice', name: null, own: true, here: true, heard: 1 },

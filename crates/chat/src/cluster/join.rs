@@ -65,7 +65,7 @@ impl Chat {
 }
 
 impl Work<'_> {
-    fn found_cluster(&mut self, charter: &Charter, nick: &str, now: Now) -> Result<i64, ChatError> {
+    pub(crate) fn found_cluster(&mut self, charter: &Charter, nick: &str, now: Now) -> Result<i64, ChatError> {
         charter.check().map_err(|why| ChatError::Usage(why.to_string()))?;
         let nick = self.good_nick(nick)?;
         self.room_for_one_more()?;
@@ -82,7 +82,7 @@ impl Work<'_> {
         Ok(cluster)
     }
 
-    fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
+    pub(crate) fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
         let row = self.find_cluster(which)?;
         let (_, tip) = row.place()?;
         let doors: u32 =
@@ -321,6 +321,10 @@ impl Work<'_> {
         for tag in self.tags_where("cluster = ?1", [row.cluster])? {
             self.unexpect_in_cluster(tag)?;
         }
+        self.conn.execute(
+            "DELETE FROM cluster_ahead WHERE conversation = (SELECT conversation FROM conversation WHERE cluster = ?1)",
+            [row.cluster],
+        )?;
         for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
         }

@@ -9,6 +9,7 @@
 
 mod act;
 mod apart;
+mod aside;
 mod change;
 mod claim;
 mod delivery;
@@ -23,6 +24,7 @@ mod row;
 mod say;
 mod schema;
 mod silent;
+mod split;
 
 pub use delivery::Receipt;
 pub use govern::Proposal;
@@ -30,4 +32,5 @@ pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
-pub(crate) use schema::{CLUSTERS, COMEBACKS, DELIVERY, SEEN};
+pub(crate) use schema::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, SEEN};
+pub use split::{Company, Departure};

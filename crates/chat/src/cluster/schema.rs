@@ -283,3 +283,6 @@ ALTER TABLE cluster_member ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE cluster ADD COLUMN ack_due INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE cluster ADD COLUMN acked INTEGER NOT NULL DEFAULT 0;
 ";
+
+/// The only member who can read a message.
+pub(crate) const ASIDES: &str = "ALTER TABLE message ADD COLUMN aside BLOB;";

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
-    Charter, CharterEdit, Cluster as Row, ClusterView, Decision, History, JoinRequest, Member, MotionState, NewCluster,
-    NewClusterInvite, NewMembership, Quorum, Receipt, Standing,
+    Charter, CharterEdit, Cluster as Row, ClusterView, Decision, Departure, History, JoinRequest, Member, MotionState, NewCluster,
+    NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
 };
 
 use super::{invite::draw, message::Say, motion};
@@ -47,6 +47,11 @@ enum Command {
     Audit(Which),
     /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
     Claim(Which),
+    /// Founds another cluster by the same rules and asks all members to come along, but those whom I leave behind. What they are in
+    /// stays as it is.
+    Reboot(Reboot),
+    /// The same with those members whom I name.
+    Split(Split),
     /// Leaves a cluster, at once; the others are told, and need not consent.
     Leave(Which),
 }
@@ -55,6 +60,30 @@ enum Command {
 struct Which {
     /// Its name, its number here, or the beginning of its id.
     cluster: String,
+}
+
+#[derive(Args)]
+struct Reboot {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// Whom I leave behind: nickname, or the beginning of the id; can be given several times.
+    #[arg(long, value_name = "MEMBER")]
+    without: Vec<String>,
+    /// What the new one is called [default: the old name and a number].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+#[derive(Args)]
+struct Split {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// Who comes along: nickname, or the beginning of the id; can be given several times.
+    #[arg(long, value_name = "MEMBER", required = true)]
+    with: Vec<String>,
+    /// What the new one is called [default: the old name and a number].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
 }
 
 #[derive(Args)]
@@ -96,6 +125,15 @@ pub(crate) struct Rules {
     /// For how many epochs a motion stays open [usually: 8].
     #[arg(long, value_name = "EPOCHS")]
     motion_life: Option<u8>,
+    /// Whether members tell each other what has come to them [usually: on].
+    #[arg(long)]
+    delivery: Option<Choice>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    On,
+    Off,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -146,6 +184,7 @@ impl Rules {
             history: self.history,
             sponsor_epochs: self.sponsor_after,
             motion_epochs: self.motion_life,
+            delivery: self.delivery.map(|choice| choice == Choice::On),
         }
     }
 }
@@ -204,6 +243,14 @@ impl Cluster {
                     format!("The members of {} are told that {nick} is {name}.", printable(&view.cluster.name))
                 })
             }
+            Command::Reboot(Reboot { cluster, without, name }) => {
+                let split = NewSplit { without, name, ..NewSplit::default() };
+                departed(context, &client.split_cluster(&cluster, &split)?)
+            }
+            Command::Split(Split { cluster, with, name }) => {
+                let split = NewSplit { with, name, ..NewSplit::default() };
+                departed(context, &client.split_cluster(&cluster, &split)?)
+            }
             Command::Leave(Which { cluster }) => {
                 let view = client.leave_cluster(&cluster)?;
                 context.output.row(&view.cluster, || line(context, &view.cluster))
@@ -219,6 +266,18 @@ impl Cluster {
             Command::Say(_) => Ok(()),
         }
     }
+}
+
+fn departed(context: &Context, departure: &Departure) -> Result<(), Failure> {
+    let asked: Vec<String> = departure.asked.iter().map(|nick| printable(nick)).collect();
+    context.output.row(departure, || {
+        format!(
+            "founded: {}\nasked to come along: {}\n{}",
+            line(context, &departure.cluster),
+            asked.join(", "),
+            printable(&departure.link)
+        )
+    })
 }
 
 fn audit(context: &Context, decisions: &[Decision]) -> Result<(), Failure> {
@@ -314,6 +373,9 @@ pub(crate) fn rules(charter: &Charter) -> String {
         format!("keys change every {}", duration(f64::from(charter.rollout_hours) * 3600.0)),
         history,
     ];
+    if !charter.delivery {
+        rules.push("members do not tell what has come to them".to_owned());
+    }
     if charter.sponsor_epochs > 0 {
         rules.push(format!("who proposes a newcomer has been a member for {}", count(charter.sponsor_epochs.into(), "epoch")));
     }

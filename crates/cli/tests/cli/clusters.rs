@@ -5,8 +5,8 @@ use samizdat_api::{
     ApiError, ClusterAnswer, ClusterCall, Destination, Request, Response,
     call::MessageQuery,
     cluster::{
-        Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, History, JoinRequest, Member, Motion, MotionKind,
-        MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt, Standing,
+        Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, Departure, History, JoinRequest, Member, Motion,
+        MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt, Standing,
     },
 };
 use serde_json::{Value, json};
@@ -31,6 +31,11 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         ClusterCall::Leave { .. } => {
             ClusterAnswer::View(Box::new(ClusterView { cluster: Cluster { standing: Standing::Left, ..nest() }, ..view() }))
         }
+        ClusterCall::Split { split, .. } => ClusterAnswer::Departure(Box::new(Departure {
+            cluster: Cluster { name: "nest 2".into(), size: 1, requests: 0, ..nest() },
+            link: "samizdat:cluster/abc".into(),
+            asked: if split.with.is_empty() { vec!["bob".into(), "carol".into()] } else { split.with.clone() },
+        })),
         ClusterCall::Invite { .. } => ClusterAnswer::Invite(ClusterInvite { link: "samizdat:cluster/abc".into() }),
         ClusterCall::Requests { .. } => ClusterAnswer::Requests(vec![JoinRequest {
             request: "3".into(),
@@ -94,6 +99,7 @@ fn charter() -> Charter {
         sponsor_epochs: 0,
         history: History::None,
         motion_epochs: 8,
+        delivery: true,
     }
 }
 
@@ -170,6 +176,8 @@ fn clusters_for_people() {
         ("cluster_requests", &["cluster", "requests", "nest"]),
         ("cluster_charter", &["cluster", "charter", "nest"]),
         ("cluster_audit", &["cluster", "audit", "nest"]),
+        ("cluster_split", &["cluster", "split", "nest", "--with", "bob"]),
+        ("cluster_reboot", &["cluster", "reboot", "nest", "--without", "mallory"]),
         ("cluster_delivery", &["cluster", "delivery", "00ff"]),
         ("motion_list", &["motion", "list", "nest"]),
         ("motion_show", &["motion", "show", "nest", "mnop"]),
@@ -257,8 +265,8 @@ fn motions_are_opened_and_voted_on() {
     opens(&["admit", "carol"], Proposal::Admit { who: "carol".into() });
     opens(&["expel", "bob"], Proposal::Expel { who: "bob".into() });
     opens(&["silent", "bob", "dave"], Proposal::Silent { who: vec!["bob".into(), "dave".into()] });
-    let charter = CharterEdit { cap: Some(9), name: Some("den".into()), ..CharterEdit::default() };
-    opens(&["charter", "--cap", "9", "--name", "den"], Proposal::Charter { charter });
+    let charter = CharterEdit { cap: Some(9), name: Some("den".into()), delivery: Some(false), ..CharterEdit::default() };
+    opens(&["charter", "--cap", "9", "--name", "den", "--delivery", "off"], Proposal::Charter { charter });
     let (text, options) = ("Where?".to_owned(), vec!["here".to_owned(), "there".to_owned()]);
     opens(
         &["question", "Where?", "--option", "here", "--option", "there", "--preference"],
@@ -274,6 +282,10 @@ fn a_cluster_is_written_to_and_read() {
     node.samizdat(&["cluster", "say", "nest", "hi", "--days", "1"]).assert().success();
     let to = Destination::Cluster("nest".into());
     assert_eq!(node.asked(), [Request::Send { to, text: "hi".into(), days: Some(1) }]);
+    node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob"]).assert().success();
+    let to = Destination::Member { cluster: "nest".into(), member: "bob".into() };
+    assert_eq!(node.asked().pop(), Some(Request::Send { to, text: "hi".into(), days: None }));
+    node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob", "--wait", "received"]).assert().code(2);
     node.samizdat(&["read", "--cluster", "nest"]).assert().success();
     let query = MessageQuery { cluster: Some("nest".into()), ..MessageQuery::default() };
     assert!(node.asked().contains(&Request::Messages(query)));

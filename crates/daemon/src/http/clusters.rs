@@ -8,8 +8,8 @@ use axum::{
 use samizdat_api::{
     ClusterAnswer, ClusterCall, Request, Response,
     cluster::{
-        ClusterInvite, ClusterList, ClusterView, DecisionList, JoinRequestList, Motion, MotionList, NewCluster, NewClusterInvite,
-        NewMembership, NewVote, Proposal, ReceiptList,
+        ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequestList, Motion, MotionList, NewCluster,
+        NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, ReceiptList,
     },
 };
 
@@ -89,6 +89,15 @@ pub(super) async fn claim(State(app): State<App>, Segment(which): Segment) -> Re
 )]
 pub(super) async fn leave(State(app): State<App>, Segment(which): Segment) -> Reply<ClusterView> {
     view(&app, ClusterCall::Leave { which }).await
+}
+
+/// Founds a cluster by the rules of this one, and sends members of this one a link to it, each by itself. Nobody need consent.
+#[utoipa::path(
+    post, path = "/clusters/{cluster}/split", params(("cluster" = String, Path, description = "As above")),
+    request_body = NewSplit, responses((status = 200, body = Departure), Failures)
+)]
+pub(super) async fn split(State(app): State<App>, Segment(which): Segment, Body(split): Body<NewSplit>) -> Reply<Departure> {
+    ask!(app, ClusterCall::Split { which, split }, Departure).map(|departure| Json(*departure))
 }
 
 /// Makes a link by which somebody can ask to be let in. Whoever has it can ask; the members decide.

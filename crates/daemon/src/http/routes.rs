@@ -87,6 +87,7 @@ calls! {
         get "/clusters/{cluster}" => clusters::show,
         post "/clusters/{cluster}/claim" => clusters::claim,
         post "/clusters/{cluster}/leave" => clusters::leave,
+        post "/clusters/{cluster}/split" => clusters::split,
         post "/clusters/{cluster}/invites" => clusters::invite,
         get "/clusters/{cluster}/requests" => clusters::requests,
         get "/clusters/{cluster}/motions" => clusters::motions,

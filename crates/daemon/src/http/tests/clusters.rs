@@ -3,8 +3,8 @@
 use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
-        Cluster, ClusterInvite, ClusterView, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
-        NewMembership, Proposal, Receipt, Standing,
+        Cluster, ClusterInvite, ClusterView, Departure, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
+        NewMembership, NewSplit, Proposal, Receipt, Standing,
     },
 };
 
@@ -62,6 +62,9 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Join(wish) => view(&wish.link),
         ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
         ClusterCall::Claim { which } => view(&format!("{which} claimed")),
+        ClusterCall::Split { which, split } => {
+            ClusterAnswer::Departure(Box::new(Departure { cluster: cluster(&which), link: "l".into(), asked: split.with }))
+        }
         ClusterCall::Invite { which, invite } => {
             ClusterAnswer::Invite(ClusterInvite { link: format!("{which} {} {:?}", invite.label, invite.days) })
         }
@@ -93,6 +96,8 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
         assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
+        let split = NewSplit { with: vec!["bob".into()], ..NewSplit::default() };
+        assert_eq!(client.split_cluster("a", &split).unwrap().asked, ["bob"]);
         let invite = NewClusterInvite { label: "b".into(), days: Some(3) };
         assert_eq!(client.invite_to_cluster("a", &invite).unwrap().link, "a b Some(3)");
         assert_eq!(client.cluster_requests("a").unwrap()[0].nick, "a");
