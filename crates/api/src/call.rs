@@ -200,6 +200,13 @@ pub enum Destination {
     Room(String),
     /// To the members of a cluster.
     Cluster(String),
+    /// To one member of a cluster.
+    Member {
+        /// Of which.
+        cluster: String,
+        /// Nickname, or the beginning of the id.
+        member: String,
+    },
 }
 
 /// What I answer to a contact request.
@@ -356,6 +363,9 @@ pub struct NewMessage {
     /// To the members of this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// To this member of the cluster only: nickname, or the beginning of the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
     /// What it says.
     pub text: String,
     /// Lifetime: 1, 3, 7, 14 or 28 days (default 14).

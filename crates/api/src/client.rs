@@ -23,8 +23,8 @@ use crate::{
         RequestList, RoomList, UiLink, WaitQuery,
     },
     cluster::{
-        Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, JoinRequest, JoinRequestList, Motion, MotionList,
-        NewCluster, NewClusterInvite, NewMembership, NewVote, Proposal,
+        Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, Departure, JoinRequest, JoinRequestList, Motion,
+        MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt, ReceiptList,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -287,6 +287,11 @@ impl Client {
         self.post(&of_cluster(which, "/leave"), &Done {})
     }
 
+    /// Founds a cluster like another, and asks members of that one to come along.
+    pub fn split_cluster(&self, which: &str, body: &NewSplit) -> Result<Departure> {
+        self.post(&of_cluster(which, "/split"), body)
+    }
+
     /// Makes a link to a cluster.
     pub fn invite_to_cluster(&self, which: &str, body: &NewClusterInvite) -> Result<ClusterInvite> {
         self.post(&of_cluster(which, "/invites"), body)
@@ -295,6 +300,11 @@ impl Client {
     /// Who asks to be let into a cluster.
     pub fn cluster_requests(&self, which: &str) -> Result<Vec<JoinRequest>> {
         self.get(&of_cluster(which, "/requests")).map(|list: JoinRequestList| list.requests)
+    }
+
+    /// Which members of its cluster have a message of mine.
+    pub fn receipts(&self, message: &str) -> Result<Vec<Receipt>> {
+        self.get(&format!("messages/{}/receipts", percent(message))).map(|list: ReceiptList| list.receipts)
     }
 
     /// What was decided in a cluster, each step verified.

@@ -30,6 +30,13 @@ pub enum ClusterCall {
         /// Which.
         which: String,
     },
+    /// Founds another by the same rules and asks members to come along. [`ClusterAnswer::Departure`]
+    Split {
+        /// Which.
+        which: String,
+        /// With whom.
+        split: NewSplit,
+    },
     /// Makes a link by which somebody can ask to be let in. [`ClusterAnswer::Invite`]
     Invite {
         /// To which.
@@ -70,6 +77,11 @@ pub enum ClusterCall {
         /// `yes`, `no`, or numbers of options.
         vote: String,
     },
+    /// Which members have a message of mine. [`ClusterAnswer::Receipts`]
+    Receipts {
+        /// Id of the message.
+        message: String,
+    },
     /// Verifies all that was decided. [`ClusterAnswer::Decisions`]
     Audit {
         /// In which.
@@ -88,6 +100,8 @@ pub enum ClusterAnswer {
     Motions(Vec<Motion>),
     Motion(Box<Motion>),
     Decisions(Vec<Decision>),
+    Receipts(Vec<Receipt>),
+    Departure(Box<Departure>),
 }
 
 /// One of my memberships.
@@ -539,6 +553,51 @@ pub struct MotionList {
 pub struct DecisionList {
     /// What was decided, the oldest first; each of them was verified.
     pub decisions: Vec<Decision>,
+}
+
+/// Body of `POST clusters/{cluster}/split`: at most one of `with` and `without`; without both all are asked. Members are given by
+/// nickname or the beginning of their id.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSplit {
+    /// Only these are asked to come along.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
+    /// All but these are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+    /// What the new cluster is called; the old name and a number when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// A new cluster, and who was asked to come along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Departure {
+    /// My membership in the new cluster.
+    pub cluster: Cluster,
+    /// The link that was sent to each of them.
+    pub link: String,
+    /// Nicknames of those who were asked.
+    pub asked: Vec<String>,
+}
+
+/// A member who has a message of mine, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Receipt {
+    /// Who.
+    pub member: String,
+    /// How they call themselves.
+    pub nick: String,
+    /// When my node learned of it, ms since 1970.
+    pub at: u64,
+}
+
+/// Answer to `GET messages/{id}/receipts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptList {
+    /// Who has it, in the order in which my node learned of it.
+    pub receipts: Vec<Receipt>,
 }
 
 #[cfg(test)]

@@ -136,6 +136,20 @@ pub struct Message {
     pub vouched_by: Option<String>,
     /// It calls me by my nickname in the cluster.
     pub mentions_me: bool,
+    /// In a cluster, the nickname of the only member who can read it.
+    pub to_member: Option<String>,
+    /// Of mine in a cluster whose members say what they have got: how many have it.
+    pub delivery: Option<Delivery>,
+}
+
+/// How many members have a message in a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageDelivery)]
+pub struct Delivery {
+    /// So many have said so.
+    pub to: u64,
+    /// To so many it went.
+    pub of: u64,
 }
 
 /// How far a message is. Of messages of others there are only [`Received`](Self::Received) and [`Read`](Self::Read).

@@ -33,9 +33,11 @@ mod work;
 
 pub use announce::Announced;
 pub use chat::{Chat, Event, Job};
-pub use cluster::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow, Proposal, Standing};
+pub use cluster::{
+    Ballots, Cluster, ClusterMember, ClusterRequest, Company, Decided, Departure, MotionRow, Proposal, Receipt, Standing,
+};
 pub use contact::{Answer, ContactEdit, ContactState};
 pub use error::ChatError;
-pub use query::{Contact, Conversation, ConversationKind, Filter, Identity, Message, OutboxCounts, Request, Room};
+pub use query::{Contact, Conversation, ConversationKind, Delivery, Filter, Identity, Message, OutboxCounts, Request, Room};
 pub use session::{SessionChoice, SessionContact};
 pub use timeline::{MessageId, State};

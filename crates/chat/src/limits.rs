@@ -77,6 +77,20 @@ pub const HISTORY_PIECES: usize = 6;
 pub const HISTORY_PATIENCE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Lifetimes of what says no more than that we are there.
 pub const HERE_LIFETIMES: [u8; 2] = [0, ACK_LIFETIME];
+/// Within so much for each member of a cluster it is said what has come, drawn by chance so that not all speak at once, ms.
+pub const ACK_SPREAD_MS: u64 = 2_000;
+/// For so much for each member nothing more is said about it then: all members together say it four times a minute, at most, ms.
+pub const ACK_PAUSE_MS: u64 = 15_000;
+/// The same where members are few, ms.
+pub const ACK_PAUSE_MIN_MS: u64 = 3 * 60 * 1000;
+/// Texts of ours of which it is known who has them: the newest of all clusters.
+pub const DELIVERIES_KEPT: u32 = 512;
+/// How far back it is followed what a member has, messages.
+pub const CLUSTER_ANCESTORS_MAX: usize = 2_000;
+/// Texts of one member's acknowledgements that have not come, for which we wait.
+pub const AHEAD_MAX: u32 = 8;
+/// Who goes away with others gives them so many days to come along.
+pub const COME_ALONG_DAYS: u32 = 28;
 /// After so long we ask again, ms.
 pub const ASK_AGAIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// A cluster is looked after at least so often, ms.

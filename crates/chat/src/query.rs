@@ -87,12 +87,25 @@ pub struct Message {
     pub direct: bool,
     /// Who told us of it, if not its author: a member of the cluster, as that one calls itself.
     pub vouched: Option<String>,
+    /// In a cluster, how many of the members to whom we wrote it have it.
+    pub delivery: Option<Delivery>,
+    /// In a cluster, what the only member calls itself who can read it.
+    pub to: Option<String>,
     /// Whether it calls us by our nickname in the cluster.
     pub calls: bool,
     /// Whether the contact request that it belongs to is still open.
     pub request: bool,
     /// The envelope that waits for its stamp, if one does.
     pub stamping: Option<samizdat_core::EnvelopeId>,
+}
+
+/// How many have a message of ours in a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// So many members have said that they do.
+    pub to: u32,
+    /// To so many it went.
+    pub of: u32,
 }
 
 /// With whom.
@@ -165,7 +178,10 @@ pub struct Filter<'a> {
 const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, coalesce(c.petname, n.nick), m.mine, m.text, m.at, m.state,
     (SELECT k.state = 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation),
     CASE WHEN m.state = 1 THEN m.envelope END, m.direct, m.calls,
-    CASE WHEN m.vouched IS NULL THEN NULL ELSE coalesce((SELECT min(t.nick) FROM cluster_member t WHERE t.author = m.vouched), m.vouched) END
+    CASE WHEN m.vouched IS NULL THEN NULL ELSE coalesce((SELECT min(t.nick) FROM cluster_member t WHERE t.author = m.vouched), m.vouched) END,
+    m.delivered, m.addressed,
+    (SELECT t.nick FROM cluster_member t WHERE t.member = m.aside
+     AND t.cluster = (SELECT w.cluster FROM conversation w WHERE w.conversation = m.conversation))
     FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)
     LEFT JOIN cluster_member n ON n.author = m.author
     AND n.cluster = (SELECT w.cluster FROM conversation w WHERE w.conversation = m.conversation)";
@@ -410,6 +426,7 @@ impl Chat {
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     let request: Option<bool> = row.get(8)?;
     let stamping: Option<[u8; 32]> = row.get(9)?;
+    let of = row.get(14)?;
     Ok(Message {
         id: MessageId(row.get(0)?),
         conversation: row.get(1)?,
@@ -422,6 +439,8 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         direct: row.get(10)?,
         calls: row.get(11)?,
         vouched: row.get(12)?,
+        to: row.get(15)?,
+        delivery: if of > 0 { Some(Delivery { to: row.get(13)?, of }) } else { None },
         request: request.unwrap_or(false),
         stamping: stamping.map(samizdat_core::EnvelopeId),
     })

@@ -90,6 +90,7 @@ impl Work<'_> {
                 state: State::Stamping,
                 envelope,
                 vouched: None,
+                aside: None,
             },
             now,
         )?;
@@ -130,6 +131,7 @@ impl Work<'_> {
                 state,
                 envelope,
                 vouched: None,
+                aside: None,
             },
             now,
         )? {

@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{CLUSTERS, COMEBACKS, DOORS_OF_REQUESTS, MERGES, SEEN},
+    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -23,6 +23,8 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     SEEN,
     MERGES,
     DOORS_OF_REQUESTS,
+    DELIVERY,
+    ASIDES,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -83,6 +83,8 @@ pub(crate) struct NewRow<'a> {
     pub(crate) envelope: Option<EnvelopeId>,
     /// Who says that the author wrote it, if not the author.
     pub(crate) vouched: Option<&'a str>,
+    /// The only member of the cluster who can read it.
+    pub(crate) aside: Option<[u8; 32]>,
 }
 
 impl Work<'_> {
@@ -119,6 +121,7 @@ impl Work<'_> {
             state: State::Waiting,
             envelope: None,
             vouched: None,
+            aside: None,
         };
         self.insert(&new, now)?;
         self.show(&id)?;
@@ -231,6 +234,7 @@ impl Work<'_> {
                     state: State::Received,
                     envelope: Some(from.envelope),
                     vouched: None,
+                    aside: None,
                 };
                 self.acknowledged(from.conversation, &parents, State::Received)?;
                 if let Some(id) = self.insert(&new, now)? {
@@ -261,8 +265,10 @@ impl Work<'_> {
         while !self.insert_as(&id, new, now)? {
             let vouched: Option<bool> = self
                 .conn
-                .prepare_cached("SELECT vouched IS NOT NULL FROM message WHERE id = ?1 AND conversation = ?2 AND author = ?3")?
-                .query_row((id.0, new.conversation, new.author), |row| row.get(0))
+                .prepare_cached(
+                    "SELECT vouched IS NOT NULL FROM message WHERE id = ?1 AND conversation = ?2 AND author = ?3 AND aside IS ?4",
+                )?
+                .query_row((id.0, new.conversation, new.author, new.aside), |row| row.get(0))
                 .optional()?;
             match vouched {
                 None => id = id_instead_of(&id, new),
@@ -284,8 +290,8 @@ impl Work<'_> {
         let inserted = self
             .conn
             .prepare_cached(
-                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope, vouched)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(id) DO NOTHING",
+                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope, vouched, aside)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT(id) DO NOTHING",
             )?
             .execute((
                 id.0,
@@ -299,6 +305,7 @@ impl Work<'_> {
                 i64::try_from(now.unix_ms).unwrap_or(i64::MAX),
                 new.envelope.map(|id| id.0),
                 new.vouched,
+                new.aside,
             ))?;
         Ok(inserted == 1)
     }
@@ -312,7 +319,7 @@ impl Work<'_> {
     /// The newest messages that can be seen and have left (or come), for the next one to build on.
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
+            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7) AND aside IS NULL
                              ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p WHERE p.parent = m.id) LIMIT ?2",
         )?;

@@ -207,3 +207,31 @@ fn what_was_tried_and_given_up_leaves_no_row() {
     bob.groups().forget(&CLUSTER, &followed.state).unwrap();
     assert_eq!(rows(&bob), before);
 }
+
+#[test]
+fn what_is_said_to_one_member_no_other_reads_repeats_or_changes() {
+    let (mut alice, mut bob, mut carol, state) = three();
+    let (from, to) = (alice.keys.member, bob.keys.member);
+    let sealed = alice.groups().encrypt_to(&CLUSTER, &state.state, &from, &to, b"between us").unwrap();
+    let said = bob.groups().decrypt_to_us(&CLUSTER, &state.state, &sealed).unwrap();
+    assert_eq!((said.member, said.plaintext), (from, b"between us".to_vec()));
+    let refused = carol.groups().decrypt_to_us(&CLUSTER, &state.state, &sealed);
+    assert!(matches!(refused, Err(GroupError::Elsewhere)), "{refused:?}");
+    for at in [60, sealed.len() / 2, sealed.len() - 1] {
+        let mut changed = sealed.clone();
+        changed[at] ^= 1;
+        assert!(bob.groups().decrypt_to_us(&CLUSTER, &state.state, &changed).is_err(), "byte {at}");
+    }
+    // Keys of the next state are others, also of whoever made it.
+    let next = bob.commit(&state, &Plan::default());
+    alice.follow(&state, &next, &[]);
+    assert!(bob.groups().decrypt_to_us(&CLUSTER, &next.snapshot.state, &sealed).is_err());
+    for at in [&state, &next.snapshot] {
+        let answer = bob.groups().encrypt_to(&CLUSTER, &at.state, &to, &from, b"so be it").unwrap();
+        assert_eq!(alice.groups().decrypt_to_us(&CLUSTER, &at.state, &answer).unwrap().member, to);
+        let again = alice.groups().encrypt_to(&CLUSTER, &at.state, &from, &to, b"well").unwrap();
+        assert_eq!(bob.groups().decrypt_to_us(&CLUSTER, &at.state, &again).unwrap().plaintext, b"well");
+    }
+    let nobody = alice.groups().encrypt_to(&CLUSTER, &state.state, &from, &samizdat_cluster::MemberId([1; 32]), b"?");
+    assert!(matches!(nobody, Err(GroupError::NoMember)), "{nobody:?}");
+}

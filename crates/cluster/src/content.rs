@@ -6,12 +6,12 @@ use samizdat_core::limits::TEXT_MAX;
 
 use crate::{
     ballot::BallotIn,
-    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, is_line, list, text, to_bytes, write_list},
+    cbor::{Malformed, Out, Wire, Written, array, blob, exact, from_bytes, is_line, list, text, to_bytes, write_list},
     claim::ClaimIn,
     door::DoorSecret,
     ids::MemberId,
     leave::LeaveIn,
-    limits::{LABEL_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX},
+    limits::{LABEL_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
 };
 
@@ -27,6 +27,7 @@ const INVITE: u8 = 6;
 const INVITE_CLOSED: u8 = 7;
 const CLAIM: u8 = 8;
 const HISTORY: u8 = 9;
+const ASIDE: u8 = 10;
 
 /// Names a text within its cluster.
 pub type TextId = [u8; 16];
@@ -78,6 +79,8 @@ pub enum Body {
     Claim(ClaimIn),
     /// What was written before somebody came: for newcomers, on the word of its author, the oldest first.
     History(Vec<Memory>),
+    /// Something that one member only can read, as the MLS library encrypted it.
+    Aside(Vec<u8>),
     /// Of a type that this version does not know.
     Unknown,
 }
@@ -132,7 +135,7 @@ impl Message {
 fn unknown(bytes: &[u8]) -> Option<u64> {
     let mut d = Decoder::new(bytes);
     d.array().ok()?.filter(|elements| *elements >= 3)?;
-    let later = d.u8().ok()? == VERSION && d.u8().ok()? > HISTORY;
+    let later = d.u8().ok()? == VERSION && d.u8().ok()? > ASIDE;
     if later { d.u64().ok() } else { None }
 }
 
@@ -150,6 +153,7 @@ impl Body {
             Self::InviteClosed { .. } => (4, INVITE_CLOSED),
             Self::Claim(_) => (5, CLAIM),
             Self::History(_) => (4, HISTORY),
+            Self::Aside(_) => (4, ASIDE),
             Self::Unknown => (3, u8::MAX),
         }
     }
@@ -171,6 +175,7 @@ impl Body {
             }
             Self::InviteClosed { door } => door.write(e),
             Self::Claim(claim) => claim.write(e),
+            Self::Aside(sealed) => e.bytes(sealed).map(|_| ()),
             Self::History(memories) => write_list(e, memories, |e, memory| memory.write(e)),
         }
     }
@@ -190,6 +195,7 @@ impl Body {
             },
             INVITE_CLOSED => Self::InviteClosed { door: DoorSecret::read(d)? },
             CLAIM => Self::Claim(ClaimIn::read(d)?),
+            ASIDE => Self::Aside(blob(d, SEALED_ASIDE_MAX)?),
             HISTORY => Self::History(list(d, MEMORIES_MAX, Memory::read)?),
             _ => return None,
         })
@@ -279,6 +285,7 @@ mod tests {
             Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1))),
             Body::History(vec![Memory { author: member(3), id: [4; 16], at: 6, text: "long ago".into() }; 2]),
             Body::History(Vec::new()),
+            Body::Aside(vec![5; 40]),
         ]
     }
 
@@ -292,11 +299,11 @@ mod tests {
 
     #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
-        assert_eq!(Message::decode(&[0x84, 2, 10, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 11, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
         assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
-        assert_eq!(Message::decode(&[0x82, 2, 10]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x82, 2, 11]), Err(Malformed));
     }
 
     #[test]
@@ -314,6 +321,8 @@ mod tests {
             Message::decode(&Message { turn: 1, body: Body::History(vec![memory; count]) }.encode()).is_ok()
         };
         assert!(memory(MEMORIES_MAX) && !memory(MEMORIES_MAX + 1));
+        let aside = |length| Message::decode(&Message { turn: 1, body: Body::Aside(vec![0; length]) }.encode()).is_ok();
+        assert!(aside(SEALED_ASIDE_MAX) && !aside(SEALED_ASIDE_MAX + 1));
         let label =
             |label: &str| Message { turn: 1, body: Body::Invite { door: DoorSecret([1; 32]), label: label.into(), expires: 1 } };
         assert!(Message::decode(&label(&"x".repeat(65)).encode()).is_err() && Message::decode(&label("a\nb").encode()).is_err());

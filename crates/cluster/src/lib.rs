@@ -6,6 +6,7 @@
 mod cbor;
 mod schulze;
 
+pub mod aside;
 pub mod audit;
 pub mod ballot;
 pub mod branch;

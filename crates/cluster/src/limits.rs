@@ -83,6 +83,10 @@ pub const PARENTS_MAX: usize = 8;
 pub const MENTIONS_MAX: usize = 16;
 /// Largest message inside the encryption, bytes.
 pub const MESSAGE_MAX: usize = 48 * 1024;
+/// What one member says to another, before it is encrypted: the longest text and what goes with it, bytes.
+pub const ASIDE_MAX: usize = 33 * 1024;
+/// The same encrypted, bytes: twice a key encapsulation of 1120 bytes, a signature, tags.
+pub const SEALED_ASIDE_MAX: usize = 36 * 1024;
 /// Texts of the past in one message to newcomers.
 pub const MEMORIES_MAX: usize = 512;
 /// Longest label of an invitation, bytes of UTF-8.

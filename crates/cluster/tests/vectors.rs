@@ -6,6 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
 use samizdat_cluster::{
     Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
+    aside::Aside,
     ballot::{Ballot, Choice},
     bundle::Bundle,
     certificate::CertificateIn,
@@ -195,9 +196,16 @@ fn messages() -> Vec<Value> {
         ("invite closed", Body::InviteClosed { door: door() }),
         ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
         ("history", Body::History(vec![Memory { author: member, id: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
+        ("aside", Body::Aside(vec![7; 8])),
     ];
     let one = |(what, body)| json!({ "what": what, "message": hex(&Message { turn: 1_800_000_000_001, body }.encode()) });
     bodies.into_iter().map(one).collect()
+}
+
+/// What is encrypted for one member.
+fn aside() -> Value {
+    let aside = Aside { id: [1; 16], at: 1_800_000_000_000, text: "between us".into() };
+    json!({ "id": hex(&aside.id), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()) })
 }
 
 fn doors() -> Value {
@@ -252,7 +260,7 @@ fn the_vectors_are_what_the_code_makes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/cluster.json");
     let made = json!({
         "names": names(), "motions": motions(), "ballots": ballots(), "statements": statements(), "messages": messages(),
-        "doors": doors(), "passphrases": phrases(), "parts": cut(),
+        "aside": aside(), "doors": doors(), "passphrases": phrases(), "parts": cut(),
     });
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();

@@ -51,6 +51,17 @@ impl Node {
                 let number = self.command(|chat| chat.leave_cluster(&which, now))?;
                 self.view(number)
             }
+            ClusterCall::Split { which, split } => {
+                let company = match (split.with.as_slice(), split.without.as_slice()) {
+                    ([], without) => chat::Company::AllBut(without),
+                    (with, []) => chat::Company::Only(with),
+                    _ => return Err(ApiError::usage("say who comes along or who does not, not both")),
+                };
+                let gone = self.command(|chat| chat.split_cluster(&which, company, split.name.as_deref(), now))?;
+                let founded = self.read(|chat| chat.cluster_of(gone.cluster))?;
+                let (link, asked) = (gone.link, gone.asked);
+                Ok(ClusterAnswer::Departure(Box::new(api::Departure { cluster: cluster(&founded), link, asked })))
+            }
             ClusterCall::Invite { which, invite, link } => {
                 let days = invite.days.unwrap_or(INVITE_DAYS);
                 if !(1..=56).contains(&days) {
@@ -83,6 +94,13 @@ impl Node {
             ClusterCall::Vote { motion, vote } => {
                 let (cluster, id) = self.command(|chat| chat.vote(&motion, &vote, now))?;
                 self.motion(cluster, &id)
+            }
+            ClusterCall::Receipts { message } => {
+                let id = convert::message_id(&message)?;
+                let receipts = self.read(|chat| chat.receipts(&id))?;
+                let receipts =
+                    receipts.into_iter().map(|receipt| api::Receipt { member: receipt.member, nick: receipt.nick, at: receipt.at });
+                Ok(ClusterAnswer::Receipts(receipts.collect()))
             }
             ClusterCall::Audit { which } => {
                 let decided = self.read(|chat| chat.audit_cluster(&which))?;

@@ -129,6 +129,8 @@ pub(crate) fn message(message: chat::Message) -> api::Message {
         request: message.request,
         vouched_by: message.vouched,
         mentions_me: message.calls,
+        to_member: message.to,
+        delivery: message.delivery.map(|delivery| api::Delivery { to: delivery.to.into(), of: delivery.of.into() }),
     }
 }
 

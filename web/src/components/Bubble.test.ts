@@ -8,7 +8,7 @@ import Bubble from './Bubble.svelte';
 function show(over: Parameters<typeof message>[0] = {}, spellOut = false) {
   const given = message(over);
   const around = { peers: 1, known: true, reader: 'Bob', stamping: undefined };
-  const calls = { oncancel: vi.fn(), onrewrite: vi.fn(), onauthor: vi.fn() };
+  const calls = { oncancel: vi.fn(), onrewrite: vi.fn(), onauthor: vi.fn(), onreceipts: vi.fn(() => Promise.resolve([{ member: 'b', nick: 'Bob', at: 0 }])) };
   const { container } = render(Bubble, {
     message: given,
     first: true,
@@ -41,6 +41,28 @@ describe('a message', () => {
   it('says its state to those who do not see the mark', () => {
     show({ mine: true, state: 'received' });
     expect(screen.getByText("Received. Bob's node has it.")).toBeTruthy();
+  });
+
+  it('shows in a cluster how many have it and, when asked by key, who', async () => {
+    const { onreceipts, container } = show({ mine: true, state: 'received', delivery: { to: 1, of: 3 } });
+    await userEvent.tab();
+    expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Received. 1 of 3 members have it. Show who', expanded: false }));
+    await userEvent.keyboard('{Enter}');
+    expect(onreceipts).toHaveBeenCalledOnce();
+    expect((await screen.findByText(/Has it:/)).textContent).toMatch(/Has it:\s+Bob/);
+    const list = document.createElement('ul');
+    list.append(...container.querySelectorAll('li'));
+    container.append(list);
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: /Hide who/, expanded: true }));
+    expect(screen.queryByText(/Has it:/)).toBeNull();
+  });
+
+  it('says who alone can read it', () => {
+    show({ mine: true, to_member: 'Bob' });
+    expect(screen.getByText('only to Bob')).toBeTruthy();
+    show({ to_member: 'alice' });
+    expect(screen.getByText('only to you')).toBeTruthy();
   });
 
   it('can be cancelled while it waits', async () => {

@@ -14,6 +14,7 @@ import type {
   Motion,
   NodeEdit,
   Proposal,
+  Receipt,
   Room,
   Status,
 } from './shapes';
@@ -88,6 +89,8 @@ export class Api {
   openMotion = (which: string, proposal: Proposal): Promise<Motion> => this.post(cluster(which, '/motions'), proposal);
   vote = (motion: string, vote: string): Promise<Motion> =>
     this.post(`motions/${encodeURIComponent(motion)}/vote`, { vote });
+  receipts = async (message: string): Promise<Receipt[]> =>
+    (await this.get<{ receipts: Receipt[] }>(`messages/${encodeURIComponent(message)}/receipts`)).receipts;
   audit = async (which: string): Promise<Decision[]> =>
     (await this.get<{ decisions: Decision[] }>(cluster(which, '/audit'))).decisions;
 

@@ -58,6 +58,17 @@ export interface Message {
   /** Who told of it, if not its author. */
   vouched_by: string | null;
   mentions_me: boolean;
+  /** In a cluster, the nickname of the only member who can read it. */
+  to_member: string | null;
+  /** Of mine in a cluster: how many of its members have it. */
+  delivery: { to: number; of: number } | null;
+}
+
+/** A member who has a message of mine. */
+export interface Receipt {
+  member: string;
+  nick: string;
+  at: number;
 }
 
 export interface Conversation {

@@ -40,8 +40,11 @@ export function mark(message: Message, around: Surroundings): Mark {
       return { icon: 'stamp', word: 'Stamped', means: 'Ready in your node; no other node has it yet.' };
     case 'published':
       return { icon: 'check', word: 'Published', means: 'Another node has stored it.' };
-    case 'received':
+    case 'received': {
+      const { delivery } = message;
+      if (delivery) return { icon: 'checks', word: 'Received', means: `${delivery.to} of ${delivery.of} members have it.` };
       return { icon: 'checks', word: 'Received', means: direct ? `${reader}'s node took it over the connection between you.` : `${reader}'s node has it.` };
+    }
     case 'read':
       return { icon: 'checks-read', word: 'Read', means: `${reader} has read it.` };
     case 'cancelled':

@@ -22,6 +22,8 @@ export const message = (over: Partial<Message> = {}): Message => ({
   request: false,
   vouched_by: null,
   mentions_me: false,
+  to_member: null,
+  delivery: null,
   ...over,
 });
 

@@ -98,6 +98,7 @@ impl Work<'_> {
     /// Keeps a lawful state, what it rested on, and expects what its members will say.
     pub(crate) fn enter(&mut self, row: &ClusterRow, state: &StateRow, bundle: &Bundle) -> Result<(), ChatError> {
         self.put_state(row.cluster, state)?;
+        self.note_newcomers(row, state, bundle)?;
         // Without the Commit itself, which nobody could read in the end.
         let rest = Bundle { commit: Vec::new(), ..bundle.clone() };
         self.conn.execute(

@@ -39,7 +39,7 @@ impl Work<'_> {
     /// The newest texts that all have, the newest first.
     fn memories(&self, row: &ClusterRow, most: usize) -> Result<Vec<Memory>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT author, id, at, text FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
+            "SELECT author, id, at, text FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7) AND aside IS NULL
              ORDER BY position DESC LIMIT ?2",
         )?;
         let rows = statement.query_map((self.cluster_conversation(row.cluster)?, most), |row| {
@@ -89,6 +89,7 @@ impl Work<'_> {
                 state: State::Received,
                 envelope: None,
                 vouched: Some(&from),
+                aside: None,
             };
             if let Some(id) = self.insert(&new, now)? {
                 self.show(&id)?;

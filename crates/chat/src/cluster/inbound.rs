@@ -97,7 +97,9 @@ impl Work<'_> {
         }
         match body {
             Body::Text(text) => self.take_text(&row, &said.member, &text, letter, now)?,
-            Body::Ack { .. } | Body::Here | Body::Unknown => {}
+            Body::Here | Body::Unknown => {}
+            Body::Ack { heads, .. } => self.take_acknowledgement(&row, &said.member, &heads, now)?,
+            Body::Aside(sealed) => self.take_aside(&row, &at, &said.member, &sealed, letter, now)?,
             Body::Claim(claim) => self.take_claim(&row, &said.member, &claim)?,
             Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
             Body::Motion(motion) => self.take_motion(&row, &at, &motion, now)?,

@@ -53,12 +53,7 @@ impl Chat {
     /// A link by which somebody can ask to be let in, for so many days. What it is for, `label` says to the members.
     pub fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
         self.dirty = true;
-        self.transact(|work| {
-            let mut link = ClusterLink([0; samizdat_cluster::link::SECRET_LEN]);
-            work.rng.fill_bytes(&mut link.0);
-            work.open_door(which, &link, label, days, now)?;
-            Ok(link.to_string())
-        })
+        self.transact(|work| work.invite_to_cluster(which, label, days, now))
     }
 
     /// The same by a link that was made elsewhere, because a passphrase stands for it.
@@ -85,7 +80,7 @@ fn parsed(link: &str) -> Result<ClusterLink, ChatError> {
 }
 
 impl Work<'_> {
-    fn found_cluster(&mut self, charter: &Charter, nick: &str, now: Now) -> Result<i64, ChatError> {
+    pub(crate) fn found_cluster(&mut self, charter: &Charter, nick: &str, now: Now) -> Result<i64, ChatError> {
         charter.check().map_err(|why| ChatError::Usage(why.to_string()))?;
         let nick = self.good_nick(nick)?;
         self.room_for_one_more()?;
@@ -100,6 +95,13 @@ impl Work<'_> {
         self.begin(cluster, &id, &state, door, now)?;
         self.stand(cluster, &keys.member, now.unix_ms, &state.state, now)?;
         Ok(cluster)
+    }
+
+    pub(crate) fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
+        let mut link = ClusterLink([0; samizdat_cluster::link::SECRET_LEN]);
+        self.rng.fill_bytes(&mut link.0);
+        self.open_door(which, &link, label, days, now)?;
+        Ok(link.to_string())
     }
 
     fn open_door(&mut self, which: &str, link: &ClusterLink, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
@@ -376,6 +378,10 @@ impl Work<'_> {
         for tag in self.tags_where("cluster = ?1", [row.cluster])? {
             self.unexpect_in_cluster(tag)?;
         }
+        self.conn.execute(
+            "DELETE FROM cluster_ahead WHERE conversation = (SELECT conversation FROM conversation WHERE cluster = ?1)",
+            [row.cluster],
+        )?;
         for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
         }

@@ -9,8 +9,10 @@
 
 mod act;
 mod apart;
+mod aside;
 mod change;
 mod claim;
+mod delivery;
 mod govern;
 mod handed;
 mod history;
@@ -23,10 +25,13 @@ mod row;
 mod say;
 mod schema;
 mod silent;
+mod split;
 
+pub use delivery::Receipt;
 pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
-pub(crate) use schema::{CLUSTERS, COMEBACKS, DOORS_OF_REQUESTS, MERGES, SEEN};
+pub(crate) use schema::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, SEEN};
+pub use split::{Company, Departure};

@@ -351,7 +351,7 @@ impl Work<'_> {
     }
 
     /// How somebody who is or was a member calls themselves.
-    fn nick(&self, row: &ClusterRow, member: &MemberId) -> Result<String, ChatError> {
+    pub(crate) fn nick(&self, row: &ClusterRow, member: &MemberId) -> Result<String, ChatError> {
         let sql = "SELECT nick FROM cluster_member WHERE cluster = ?1 AND member = ?2";
         let nick = self.conn.prepare_cached(sql)?.query_row((row.cluster, member.0), |row| row.get(0)).optional()?;
         Ok(nick.unwrap_or_else(|| member.to_string().chars().take(8).collect()))

@@ -9,7 +9,10 @@ use samizdat_cluster::{
 };
 use samizdat_core::Now;
 
-use super::row::{ClusterRow, Standing};
+use super::{
+    aside::Waiting,
+    row::{ClusterRow, Standing},
+};
 use crate::{
     chat::{Chat, Event},
     content::{ID_LEN, plausible_time},
@@ -20,6 +23,9 @@ use crate::{
     timeline::{MessageId, NewRow, State, check_text},
     work::Work,
 };
+
+/// Id, text, when it was written, lifetime, whether it was sent before, and for whom alone it is.
+type Waits = (MessageId, String, u64, u8, bool, Option<[u8; 32]>);
 
 impl Chat {
     /// Writes to a cluster. Whoever has only asked to be let in may write, too: it goes out once they are in.
@@ -60,6 +66,7 @@ impl Work<'_> {
             state: State::Waiting,
             envelope: None,
             vouched: None,
+            aside: None,
         };
         self.insert(&new, now)?;
         self.show(&id)?;
@@ -71,17 +78,22 @@ impl Work<'_> {
     /// keeps what it builds on.
     pub(crate) fn encrypt_in_cluster(&mut self, row: &ClusterRow, tip: &StateId, now: Now) -> Result<(), ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
-        let waiting: Vec<(MessageId, String, u64, u8, bool)> = self
+        let waiting: Vec<Waits> = self
             .conn
             .prepare_cached(
-                "SELECT id, text, at, lifetime, state_sent IS NOT NULL FROM message WHERE conversation = ?1 AND state = ?2 ORDER BY message",
+                "SELECT id, text, at, lifetime, state_sent IS NOT NULL, aside FROM message WHERE conversation = ?1 AND state = ?2 ORDER BY message",
             )?
             .query_map((conversation, State::Waiting.number()), |row| {
-                Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+                Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
             })?
             .collect::<Result<_, _>>()?;
+        let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         let mut before: Option<MessageId> = None;
-        for (id, text, at, lifetime, again) in waiting {
+        for (id, text, at, lifetime, again, aside) in waiting {
+            if let Some(to) = aside {
+                self.encrypt_aside(row, tip, Waiting { id, to: MemberId(to), text, at, lifetime }, now)?;
+                continue;
+            }
             let parents = match before.take() {
                 _ if again => self.parents_of(&id)?,
                 // What builds on all there is, is all that the next builds on.
@@ -99,6 +111,7 @@ impl Work<'_> {
                 envelope.0,
                 tip.0,
             ))?;
+            self.addressed(&id, row, &state)?;
             self.event(Event::Message(id));
         }
         Ok(())
@@ -115,6 +128,7 @@ impl Work<'_> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let parents: Vec<MessageId> = text.parents.iter().copied().map(MessageId).collect();
         self.acknowledged(conversation, &parents, State::Received)?;
+        self.has_up_to(row, from, &parents, now)?;
         let new = NewRow {
             id: MessageId(text.id),
             conversation,
@@ -126,6 +140,7 @@ impl Work<'_> {
             state: State::Received,
             envelope: Some(letter.id),
             vouched: None,
+            aside: None,
         };
         if let Some(id) = self.insert(&new, now)? {
             self.set_parents(&id, &text.parents)?;
@@ -133,7 +148,13 @@ impl Work<'_> {
                 self.conn.execute("UPDATE message SET calls = 1 WHERE id = ?1", [id.0])?;
             }
             // A newcomer will never have what was written before.
-            if self.is_new_here(row, now)? { self.show(&id)? } else { self.show_when_complete(id)? }
+            if self.is_new_here(row, now)? {
+                self.show(&id)?
+            } else {
+                self.show_when_complete(id)?
+            }
+            self.caught_up(row, &id, now)?;
+            self.note_arrival(row, now)?;
         }
         Ok(())
     }

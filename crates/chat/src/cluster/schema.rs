@@ -268,3 +268,37 @@ ALTER TABLE cluster ADD COLUMN consent BLOB;
 ALTER TABLE cluster_request ADD COLUMN consent BLOB;
 ALTER TABLE cluster_request ADD COLUMN guest BLOB;
 ";
+
+/// Which members have which text of ours.
+pub(crate) const DELIVERY: &str = "
+-- How many members a text of ours went to, where the charter lets them tell that they have it (0: nobody counts), how many have it,
+-- and the epoch of the state in which it was said.
+ALTER TABLE message ADD COLUMN addressed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN delivered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN epoch_sent INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX message_addressed ON message(message) WHERE addressed > 0;
+CREATE INDEX message_undelivered ON message(conversation, message) WHERE delivered < addressed;
+CREATE TABLE delivery(
+    message INTEGER NOT NULL REFERENCES message ON DELETE CASCADE,
+    member BLOB NOT NULL,
+    -- When we learned of it, ms.
+    got INTEGER NOT NULL,
+    PRIMARY KEY(message, member)
+) STRICT, WITHOUT ROWID;
+-- Texts that a member has, by its word, and we have not.
+CREATE TABLE cluster_ahead(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation INTEGER NOT NULL,
+    member BLOB NOT NULL,
+    text BLOB NOT NULL,
+    UNIQUE(conversation, text, member)
+) STRICT;
+-- The epoch in which a member came, or came back, as far as we know.
+ALTER TABLE cluster_member ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+-- When we are to say what has come, ms, 0 if nothing has; when we last did.
+ALTER TABLE cluster ADD COLUMN ack_due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cluster ADD COLUMN acked INTEGER NOT NULL DEFAULT 0;
+";
+
+/// The only member who can read a message.
+pub(crate) const ASIDES: &str = "ALTER TABLE message ADD COLUMN aside BLOB;";

@@ -4,11 +4,14 @@
 //! is therefore done with the HPKE that `samizdat_core::seal` uses, under the caller's randomness; opening stays with
 //! libcrux, and every Welcome and Commit of the tests goes from one to the other.
 
-use hpke::{Deserializable, OpModeS, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::XWing, single_shot_seal_with_rng};
+use hpke::{
+    Deserializable, OpModeS, PskBundle, Serializable, aead::ChaCha20Poly1305, kdf::HkdfSha256, kem::XWing, setup_sender_with_rng,
+    single_shot_seal_with_rng,
+};
 use openmls::prelude::tls_codec::SecretVLBytes;
 use openmls_libcrux_crypto::CryptoProvider;
 use openmls_traits::{
-    crypto::OpenMlsCrypto,
+    crypto::{HpkeSealPskResolvedAadError, OpenMlsCrypto},
     types::{
         AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig, HpkeKeyPair, KemOutput,
         SignatureScheme,
@@ -41,10 +44,7 @@ impl OpenMlsCrypto for Crypto<'_, '_> {
         aad: &[u8],
         plaintext: &[u8],
     ) -> Result<HpkeCiphertext, CryptoError> {
-        let HpkeConfig(kem, kdf, aead) = CIPHERSUITE.hpke_config();
-        if config.0 != kem || config.1 != kdf || config.2 != aead {
-            return Err(CryptoError::UnsupportedCiphersuite);
-        }
+        is_ours(&config)?;
         let to = <XWing as hpke::Kem>::PublicKey::from_bytes(to).map_err(|_| CryptoError::SenderSetupError)?;
         let (encapsulation, ciphertext) = self
             .rand
@@ -54,6 +54,48 @@ impl OpenMlsCrypto for Crypto<'_, '_> {
             .map_err(|_| CryptoError::InsufficientRandomness)?
             .map_err(|_| CryptoError::HpkeEncryptionError)?;
         Ok(HpkeCiphertext { kem_output: encapsulation.to_bytes().to_vec().into(), ciphertext: ciphertext.into() })
+    }
+
+    /// For one member of a group; opening is libcrux's, as above.
+    fn hpke_seal_psk_resolved_aad<F, E>(
+        &self,
+        config: HpkeConfig,
+        to: &[u8],
+        info: &[u8],
+        plaintext: &[u8],
+        psk: &[u8],
+        psk_id: &[u8],
+        aad: F,
+    ) -> Result<HpkeCiphertext, HpkeSealPskResolvedAadError<E>>
+    where
+        F: FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+    {
+        let failed = HpkeSealPskResolvedAadError::CryptoError;
+        is_ours(&config).map_err(failed)?;
+        let to = <XWing as hpke::Kem>::PublicKey::from_bytes(to).map_err(|_| failed(CryptoError::SenderSetupError))?;
+        let psk = PskBundle::new(psk, psk_id).map_err(|_| failed(CryptoError::SenderSetupError))?;
+        let (encapsulation, mut sender) = self
+            .rand
+            .with(|rng| setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, XWing>(&OpModeS::Psk(psk), &to, info, rng))
+            .map_err(|_| failed(CryptoError::InsufficientRandomness))?
+            .map_err(|_| failed(CryptoError::SenderSetupError))?;
+        let encapsulation = encapsulation.to_bytes().to_vec();
+        let aad = aad(&encapsulation).map_err(HpkeSealPskResolvedAadError::AadBuildError)?;
+        let ciphertext = sender.seal(plaintext, &aad).map_err(|_| failed(CryptoError::HpkeEncryptionError))?;
+        Ok(HpkeCiphertext { kem_output: encapsulation.into(), ciphertext: ciphertext.into() })
+    }
+
+    fn hpke_open_psk(
+        &self,
+        config: HpkeConfig,
+        input: &HpkeCiphertext,
+        key: &[u8],
+        info: &[u8],
+        aad: &[u8],
+        psk: &[u8],
+        psk_id: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        self.libcrux.hpke_open_psk(config, input, key, info, aad, psk, psk_id)
     }
 
     /// Only for joining from outside (RFC 9420, 12.4.3.2), which nobody does.
@@ -133,4 +175,10 @@ impl OpenMlsCrypto for Crypto<'_, '_> {
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
         self.libcrux.derive_hpke_keypair(config, ikm)
     }
+}
+
+fn is_ours(config: &HpkeConfig) -> Result<(), CryptoError> {
+    let HpkeConfig(kem, kdf, aead) = CIPHERSUITE.hpke_config();
+    let ours = config.0 == kem && config.1 == kdf && config.2 == aead;
+    if ours { Ok(()) } else { Err(CryptoError::UnsupportedCiphersuite) }
 }

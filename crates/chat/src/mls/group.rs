@@ -389,7 +389,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Works on the application view of a state, in memory if it is there. Of what fails nothing is written.
-    fn in_state<T>(
+    pub(super) fn in_state<T>(
         &self,
         cluster: &ClusterId,
         state: &StateId,
@@ -530,7 +530,7 @@ impl<'a> Groups<'a> {
         })
     }
 
-    fn signer_of(&self, member: &MemberId) -> Result<LeafSigner, GroupError> {
+    pub(super) fn signer_of(&self, member: &MemberId) -> Result<LeafSigner, GroupError> {
         LeafSigner::load(&Storage::new(self.conn, &member::namespace(member)), &[])?.ok_or(GroupError::NoMember)
     }
 
@@ -587,11 +587,11 @@ fn context_of(extensions: &Extensions<GroupContext>) -> Result<Vec<u8>, GroupErr
     }
 }
 
-fn member_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Option<MemberId> {
+pub(super) fn member_at(group: &MlsGroup, leaf: LeafNodeIndex) -> Option<MemberId> {
     Some(MemberId(group.public_group().leaf(leaf)?.signature_key().as_slice().try_into().ok()?))
 }
 
-fn leaf_of(group: &MlsGroup, member: &MemberId) -> Result<LeafNodeIndex, GroupError> {
+pub(super) fn leaf_of(group: &MlsGroup, member: &MemberId) -> Result<LeafNodeIndex, GroupError> {
     let found = group.members().find(|found| found.signature_key.as_slice() == member.0);
     Ok(found.ok_or(GroupError::NoMember)?.index)
 }

@@ -13,6 +13,7 @@
 
 use openmls::prelude::Ciphersuite;
 
+mod aside;
 mod codec;
 mod credential;
 mod crypto;

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
-    Charter, CharterEdit, Cluster as Row, ClusterView, Decision, History, JoinRequest, Member, MotionState, NewCluster,
-    NewClusterInvite, NewMembership, Quorum, Standing,
+    Charter, CharterEdit, Cluster as Row, ClusterView, Decision, Departure, History, JoinRequest, Member, MotionState, NewCluster,
+    NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
 };
 
 use super::{invite::draw, message::Say, motion, phrase};
@@ -41,10 +41,17 @@ enum Command {
     Charter(Which),
     /// Writes to a cluster; before I am let in, what I write waits.
     Say(Say),
+    /// Lists which members have a message of mine, as far as they said.
+    Delivery(Delivery),
     /// Verifies everything that was decided since I know the cluster, and lists it.
     Audit(Which),
     /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
     Claim(Which),
+    /// Founds another cluster by the same rules and asks all members to come along, but those whom I leave behind. What they are in
+    /// stays as it is.
+    Reboot(Reboot),
+    /// The same with those members whom I name.
+    Split(Split),
     /// Leaves a cluster, at once; the others are told, and need not consent.
     Leave(Which),
 }
@@ -53,6 +60,36 @@ enum Command {
 struct Which {
     /// Its name, its number here, or the beginning of its id.
     cluster: String,
+}
+
+#[derive(Args)]
+struct Reboot {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// Whom I leave behind: nickname, or the beginning of the id; can be given several times.
+    #[arg(long, value_name = "MEMBER")]
+    without: Vec<String>,
+    /// What the new one is called [default: the old name and a number].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+#[derive(Args)]
+struct Split {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// Who comes along: nickname, or the beginning of the id; can be given several times.
+    #[arg(long, value_name = "MEMBER", required = true)]
+    with: Vec<String>,
+    /// What the new one is called [default: the old name and a number].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+}
+
+#[derive(Args)]
+struct Delivery {
+    /// Id of the message, as `cluster say` and `read --json` show it.
+    message: String,
 }
 
 #[derive(Args)]
@@ -227,14 +264,41 @@ impl Cluster {
                     format!("The members of {} are told that {nick} is {name}.", printable(&view.cluster.name))
                 })
             }
+            Command::Reboot(Reboot { cluster, without, name }) => {
+                let split = NewSplit { without, name, ..NewSplit::default() };
+                departed(context, &client.split_cluster(&cluster, &split)?)
+            }
+            Command::Split(Split { cluster, with, name }) => {
+                let split = NewSplit { with, name, ..NewSplit::default() };
+                departed(context, &client.split_cluster(&cluster, &split)?)
+            }
             Command::Leave(Which { cluster }) => {
                 let view = client.leave_cluster(&cluster)?;
                 context.output.row(&view.cluster, || line(context, &view.cluster))
+            }
+            Command::Delivery(Delivery { message }) => {
+                let receipts = client.receipts(&message)?;
+                if receipts.is_empty() {
+                    return context.output.nothing("No member has said yet that it has this message.");
+                }
+                receipts.iter().try_for_each(|receipt| context.output.row(receipt, || receipt_line(context, receipt)))
             }
             Command::Audit(Which { cluster }) => audit(context, &client.audit_cluster(&cluster)?),
             Command::Say(_) => Ok(()),
         }
     }
+}
+
+fn departed(context: &Context, departure: &Departure) -> Result<(), Failure> {
+    let asked: Vec<String> = departure.asked.iter().map(|nick| printable(nick)).collect();
+    context.output.row(departure, || {
+        format!(
+            "founded: {}\nasked to come along: {}\n{}",
+            line(context, &departure.cluster),
+            asked.join(", "),
+            printable(&departure.link)
+        )
+    })
 }
 
 fn audit(context: &Context, decisions: &[Decision]) -> Result<(), Failure> {
@@ -303,6 +367,11 @@ fn member_line(context: &Context, member: &Member) -> String {
     format!("  {}  {}  {heard}{name}", printable(&member.nick), context.output.dim(&id))
 }
 
+fn receipt_line(context: &Context, receipt: &Receipt) -> String {
+    let id: String = printable(&receipt.member).chars().take(8).collect();
+    format!("{}  {}  has it since {}", printable(&receipt.nick), context.output.dim(&id), time(receipt.at))
+}
+
 fn request_line(context: &Context, request: &JoinRequest) -> String {
     let words = if request.words.is_empty() { String::new() } else { format!("\n    {}", printable_lines(&request.words)) };
     let number = context.output.dim(&printable(&request.request));
@@ -333,7 +402,7 @@ pub(crate) fn rules(charter: &Charter) -> String {
         rules.push(format!("who is not heard for {} is silent{dropped}", count(charter.silent_epochs.into(), "epoch")));
     }
     if !charter.delivery {
-        rules.push("nobody tells which messages have arrived".to_owned());
+        rules.push("members do not tell what has come to them".to_owned());
     }
     if charter.sponsor_epochs > 0 {
         rules.push(format!("who proposes a newcomer has been a member for {}", count(charter.sponsor_epochs.into(), "epoch")));

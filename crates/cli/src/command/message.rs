@@ -45,6 +45,9 @@ pub(crate) struct Post {
 pub(crate) struct Say {
     /// Its name, its number here, or the beginning of its id.
     cluster: String,
+    /// To this member only; the others see that I say something to it, and not what.
+    #[arg(long, value_name = "MEMBER")]
+    to: Option<String>,
     #[command(flatten)]
     letter: Letter,
 }
@@ -93,11 +96,11 @@ impl Post {
 
 impl Say {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
-        if self.letter.wait == Some(Goal::Received) {
-            return Err(Failure::usage("nobody acknowledges a message in a cluster: wait for `published`"));
+        if self.to.is_some() && self.letter.wait == Some(Goal::Received) {
+            return Err(Failure::usage("nobody acknowledges what one member is told: wait for `published`"));
         }
         let client = context.client()?;
-        let message = NewMessage { cluster: Some(self.cluster), ..self.letter.body()? };
+        let message = NewMessage { cluster: Some(self.cluster), member: self.to, ..self.letter.body()? };
         self.letter.deliver(context, client, &message)
     }
 }

@@ -209,7 +209,11 @@ fn line(context: &Context, message: &Message, place: Option<&(ConversationKind, 
         None => short(&message.from),
     };
     let place = match place {
-        Some((ConversationKind::Room | ConversationKind::Cluster, room)) => format!(" in {room}"),
+        Some((ConversationKind::Room | ConversationKind::Cluster, room)) => match &message.to_member {
+            Some(_) if !message.mine => format!(" to me only, in {room}"),
+            Some(member) => format!(" to {} only, in {room}", printable(member)),
+            None => format!(" in {room}"),
+        },
         Some((ConversationKind::Direct, title)) if message.mine => format!(" to {title}"),
         _ => String::new(),
     };

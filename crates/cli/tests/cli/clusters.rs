@@ -5,8 +5,8 @@ use samizdat_api::{
     ApiError, ClusterAnswer, ClusterCall, Destination, Request, Response,
     call::MessageQuery,
     cluster::{
-        Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, History, JoinRequest, Member, Motion, MotionKind,
-        MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Standing,
+        Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, Departure, History, JoinRequest, Member, Motion,
+        MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt, Standing,
     },
 };
 use serde_json::{Value, json};
@@ -35,6 +35,11 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             let link = link.clone().unwrap_or_else(|| "samizdat:cluster/abc".into());
             ClusterAnswer::Invite(ClusterInvite { link, passphrase: None })
         }
+        ClusterCall::Split { split, .. } => ClusterAnswer::Departure(Box::new(Departure {
+            cluster: Cluster { name: "nest 2".into(), size: 1, requests: 0, ..nest() },
+            link: "samizdat:cluster/abc".into(),
+            asked: if split.with.is_empty() { vec!["bob".into(), "carol".into()] } else { split.with.clone() },
+        })),
         ClusterCall::Requests { .. } => ClusterAnswer::Requests(vec![JoinRequest {
             request: "3".into(),
             nick: "carol".into(),
@@ -46,6 +51,9 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         ClusterCall::Motions { .. } => ClusterAnswer::Motions(motions()),
         ClusterCall::Motion { .. } => ClusterAnswer::Motion(Box::new(question())),
         ClusterCall::Open { .. } | ClusterCall::Vote { .. } => ClusterAnswer::Motion(Box::new(admission())),
+        ClusterCall::Receipts { .. } => {
+            ClusterAnswer::Receipts(vec![Receipt { member: "bobsmember".into(), nick: "bob".into(), at: NOON }])
+        }
         ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![
             Decision { epoch: 1, what: vec!["admit bob".into()] },
             Decision { epoch: 3, what: vec!["expel dave".into(), "leave erin".into()] },
@@ -181,6 +189,9 @@ fn clusters_for_people() {
         ("cluster_requests", &["cluster", "requests", "nest"]),
         ("cluster_charter", &["cluster", "charter", "nest"]),
         ("cluster_audit", &["cluster", "audit", "nest"]),
+        ("cluster_split", &["cluster", "split", "nest", "--with", "bob"]),
+        ("cluster_reboot", &["cluster", "reboot", "nest", "--without", "mallory"]),
+        ("cluster_delivery", &["cluster", "delivery", "00ff"]),
         ("motion_list", &["motion", "list", "nest"]),
         ("motion_show", &["motion", "show", "nest", "mnop"]),
     ] {
@@ -304,8 +315,8 @@ fn motions_are_opened_and_voted_on() {
     opens(&["admit", "carol"], Proposal::Admit { who: "carol".into() });
     opens(&["expel", "bob"], Proposal::Expel { who: "bob".into() });
     opens(&["silent", "bob", "dave"], Proposal::Silent { who: vec!["bob".into(), "dave".into()] });
-    let charter = CharterEdit { cap: Some(9), name: Some("den".into()), ..CharterEdit::default() };
-    opens(&["charter", "--cap", "9", "--name", "den"], Proposal::Charter { charter });
+    let charter = CharterEdit { cap: Some(9), name: Some("den".into()), delivery: Some(false), ..CharterEdit::default() };
+    opens(&["charter", "--cap", "9", "--name", "den", "--delivery", "false"], Proposal::Charter { charter });
     opens(&["merge", "l", "den"], Proposal::Merge { link: "l".into(), name: "den".into() });
     opens(&["take-in", "den"], Proposal::TakeIn { from: "den".into() });
     let (text, options) = ("Where?".to_owned(), vec!["here".to_owned(), "there".to_owned()]);
@@ -323,7 +334,10 @@ fn a_cluster_is_written_to_and_read() {
     node.samizdat(&["cluster", "say", "nest", "hi", "--days", "1"]).assert().success();
     let to = Destination::Cluster("nest".into());
     assert_eq!(node.asked(), [Request::Send { to, text: "hi".into(), days: Some(1) }]);
-    node.samizdat(&["cluster", "say", "nest", "hi", "--wait", "received"]).assert().code(2);
+    node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob"]).assert().success();
+    let to = Destination::Member { cluster: "nest".into(), member: "bob".into() };
+    assert_eq!(node.asked().pop(), Some(Request::Send { to, text: "hi".into(), days: None }));
+    node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob", "--wait", "received"]).assert().code(2);
     node.samizdat(&["read", "--cluster", "nest"]).assert().success();
     let query = MessageQuery { cluster: Some("nest".into()), ..MessageQuery::default() };
     assert!(node.asked().contains(&Request::Messages(query)));

@@ -240,6 +240,8 @@ pub(crate) fn message(id: &str, from: &str, text: &str, state: MessageState) -> 
         request: false,
         vouched_by: None,
         mentions_me: false,
+        to_member: None,
+        delivery: None,
     }
 }
 

@@ -8,8 +8,8 @@ use axum::{
 use samizdat_api::{
     ClusterAnswer, ClusterCall, Request, Response,
     cluster::{
-        ClusterInvite, ClusterList, ClusterView, DecisionList, JoinRequestList, Motion, MotionList, NewCluster, NewClusterInvite,
-        NewMembership, NewVote, Proposal,
+        ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequestList, Motion, MotionList, NewCluster,
+        NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, ReceiptList,
     },
 };
 
@@ -98,6 +98,15 @@ pub(super) async fn leave(State(app): State<App>, Segment(which): Segment) -> Re
     view(&app, ClusterCall::Leave { which }).await
 }
 
+/// Founds a cluster by the rules of this one, and sends members of this one a link to it, each by itself. Nobody need consent.
+#[utoipa::path(
+    post, path = "/clusters/{cluster}/split", params(("cluster" = String, Path, description = "As above")),
+    request_body = NewSplit, responses((status = 200, body = Departure), Failures)
+)]
+pub(super) async fn split(State(app): State<App>, Segment(which): Segment, Body(split): Body<NewSplit>) -> Reply<Departure> {
+    ask!(app, ClusterCall::Split { which, split }, Departure).map(|departure| Json(*departure))
+}
+
 /// Makes a link by which somebody can ask to be let in, and a passphrase for it if one is wanted. Whoever has it can ask; the
 /// members decide.
 #[utoipa::path(
@@ -165,6 +174,15 @@ pub(super) async fn motion(State(app): State<App>, MotionPath { which, motion }:
 )]
 pub(super) async fn audit(State(app): State<App>, Segment(which): Segment) -> Reply<DecisionList> {
     ask!(app, ClusterCall::Audit { which }, Decisions).map(|decisions| Json(DecisionList { decisions }))
+}
+
+/// Which members have a message of mine, where the charter of its cluster lets them say so.
+#[utoipa::path(
+    get, path = "/messages/{id}/receipts", params(("id" = String, Path, description = "Id of the message")),
+    responses((status = 200, body = ReceiptList), Failures)
+)]
+pub(super) async fn receipts(State(app): State<App>, Segment(message): Segment) -> Reply<ReceiptList> {
+    ask!(app, ClusterCall::Receipts { message }, Receipts).map(|receipts| Json(ReceiptList { receipts }))
 }
 
 /// Votes on a motion. Whoever votes twice, and not the same, proves to all that they cheat.

@@ -36,14 +36,17 @@ pub(super) async fn messages(State(app): State<App>, Params(query): Params<Messa
 /// Writes a message; with `wait` the answer comes when it has got that far, never will, or the time is over.
 #[utoipa::path(post, path = "/messages", request_body = NewMessage, responses((status = 200, body = Message), Failures))]
 pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -> Reply<Message> {
-    let to = match (body.who, body.room, body.cluster) {
-        (Some(who), None, None) => Destination::Who(who),
-        (None, Some(room), None) => Destination::Room(room),
-        (None, None, Some(cluster)) => Destination::Cluster(cluster),
+    let to = match (body.who, body.room, body.cluster, body.member) {
+        (Some(who), None, None, None) => Destination::Who(who),
+        (None, Some(room), None, None) => Destination::Room(room),
+        (None, None, Some(cluster), None) => Destination::Cluster(cluster),
+        (None, None, Some(cluster), Some(member)) => Destination::Member { cluster, member },
         _ => return Err(Failure::usage("give one of `who`, `room` and `cluster`")),
     };
-    if body.wait == Some(Goal::Received) && !matches!(to, Destination::Who(_)) {
-        return Err(Failure::usage("nobody acknowledges a post in a room or a cluster: wait for `published`"));
+    if body.wait == Some(Goal::Received) && matches!(to, Destination::Room(_) | Destination::Member { .. }) {
+        return Err(Failure::usage(
+            "nobody acknowledges a post in a room, or what one member of a cluster is told: wait for `published`",
+        ));
     }
     // Listening begins before the call, or an early event would be missed.
     let wait = Wait::begin(&app, body.wait, body.timeout_s)?;

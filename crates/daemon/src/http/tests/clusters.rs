@@ -3,8 +3,8 @@
 use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
-        Cluster, ClusterInvite, ClusterView, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
-        NewMembership, Proposal, Standing,
+        Cluster, ClusterInvite, ClusterView, Departure, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
+        NewMembership, NewSplit, Proposal, Receipt, Standing,
     },
     meeting::Secret,
 };
@@ -63,6 +63,9 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Join(wish) => view(&wish.link),
         ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
         ClusterCall::Claim { which } => view(&format!("{which} claimed")),
+        ClusterCall::Split { which, split } => {
+            ClusterAnswer::Departure(Box::new(Departure { cluster: cluster(&which), link: "l".into(), asked: split.with }))
+        }
         ClusterCall::Invite { which, invite, link } => {
             let drawn = format!("{which} {} {:?}", invite.label, invite.days);
             ClusterAnswer::Invite(ClusterInvite { link: link.unwrap_or(drawn), passphrase: None })
@@ -82,6 +85,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Motion { which, motion: id } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {id}")))),
         ClusterCall::Open { which, proposal } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {proposal:?}")))),
         ClusterCall::Vote { motion: id, vote } => ClusterAnswer::Motion(Box::new(motion(&format!("{id} {vote}")))),
+        ClusterCall::Receipts { message } => ClusterAnswer::Receipts(vec![Receipt { member: "m".into(), nick: message, at: 1 }]),
         ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![]),
     }
 }
@@ -130,6 +134,8 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
         assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
+        let split = NewSplit { with: vec!["bob".into()], ..NewSplit::default() };
+        assert_eq!(client.split_cluster("a", &split).unwrap().asked, ["bob"]);
         let invite = NewClusterInvite { label: "b".into(), days: Some(3), ..NewClusterInvite::default() };
         assert_eq!(client.invite_to_cluster("a", &invite).unwrap().link, "a b Some(3)");
         assert_eq!(client.cluster_requests("a").unwrap()[0].nick, "a");
@@ -138,6 +144,7 @@ async fn every_call_about_clusters_is_understood() {
         let proposal = Proposal::Expel { who: "bob".into() };
         assert_eq!(client.open_motion("a", &proposal).unwrap(), motion(&format!("a {proposal:?}")));
         assert_eq!(client.vote("m", "2,1").unwrap(), motion("m 2,1"));
+        assert_eq!(client.receipts("a b").unwrap()[0].nick, "a b");
         assert_eq!(client.audit_cluster("a").unwrap(), []);
         let mut events = client.events().unwrap();
         node.events.send(Event::Cluster { cluster: cluster("a") }).unwrap();

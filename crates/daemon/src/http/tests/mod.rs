@@ -140,6 +140,8 @@ fn message(id: &str, state: MessageState) -> Message {
         request: false,
         vouched_by: None,
         mentions_me: false,
+        to_member: None,
+        delivery: None,
     }
 }
 

@@ -1,0 +1,138 @@
+//! What is said in a cluster to one member only. The others see that somebody says something to somebody, and no more.
+
+use rand_core::Rng;
+use samizdat_cluster::{MemberId, StateId, aside::Aside, content::Body};
+use samizdat_core::Now;
+
+use super::{
+    govern::find_member,
+    row::{ClusterRow, StateRow},
+};
+use crate::{
+    chat::{Chat, Event},
+    content::{ID_LEN, plausible_time},
+    error::{ChatError, is_database},
+    ingest::Letter,
+    limits::WAITING_HOURS,
+    mls::GroupError,
+    query::Message,
+    timeline::{MessageId, NewRow, State, check_text},
+    work::Work,
+};
+
+/// An aside of ours that waits.
+pub(crate) struct Waiting {
+    pub(crate) id: MessageId,
+    pub(crate) to: MemberId,
+    pub(crate) text: String,
+    pub(crate) at: u64,
+    pub(crate) lifetime: u8,
+}
+
+impl Chat {
+    /// Writes to one member of a cluster, by nickname or the beginning of its id.
+    pub fn write_to_member(&mut self, which: &str, who: &str, text: &str, lifetime: u8, now: Now) -> Result<Message, ChatError> {
+        self.dirty = true;
+        let id = self.transact(|work| {
+            let row = work.find_cluster(which)?;
+            let (_, tip) = row.place()?;
+            let state = work.state_row(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+            let to = find_member(&state, who)?;
+            work.write_to_member(&row, &to, text, lifetime, now)
+        })?;
+        self.message(&id)
+    }
+}
+
+impl Work<'_> {
+    pub(crate) fn write_to_member(
+        &mut self,
+        row: &ClusterRow,
+        to: &MemberId,
+        text: &str,
+        lifetime: u8,
+        now: Now,
+    ) -> Result<MessageId, ChatError> {
+        check_text(text)?;
+        if *to == row.member {
+            return Err(ChatError::Usage("that is you: name another member".into()));
+        }
+        self.check_unsent()?;
+        let mut id = MessageId([0; ID_LEN]);
+        self.rng.fill_bytes(&mut id.0);
+        let new = NewRow {
+            id,
+            conversation: self.cluster_conversation(row.cluster)?,
+            author: &row.member.to_string(),
+            mine: true,
+            text,
+            at: now.unix_ms,
+            lifetime,
+            state: State::Waiting,
+            envelope: None,
+            vouched: None,
+            aside: Some(to.0),
+        };
+        self.insert(&new, now)?;
+        self.show(&id)?;
+        self.touched_cluster(row.cluster);
+        Ok(id)
+    }
+
+    /// Encrypts an aside in the state that we follow. To whoever is no member any more it never gets.
+    pub(crate) fn encrypt_aside(&mut self, row: &ClusterRow, tip: &StateId, waiting: Waiting, now: Now) -> Result<(), ChatError> {
+        let Some(cluster) = row.id else { return Err(ChatError::Bug("cluster without id")) };
+        let Waiting { id, to, text, at, lifetime } = waiting;
+        let plaintext = Aside { id: id.0, at, text }.encode();
+        let sealed = match self.mls.groups(self.conn, self.rng).encrypt_to(&cluster, tip, &row.member, &to, &plaintext) {
+            Err(GroupError::NoMember) => {
+                self.conn.execute("UPDATE message SET state = ?2 WHERE id = ?1", (id.0, State::Failed.number()))?;
+                self.event(Event::Message(id));
+                return Ok(());
+            }
+            sealed => sealed?,
+        };
+        let envelope = self.send_message(row, tip, Body::Aside(sealed), &[lifetime], now)?;
+        self.conn.prepare_cached("UPDATE message SET state = ?2, envelope = ?3, state_sent = ?4 WHERE id = ?1")?.execute((
+            id.0,
+            State::Stamping.number(),
+            envelope.0,
+            tip.0,
+        ))?;
+        self.event(Event::Message(id));
+        Ok(())
+    }
+
+    /// What a member says to one of us. Whoever sent it to all must be who sealed it, or one could repeat what another said.
+    pub(crate) fn take_aside(
+        &mut self,
+        row: &ClusterRow,
+        at: &StateRow,
+        from: &MemberId,
+        sealed: &[u8],
+        letter: &Letter<'_>,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let Some(cluster) = row.id else { return Ok(()) };
+        let said = match self.mls.groups(self.conn, self.rng).decrypt_to_us(&cluster, &at.state, sealed) {
+            Ok(said) => said,
+            Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
+            Err(_) => return Ok(()),
+        };
+        let Some(aside) = Aside::decode(&said.plaintext).ok().filter(|_| said.member == *from) else { return Ok(()) };
+        let new = NewRow {
+            id: MessageId(aside.id),
+            conversation: self.cluster_conversation(row.cluster)?,
+            author: &from.to_string(),
+            mine: false,
+            text: &aside.text,
+            at: plausible_time(aside.at, letter.hour, WAITING_HOURS),
+            lifetime: 0,
+            state: State::Received,
+            envelope: Some(letter.id),
+            vouched: None,
+            aside: Some(row.member.0),
+        };
+        self.insert(&new, now)?.map_or(Ok(()), |id| self.show(&id))
+    }
+}

@@ -1,0 +1,281 @@
+//! Which members have a text. Where the charter lets them, members say what has come to them: by what they write, which names what it
+//! builds on, or else by an acknowledgement, so seldom that a large cluster is not full of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand_core::Rng;
+use rusqlite::OptionalExtension;
+use samizdat_cluster::{MemberId, bundle::Bundle, content::Body};
+use samizdat_core::Now;
+
+use super::row::{ClusterRow, StateRow, ms};
+use crate::{
+    chat::{Chat, Event},
+    content::ID_LEN,
+    error::ChatError,
+    limits::{
+        ACK_LIFETIME, ACK_PAUSE_MIN_MS, ACK_PAUSE_MS, ACK_SPREAD_MS, AHEAD_MAX, CLUSTER_ANCESTORS_MAX, DELIVERIES_KEPT,
+        HEADS_AMONG, PARENTS_MAX,
+    },
+    timeline::{MessageId, State},
+    work::Work,
+};
+
+/// A member who has a text of ours, by its own word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Who.
+    pub member: String,
+    /// How they call themselves.
+    pub nick: String,
+    /// When we learned of it, ms since 1970.
+    pub at: u64,
+}
+
+/// How far an id was found while looking for what a member has.
+struct Found {
+    message: i64,
+    mine: bool,
+    position: Option<i64>,
+    author: String,
+}
+
+impl Chat {
+    /// Which members have a text of ours, in the order in which they said so.
+    pub fn receipts(&mut self, id: &MessageId) -> Result<Vec<Receipt>, ChatError> {
+        self.transact(|work| work.receipts(id))
+    }
+}
+
+impl Work<'_> {
+    fn receipts(&self, id: &MessageId) -> Result<Vec<Receipt>, ChatError> {
+        let found: Option<(i64, Option<i64>, bool)> = self
+            .conn
+            .prepare_cached(
+                "SELECT m.message, v.cluster, m.mine FROM message m JOIN conversation v USING (conversation) WHERE m.id = ?1",
+            )?
+            .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .optional()?;
+        let (message, cluster) = match found {
+            Some((message, Some(cluster), true)) => (message, cluster),
+            Some(_) => return Err(ChatError::Refused("only of your own messages in a cluster it is known who has them".into())),
+            None => return Err(ChatError::NotFound("there is no message with this id".into())),
+        };
+        let row = self.cluster_row(cluster)?;
+        let mut statement = self.conn.prepare_cached("SELECT member, got FROM delivery WHERE message = ?1 ORDER BY got, member")?;
+        let rows = statement.query_map([message], |row| Ok((MemberId(row.get(0)?), row.get(1)?)))?;
+        let rows: Vec<(MemberId, u64)> = rows.collect::<Result<_, _>>()?;
+        rows.into_iter()
+            .map(|(member, at)| Ok(Receipt { member: member.to_string(), nick: self.nick(&row, &member)?, at }))
+            .collect()
+    }
+
+    /// A text of ours goes to the members of a state: from now on it counts who has it.
+    pub(crate) fn addressed(&mut self, id: &MessageId, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
+        if !state.context.charter.delivery {
+            return Ok(());
+        }
+        let others = state.members.iter().filter(|leaf| leaf.member != row.member).count();
+        self.conn
+            .prepare_cached("DELETE FROM delivery WHERE message = (SELECT message FROM message WHERE id = ?1)")?
+            .execute([id.0])?;
+        self.conn.prepare_cached("UPDATE message SET delivered = 0, addressed = ?2, epoch_sent = ?3 WHERE id = ?1")?.execute((
+            id.0,
+            others,
+            ms(state.epoch),
+        ))?;
+        // One more is counted, so one less is.
+        let last: Option<i64> = self
+            .conn
+            .prepare_cached("SELECT message FROM message WHERE addressed > 0 ORDER BY message DESC LIMIT 1 OFFSET ?1")?
+            .query_row([DELIVERIES_KEPT], |row| row.get(0))
+            .optional()?;
+        if let Some(last) = last {
+            self.conn.execute("DELETE FROM delivery WHERE message <= ?1", [last])?;
+            self.conn.execute("UPDATE message SET delivered = 0, addressed = 0 WHERE message <= ?1 AND addressed > 0", [last])?;
+        }
+        Ok(())
+    }
+
+    /// A text has come that its author wants to know of.
+    pub(crate) fn note_arrival(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
+        let Some(tip) = row.tip else { return Ok(()) };
+        let Some(state) = self.shared_state(row.cluster, &tip)?.filter(|state| state.context.charter.delivery) else {
+            return Ok(());
+        };
+        let (due, acked): (u64, u64) = self
+            .conn
+            .prepare_cached("SELECT ack_due, acked FROM cluster WHERE cluster = ?1")?
+            .query_row([row.cluster], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if due > 0 {
+            return Ok(());
+        }
+        let members = u64::try_from(state.members.len()).unwrap_or(u64::MAX);
+        let pause = members.saturating_mul(ACK_PAUSE_MS).max(ACK_PAUSE_MIN_MS);
+        let drawn = self.rng.next_u64().checked_rem(members.saturating_mul(ACK_SPREAD_MS)).unwrap_or(0);
+        // A clock that was ahead must not keep us silent.
+        let again = acked.min(now.unix_ms).saturating_add(pause);
+        let again = if acked == 0 { 0 } else { again };
+        let due = now.unix_ms.saturating_add(drawn).max(again);
+        self.conn.prepare_cached("UPDATE cluster SET ack_due = ?2 WHERE cluster = ?1")?.execute((row.cluster, ms(due)))?;
+        self.touched_cluster(row.cluster);
+        Ok(())
+    }
+
+    /// Says what has come, if it is time to and nothing that we wrote has said it; when it is time.
+    pub(crate) fn acknowledge_in_cluster(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {
+        let due: u64 = self
+            .conn
+            .prepare_cached("SELECT ack_due FROM cluster WHERE cluster = ?1")?
+            .query_row([row.cluster], |row| row.get(0))?;
+        if due == 0 || due > now.unix_ms {
+            return Ok(if due == 0 { u64::MAX } else { due });
+        }
+        self.conn.execute("UPDATE cluster SET ack_due = 0 WHERE cluster = ?1", [row.cluster])?;
+        let heads = self.unacknowledged(row)?;
+        if state.context.charter.delivery && !heads.is_empty() {
+            self.conn.execute("UPDATE cluster SET acked = ?2 WHERE cluster = ?1", (row.cluster, ms(now.unix_ms)))?;
+            self.send_message(row, &state.state, Body::Ack { heads, read: false }, &[ACK_LIFETIME], now)?;
+        }
+        Ok(u64::MAX)
+    }
+
+    /// The newest texts of others on which nothing builds that can be seen.
+    fn unacknowledged(&self, row: &ClusterRow) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let mut statement = self.conn.prepare_cached(
+            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0 AND vouched IS NULL AND aside IS NULL
+                             ORDER BY position DESC LIMIT ?3) m
+             WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.position IS NOT NULL)
+             LIMIT ?2",
+        )?;
+        let rows = statement.query_map((conversation, PARENTS_MAX, HEADS_AMONG), |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A member says what has come to it. Members of this version do not say what they have read.
+    pub(crate) fn take_acknowledgement(
+        &mut self,
+        row: &ClusterRow,
+        from: &MemberId,
+        heads: &[[u8; ID_LEN]],
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let heads: Vec<MessageId> = heads.iter().copied().map(MessageId).collect();
+        let conversation = self.cluster_conversation(row.cluster)?;
+        self.acknowledged(conversation, &heads, State::Received)?;
+        self.has_up_to(row, from, &heads, now)
+    }
+
+    /// A member has `heads` and so all that they build on. What it wrote itself said so when it came.
+    pub(crate) fn has_up_to(
+        &mut self,
+        row: &ClusterRow,
+        member: &MemberId,
+        heads: &[MessageId],
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let open = self.open_to(row, conversation, member)?;
+        // What builds on something is shown after it, so nothing of interest lies before the first of these.
+        let Some(first) = open.values().min().copied() else { return Ok(()) };
+        let author = member.to_string();
+        let mut seen: BTreeSet<MessageId> = heads.iter().copied().collect();
+        let mut next: VecDeque<MessageId> = heads.iter().copied().collect();
+        while let (Some(id), true) = (next.pop_front(), seen.len() < CLUSTER_ANCESTORS_MAX) {
+            let Some(found) = self.find_in(conversation, &id)? else {
+                self.is_ahead(conversation, member, &id)?;
+                continue;
+            };
+            let ends = if found.mine {
+                !open.contains_key(&found.message)
+            } else {
+                found.author == author || found.position.is_some_and(|position| position < first)
+            };
+            if ends {
+                continue;
+            }
+            if found.mine {
+                self.deliver(&id, found.message, member, now)?;
+            }
+            let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;
+            for parent in parents.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {
+                let parent = parent?;
+                if seen.insert(parent) {
+                    next.push_back(parent);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Texts of ours that went to a member and that it is not known to have, with their places.
+    fn open_to(&self, row: &ClusterRow, conversation: i64, member: &MemberId) -> Result<BTreeMap<i64, i64>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT m.message, m.position FROM message m
+             WHERE m.conversation = ?1 AND m.delivered < m.addressed AND m.position IS NOT NULL AND m.state NOT IN (0, 6, 7)
+             AND m.epoch_sent >= coalesce((SELECT since FROM cluster_member WHERE cluster = ?2 AND member = ?3), 0)
+             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.message AND d.member = ?3)",
+        )?;
+        let rows = statement.query_map((conversation, row.cluster, member.0), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn find_in(&self, conversation: i64, id: &MessageId) -> Result<Option<Found>, ChatError> {
+        let sql = "SELECT message, mine, position, author FROM message WHERE id = ?1 AND conversation = ?2";
+        let found = self.conn.prepare_cached(sql)?.query_row((id.0, conversation), |row| {
+            Ok(Found { message: row.get(0)?, mine: row.get(1)?, position: row.get(2)?, author: row.get(3)? })
+        });
+        Ok(found.optional()?)
+    }
+
+    fn deliver(&mut self, id: &MessageId, message: i64, member: &MemberId, now: Now) -> Result<(), ChatError> {
+        self.conn.prepare_cached("INSERT INTO delivery(message, member, got) VALUES(?1, ?2, ?3)")?.execute((
+            message,
+            member.0,
+            ms(now.unix_ms),
+        ))?;
+        self.conn.prepare_cached("UPDATE message SET delivered = delivered + 1 WHERE message = ?1")?.execute([message])?;
+        self.advance(id, State::Received)?;
+        self.event(Event::Message(*id));
+        Ok(())
+    }
+
+    /// A member has what has not come to us: what that builds on, we learn when it comes.
+    fn is_ahead(&self, conversation: i64, member: &MemberId, text: &MessageId) -> Result<(), ChatError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO cluster_ahead(conversation, member, text) VALUES(?1, ?2, ?3)")?
+            .execute((conversation, member.0, text.0))?;
+        self.conn
+            .prepare_cached(
+                "DELETE FROM cluster_ahead WHERE conversation = ?1 AND member = ?2 AND number NOT IN
+                 (SELECT number FROM cluster_ahead WHERE conversation = ?1 AND member = ?2 ORDER BY number DESC LIMIT ?3)",
+            )?
+            .execute((conversation, member.0, AHEAD_MAX))?;
+        Ok(())
+    }
+
+    /// A text has come that members may have had before us.
+    pub(crate) fn caught_up(&mut self, row: &ClusterRow, text: &MessageId, now: Now) -> Result<(), ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let ahead: Vec<MemberId> = self
+            .conn
+            .prepare_cached("DELETE FROM cluster_ahead WHERE conversation = ?1 AND text = ?2 RETURNING member")?
+            .query_map((conversation, text.0), |row| Ok(MemberId(row.get(0)?)))?
+            .collect::<Result<_, _>>()?;
+        ahead.into_iter().try_for_each(|member| self.has_up_to(row, &member, &[*text], now))
+    }
+
+    /// Whoever comes, or comes back, by a change was told nothing that was said before it.
+    pub(crate) fn note_newcomers(&self, row: &ClusterRow, state: &StateRow, bundle: &Bundle) -> Result<(), ChatError> {
+        let parent = state.parent.map(|parent| self.shared_state(row.cluster, &parent)).transpose()?.flatten();
+        let back: BTreeSet<MemberId> = bundle.grounds.comebacks.iter().map(|back| back.claimed_member()).collect();
+        let was_there = |member: &MemberId| parent.as_ref().is_some_and(|parent| parent.roster().contains(member));
+        let came = state.members.iter().filter(|leaf| back.contains(&leaf.member) || !was_there(&leaf.member));
+        let mut since = self.conn.prepare_cached("UPDATE cluster_member SET since = ?3 WHERE cluster = ?1 AND member = ?2")?;
+        for leaf in came {
+            since.execute((row.cluster, leaf.member.0, ms(state.epoch)))?;
+        }
+        Ok(())
+    }
+}

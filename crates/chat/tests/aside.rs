@@ -1,0 +1,98 @@
+//! What is said in a cluster to one member only, and going away with some.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod nest;
+mod people;
+
+use nest::{NEST, charter, let_in, mingle, nest, say, texts};
+use people::{LIFETIME, Person, carry};
+use samizdat_chat::{Company, Filter, Proposal, Standing, State};
+use samizdat_cluster::{Charter, charter::History};
+
+/// Text and for whom alone it is, of all that somebody sees.
+fn seen(person: &Person) -> Vec<(String, Option<String>)> {
+    person.chat.messages(&Filter::default()).unwrap().into_iter().map(|message| (message.text, message.to)).collect()
+}
+
+fn only(text: &str, to: &str) -> (String, Option<String>) {
+    (text.into(), Some(to.into()))
+}
+
+#[test]
+fn alice_says_something_to_bob_and_carol_does_not_learn_what() {
+    let mut people = nest(&Charter { history: History::All, ..charter() }, &["alice", "bob", "carol"]);
+    let (now, all) = (people[0].now, say(&mut people[0], "to all"));
+    let aside = people[0].chat.write_to_member(NEST, "bob", "to you", LIFETIME, now).unwrap();
+    let after = say(&mut people[0], "to all again");
+    mingle(&mut people);
+    let both = [("to all".into(), None), only("to you", "bob"), ("to all again".into(), None)];
+    assert_eq!(seen(&people[0]), both);
+    assert_eq!(seen(&people[1]), both);
+    assert_eq!(texts(&people[2]), ["to all", "to all again"], "and what came after does not wait for what she cannot have");
+    assert!(!people[1].chat.messages(&Filter::default()).unwrap()[1].mine);
+    // Nobody says to all that they have it.
+    assert_eq!([&all, &after].map(|message| people[0].state(message)), [State::Received; 2]);
+    assert_eq!(people[0].state(&aside), State::Stamped);
+    let oneself = people[0].chat.write_to_member(NEST, "alice", "me", LIFETIME, now).unwrap_err();
+    assert!(oneself.to_string().contains("that is you"), "{oneself}");
+    assert!(people[0].chat.write_to_member(NEST, "mallory", "who?", LIFETIME, now).is_err());
+
+    let mut dave = Person::new(9);
+    dave.now = people[0].now;
+    people.push(dave);
+    let_in(&mut people, "dave");
+    assert_eq!(texts(&people[3]), ["to all", "to all again"], "newcomers are not told either");
+}
+
+#[test]
+fn who_is_no_member_any_more_is_told_nothing() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let now = people[0].now;
+    people[0].chat.open_motion(NEST, &Proposal::Expel("carol"), now).unwrap();
+    mingle(&mut people);
+    nest::vote_all(&mut people[1..2]);
+    // Bob carries it out; Alice has his change and has not looked at it.
+    mingle(&mut people[1..]);
+    mingle(&mut people[1..]);
+    assert_eq!(people[1].chat.cluster(NEST).unwrap().members.len(), 2);
+    let (alice, rest) = people.split_at_mut(1);
+    carry(&rest[0], &mut alice[0]);
+    let late = alice[0].chat.write_to_member(NEST, "carol", "too late", LIFETIME, rest[0].now).unwrap();
+    alice[0].now = rest[0].now;
+    alice[0].settle();
+    assert_eq!(alice[0].state(&late), State::Failed);
+    let refused = alice[0].chat.write_to_member(NEST, "carol", "really too late", LIFETIME, now).unwrap_err();
+    assert!(refused.to_string().contains("no member"), "{refused}");
+}
+
+#[test]
+fn a_minority_goes_away_by_one_command_and_those_whom_it_asks_follow_by_one() {
+    let mut people = nest(&Charter { cap: 7, ..charter() }, &["alice", "bob", "mallory"]);
+    let now = people[0].now;
+    let without = ["mallory".to_owned()];
+    let gone = people[0].chat.split_cluster(NEST, Company::AllBut(&without), None, now).unwrap();
+    assert_eq!(gone.asked, ["bob"]);
+    mingle(&mut people);
+    let asked = seen(&people[1]).pop().unwrap();
+    assert_eq!(asked.1.as_deref(), Some("bob"));
+    assert!(asked.0.contains("\"nest 2\"") && asked.0.ends_with(&gone.link), "{}", asked.0);
+    assert!(texts(&people[2]).is_empty(), "mallory is told nothing");
+
+    let now = people[1].now;
+    people[1].chat.join_cluster(&gone.link, "bob", "", now).unwrap();
+    mingle(&mut people);
+    let new = people[1].chat.cluster("nest 2").unwrap();
+    assert_eq!((new.standing, new.members.len()), (Standing::Member, 2), "alice said yes by herself");
+    assert_eq!(new.charter, Some(Charter { name: "nest 2".into(), cap: 7, ..charter() }));
+    assert_eq!(people[0].chat.cluster(NEST).unwrap().standing, Standing::Member, "what they were in stays");
+
+    let now = people[0].now;
+    let with = ["bob".to_owned()];
+    let den = people[0].chat.split_cluster("nest 2", Company::Only(&with), Some("den"), now).unwrap();
+    assert_eq!(people[0].chat.cluster_of(den.cluster).unwrap().name, "den");
+    let nobody = people[0].chat.split_cluster(NEST, Company::Only(&[]), None, now).unwrap_err();
+    assert!(nobody.to_string().contains("nobody is left"), "{nobody}");
+    let unknown = ["erin".to_owned()];
+    assert!(people[0].chat.split_cluster(NEST, Company::AllBut(&unknown), None, now).is_err());
+    assert_eq!(people[0].chat.clusters().unwrap().len(), 3, "what fails leaves nothing");
+}

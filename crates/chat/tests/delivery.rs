@@ -1,0 +1,135 @@
+//! Who has what was written in a cluster.
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
+
+mod nest;
+mod people;
+
+use nest::{charter, let_in, mingle, nest, pass, say, swap};
+use people::{Person, carry};
+use samizdat_chat::{Delivery, Message, State};
+use samizdat_cluster::Charter;
+
+const MINUTE_MS: u64 = 60 * 1000;
+
+/// How many have a message of somebody, and who.
+fn delivery(person: &mut Person, message: &Message) -> (Option<Delivery>, Vec<String>) {
+    let mut who: Vec<String> = person.chat.receipts(&message.id).unwrap().into_iter().map(|receipt| receipt.nick).collect();
+    who.sort();
+    (person.chat.message(&message.id).unwrap().delivery, who)
+}
+
+fn to(to: u32, of: u32) -> Option<Delivery> {
+    Some(Delivery { to, of })
+}
+
+/// What somebody publishes of their own accord.
+fn published(person: &mut Person) -> Vec<samizdat_core::Envelope> {
+    let made = person.settle();
+    made.iter().map(|id| person.log.find(id).unwrap().unwrap().envelope().unwrap()).collect()
+}
+
+#[test]
+fn each_member_says_once_what_it_has_and_alice_knows_of_each() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let message = say(&mut people[0], "who is here?");
+    assert_eq!(delivery(&mut people[0], &message), (None, vec![]), "it has not been said yet");
+    people[0].settle();
+    assert_eq!(delivery(&mut people[0], &message), (to(0, 2), vec![]));
+    let carol = people.pop().unwrap();
+    mingle(&mut people);
+    assert_eq!(delivery(&mut people[0], &message), (to(1, 2), vec!["bob".into()]));
+    assert_eq!(people[0].state(&message), State::Received);
+    people.push(carol);
+    let now = people[0].now;
+    people[2].now = now;
+    mingle(&mut people);
+    assert_eq!(delivery(&mut people[0], &message), (to(2, 2), vec!["bob".into(), "carol".into()]));
+    pass(&mut people, 30 * MINUTE_MS);
+    for person in &mut people {
+        assert_eq!(person.settle(), [], "nobody says it twice");
+    }
+    let refused = people[1].chat.receipts(&message.id).unwrap_err();
+    assert!(refused.to_string().contains("your own messages"), "{refused}");
+}
+
+#[test]
+fn what_comes_soon_after_waits_and_what_is_written_meanwhile_says_it() {
+    let mut people = nest(&charter(), &["alice", "bob"]);
+    let first = say(&mut people[0], "one");
+    mingle(&mut people);
+    assert_eq!(delivery(&mut people[0], &first).0, to(1, 1));
+    let rest = ["two", "three", "four"].map(|text| say(&mut people[0], text));
+    people[0].settle();
+    swap(&mut people);
+    assert_eq!(published(&mut people[1]).len(), 0, "bob has said what he has less than three minutes ago");
+    pass(&mut people, 4 * MINUTE_MS);
+    let said = published(&mut people[1]);
+    assert_eq!(said.len(), 1, "of three texts at once");
+    assert_eq!(said[0].bytes().len(), 552, "docs/adr/0012-clusters.md counts with it");
+    swap(&mut people);
+    assert!(rest.iter().all(|message| people[0].state(message) == State::Received));
+
+    let five = say(&mut people[0], "five");
+    people[0].settle();
+    swap(&mut people);
+    say(&mut people[1], "five it is");
+    people[1].settle();
+    swap(&mut people);
+    assert_eq!(delivery(&mut people[0], &five).0, to(1, 1));
+    pass(&mut people, 10 * MINUTE_MS);
+    assert_eq!(published(&mut people[1]).len(), 0, "what he wrote said it");
+}
+
+#[test]
+fn what_carol_has_counts_once_alice_has_what_she_names() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let message = say(&mut people[0], "question");
+    people[0].settle();
+    let (alice, rest) = people.split_at_mut(1);
+    rest.iter_mut().for_each(|person| carry(&alice[0], person));
+    say(&mut rest[0], "answer");
+    let answer = published(&mut rest[0]);
+    answer.iter().for_each(|envelope| rest[1].receive(envelope));
+    pass(&mut people, MINUTE_MS);
+    let acknowledged = published(&mut people[2]);
+    assert_eq!(acknowledged.len(), 1);
+    acknowledged.iter().for_each(|envelope| people[0].receive(envelope));
+    assert_eq!(delivery(&mut people[0], &message).0, to(0, 2), "carol names the answer, which alice does not have");
+    answer.iter().for_each(|envelope| people[0].receive(envelope));
+    assert_eq!(delivery(&mut people[0], &message), (to(2, 2), vec!["bob".into(), "carol".into()]));
+}
+
+#[test]
+fn who_came_later_has_nothing_of_before() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let carol = people.pop().unwrap();
+    let before = say(&mut people[0], "before");
+    mingle(&mut people);
+    let mut dave = Person::new(9);
+    dave.now = people[0].now;
+    people.push(dave);
+    let_in(&mut people, "dave");
+    let after = say(&mut people[0], "after");
+    mingle(&mut people);
+    pass(&mut people, 10 * MINUTE_MS);
+    mingle(&mut people);
+    assert_eq!(delivery(&mut people[0], &before), (to(1, 2), vec!["bob".into()]));
+    assert_eq!(delivery(&mut people[0], &after), (to(2, 3), vec!["bob".into(), "dave".into()]));
+    drop(carol);
+}
+
+#[test]
+fn where_the_charter_does_not_want_it_nobody_tells() {
+    let mut people = nest(&Charter { delivery: false, ..charter() }, &["alice", "bob"]);
+    let message = say(&mut people[0], "hello");
+    people[0].settle();
+    swap(&mut people);
+    pass(&mut people, 10 * MINUTE_MS);
+    assert_eq!(published(&mut people[1]).len(), 0);
+    assert_eq!(delivery(&mut people[0], &message), (None, vec![]));
+    say(&mut people[1], "hello alice");
+    people[1].settle();
+    swap(&mut people);
+    assert_eq!(people[0].state(&message), State::Received, "who builds on it has it");
+    assert_eq!(delivery(&mut people[0], &message), (None, vec![]));
+}

@@ -1,0 +1,88 @@
+//! A cluster of several people, and time that passes for all of them.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use samizdat_chat::{Filter, Message, Standing};
+use samizdat_cluster::{Charter, tally::Outcome};
+
+use crate::people::{LIFETIME, Person, carry};
+
+pub const NEST: &str = "nest";
+
+pub fn charter() -> Charter {
+    Charter::new(NEST).unwrap()
+}
+
+/// The first one founded it, the others were let in one after the other.
+pub fn nest(charter: &Charter, names: &[&str]) -> Vec<Person> {
+    let mut people: Vec<Person> = Vec::new();
+    for (name, seed) in names.iter().zip(1..) {
+        let mut person = Person::new(seed);
+        if let Some(now) = people.first().map(|alice| alice.now) {
+            person.now = now;
+            people.push(person);
+            let_in(&mut people, name);
+        } else {
+            person.chat.found_cluster(charter, name, person.now).unwrap();
+            person.settle();
+            people.push(person);
+        }
+    }
+    people
+}
+
+/// The first one invites the last one, and all vote for it.
+pub fn let_in(people: &mut [Person], name: &str) {
+    let now = people[0].now;
+    let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+    let newcomer = people.last_mut().unwrap();
+    newcomer.chat.join_cluster(&link, name, "hello", now).unwrap();
+    mingle(people);
+    vote_all(people);
+    mingle(people);
+    assert_eq!(people.last_mut().unwrap().chat.cluster(NEST).unwrap().standing, Standing::Member, "{name}");
+}
+
+/// Everybody says yes to whatever is open.
+pub fn vote_all(people: &mut [Person]) {
+    for person in people {
+        let Ok(motions) = person.chat.motions(NEST) else { continue };
+        for motion in motions.iter().filter(|motion| motion.state == Outcome::Open && motion.ours.is_none()) {
+            let _ = person.chat.vote(&motion.motion, "yes", person.now);
+        }
+    }
+}
+
+pub fn pass(people: &mut [Person], ms: u64) {
+    for person in people {
+        person.now.unix_ms += ms;
+        person.now.mono_ms += ms;
+    }
+}
+
+/// Everybody learns what everybody has, and what is said to that. Two minutes pass.
+pub fn mingle(people: &mut [Person]) {
+    for _ in 0..8 {
+        pass(people, 15_000);
+        people.iter_mut().for_each(|person| {
+            person.settle();
+        });
+        swap(people);
+    }
+}
+
+/// Everybody learns what everybody has.
+pub fn swap(people: &mut [Person]) {
+    for from in 0..people.len() {
+        let (before, rest) = people.split_at_mut(from);
+        let Some((from, after)) = rest.split_first_mut() else { return };
+        before.iter_mut().chain(after).for_each(|to| carry(from, to));
+    }
+}
+
+pub fn say(person: &mut Person, text: &str) -> Message {
+    person.chat.write_in_cluster(NEST, text, LIFETIME, person.now).unwrap()
+}
+
+pub fn texts(person: &Person) -> Vec<String> {
+    person.chat.messages(&Filter::default()).unwrap().into_iter().map(|message| message.text).collect()
+}
