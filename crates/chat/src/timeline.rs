@@ -273,7 +273,7 @@ impl Work<'_> {
             match vouched {
                 None => id = id_instead_of(&id, new),
                 // What others tell that somebody wrote gives way to what they wrote.
-                Some(true) if new.vouched.is_none() => {
+                Some(true) if new.vouched.is_none() && new.aside.is_none() => {
                     self.conn.execute(
                         "UPDATE message SET text = ?2, at = ?3, envelope = ?4, vouched = NULL WHERE id = ?1",
                         (id.0, new.text, i64::try_from(new.at).unwrap_or(i64::MAX), new.envelope.map(|id| id.0)),

@@ -1,4 +1,4 @@
-//! What is said in a cluster to one member only. The others see that somebody says something to somebody, and no more.
+//! What is said in a cluster to one member only. The others see who says something to whom, and no more.
 
 use rand_core::Rng;
 use samizdat_cluster::{MemberId, StateId, aside::Aside, content::Body};

@@ -208,14 +208,16 @@ fn line(context: &Context, message: &Message, place: Option<&(ConversationKind, 
         Some(petname) => printable(petname),
         None => short(&message.from),
     };
+    let only = match &message.to_member {
+        Some(_) if !message.mine => " to me only".to_owned(),
+        Some(member) => format!(" to {} only", printable(member)),
+        None => String::new(),
+    };
     let place = match place {
-        Some((ConversationKind::Room | ConversationKind::Cluster, room)) => match &message.to_member {
-            Some(_) if !message.mine => format!(" to me only, in {room}"),
-            Some(member) => format!(" to {} only, in {room}", printable(member)),
-            None => format!(" in {room}"),
-        },
+        Some((ConversationKind::Room | ConversationKind::Cluster, room)) if only.is_empty() => format!(" in {room}"),
+        Some((ConversationKind::Room | ConversationKind::Cluster, room)) => format!("{only}, in {room}"),
         Some((ConversationKind::Direct, title)) if message.mine => format!(" to {title}"),
-        _ => String::new(),
+        _ => only,
     };
     let note = match message.state {
         MessageState::Published | MessageState::Received | MessageState::Read => "",

@@ -159,6 +159,12 @@ pub(crate) fn alice(request: &Request) -> Reply {
         Request::Messages(query) if query.who.as_deref() == Some("nobody") => {
             return Err(ApiError::not_found("there is nobody whom you call \"nobody\""));
         }
+        Request::Messages(query) if query.cluster.is_some() => {
+            let told = message("m9", BOB, "psst", MessageState::Received);
+            let told = Message { from_petname: Some("bob".into()), to_member: Some("alice".into()), ..told };
+            let said = message("m10", ALICE, "what?", MessageState::Received);
+            Response::Messages(vec![told, Message { mine: true, to_member: Some("bob".into()), ..said }])
+        }
         Request::Messages(_) => Response::Messages(vec![
             Message { from_petname: Some("bob".into()), ..message("m1", BOB, "Hi!", MessageState::Received) },
             Message { mine: true, ..message("m2", ALICE, "Hello", MessageState::Stamping) },
