@@ -56,7 +56,9 @@ pub const PENDING_MAX: u32 = 4;
 /// Requests to one cluster that are kept; of those that nobody took up the oldest go.
 pub const CLUSTER_REQUESTS_MAX: u32 = DOORS_MAX * DOOR_REQUESTS_MAX;
 /// Motions of one cluster that are kept open by one member: some are left to the person when guests take all of theirs.
-pub const MOTIONS_MAX: u32 = GUEST_MOTIONS_MAX + 16;
+pub const MOTIONS_MAX: usize = GUEST_MOTIONS_MAX as usize + 16;
+/// Of these, to take in those who come with another cluster.
+pub const TAKE_INS_MAX: usize = 2;
 /// Motions to let somebody in that our node opens by itself, for those who came by doors of ours.
 pub const GUEST_MOTIONS_MAX: u32 = DOOR_REQUESTS_MAX;
 /// Doors of one cluster.

@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, SEEN},
+    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, RENAMED, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -25,6 +25,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     DOORS_OF_REQUESTS,
     DELIVERY,
     ASIDES,
+    RENAMED,
 ];
 
 /// Times that authors claimed were once taken as they came.

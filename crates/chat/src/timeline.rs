@@ -283,6 +283,9 @@ impl Work<'_> {
                 Some(_) => return Ok(None),
             }
         }
+        if id != new.id {
+            self.conn.prepare_cached("UPDATE message SET renamed = 1 WHERE id = ?1")?.execute([id.0])?;
+        }
         Ok(Some(id))
     }
 
@@ -319,7 +322,8 @@ impl Work<'_> {
     /// The newest messages that can be seen and have left (or come), for the next one to build on.
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7) AND aside IS NULL
+            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
+                             AND aside IS NULL AND renamed = 0
                              ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p WHERE p.parent = m.id) LIMIT ?2",
         )?;

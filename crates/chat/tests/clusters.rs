@@ -415,6 +415,13 @@ fn who_takes_the_id_of_what_another_member_says_does_not_keep_it_from_anybody() 
         let mut texts = alice.texts();
         texts.sort();
         assert_eq!(texts, ["from bob", "from mallory"]);
+        // What she says next builds on nothing that she alone knows by that id.
+        alice.chat.write_in_cluster(NEST, "and both", LIFETIME, alice.now).unwrap();
+        alice.settle();
+        for other in others {
+            carry(alice, other);
+            assert!(other.texts().contains(&"and both".to_owned()), "{:?}", other.texts());
+        }
     }
 }
 

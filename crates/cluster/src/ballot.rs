@@ -157,7 +157,11 @@ impl BallotIn {
         Ok(Ballot(self))
     }
 
-    fn check_signature(&self) -> Result<(), BadBallot> {
+    /// Whether it is by whom it says to be. That it counts is for [`Self::verify`] to say, with the motion.
+    ///
+    /// # Errors
+    /// If somebody else made it.
+    pub fn check_signature(&self) -> Result<(), BadBallot> {
         self.voter.verify(&signed(&self.motion, &self.choice), &self.signature).map_err(|_| BadBallot::Forged)
     }
 }

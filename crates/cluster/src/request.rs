@@ -21,7 +21,7 @@ const JOIN: u8 = 0;
 const RETURN: u8 = 1;
 const MERGE: u8 = 2;
 
-/// Somebody outside asks. Whoever else knows the door can read this, not the answer.
+/// Somebody outside asks. Whoever else knows the door can read this, and by the secret in it the answer, but not what the group says.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Request {
     /// Under which the answer comes.

@@ -68,6 +68,9 @@ impl Node {
                     return Err(ApiError::usage("a link to a cluster is good for 1 to 56 days"));
                 }
                 let (label, merge) = (&invite.label, invite.merge);
+                if merge && link.is_some() {
+                    return Err(ApiError::usage("a passphrase stands for a link of one person: invite a cluster by a link"));
+                }
                 let link = self.command(|chat| match link {
                     Some(link) => chat.invite_by_link(&which, &link, label, days, now).map(|()| link),
                     None if merge => chat.invite_cluster(&which, label, days, now),

@@ -50,7 +50,7 @@ impl Work<'_> {
                 set(now.unix_ms.saturating_sub(ASK_AGAIN_MS).saturating_add(RETURN_GRACE_MS))?;
                 return Ok(());
             }
-            (true, asked) if now.unix_ms < asked.saturating_add(ASK_AGAIN_MS) => return Ok(()),
+            (true, asked) if asked <= now.unix_ms && now.unix_ms < asked.saturating_add(ASK_AGAIN_MS) => return Ok(()),
             (true, _) => set(now.unix_ms)?,
         };
         let (Some(id), Some(door)) = (row.id, row.door) else { return Ok(()) };
@@ -130,7 +130,7 @@ impl Work<'_> {
     }
 
     /// Members who were away and asked to be let back in, whether somebody did on some branch or not.
-    fn returning(&self, row: &ClusterRow) -> Result<Vec<Returning>, ChatError> {
+    pub(crate) fn returning(&self, row: &ClusterRow) -> Result<Vec<Returning>, ChatError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT request, comeback, key_package, at FROM cluster_request
              WHERE cluster = ?1 AND comeback IS NOT NULL ORDER BY request DESC",

@@ -137,7 +137,7 @@ impl Work<'_> {
         if let Some(stood) = stood {
             let old = branches.get(&stood).map_or(0, |stood| stood.epoch);
             if state.epoch >= old.saturating_add(WINDOW_EPOCHS) {
-                self.say_again(row, &state)?;
+                self.say_again(row, &state, None)?;
             }
         }
         let standing = match state.own_leaf {
@@ -193,12 +193,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What nobody has acknowledged is said again by whoever was away for long; and what was said since those who are here lost
-    /// touch with us, whoever of our part has acknowledged it.
-    pub(crate) fn say_again(&self, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
-        let apart = self.apart_since(row, state)?.map_or(i64::MAX, |since| ms(since.saturating_sub(APART_MARGIN_MS)));
+    /// What nobody has acknowledged is said again by whoever was away for long; and by whoever comes back what was said since then,
+    /// whoever of its part has acknowledged it. What others tell that we said, we do not say.
+    pub(crate) fn say_again(&self, row: &ClusterRow, state: &StateRow, apart: Option<u64>) -> Result<(), ChatError> {
+        let apart = apart.map_or(i64::MAX, |since| ms(since.saturating_sub(APART_MARGIN_MS)));
         self.conn.execute(
-            "UPDATE message SET state = ?4 WHERE conversation = ?1 AND mine = 1 AND at > ?2
+            "UPDATE message SET state = ?4 WHERE conversation = ?1 AND mine = 1 AND vouched IS NULL AND at > ?2
              AND (state IN (1, 2, 3) OR state IN (4, 5) AND at > ?3)",
             (self.cluster_conversation(row.cluster)?, ms(state.began.saturating_sub(SAY_AGAIN_MS)), apart, State::Waiting.number()),
         )?;

@@ -144,7 +144,8 @@ impl Work<'_> {
     fn unacknowledged(&self, row: &ClusterRow) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0 AND vouched IS NULL AND aside IS NULL
+            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0
+                             AND vouched IS NULL AND aside IS NULL AND renamed = 0
                              ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.position IS NOT NULL)
              LIMIT ?2",
@@ -180,8 +181,9 @@ impl Work<'_> {
         // What builds on something is shown after it, so nothing of interest lies before the first of these.
         let Some(first) = open.values().min().copied() else { return Ok(()) };
         let author = member.to_string();
+        // A hostile member may name one twice.
         let mut seen: BTreeSet<MessageId> = heads.iter().copied().collect();
-        let mut next: VecDeque<MessageId> = heads.iter().copied().collect();
+        let mut next: VecDeque<MessageId> = seen.iter().copied().collect();
         while let (Some(id), true) = (next.pop_front(), seen.len() < CLUSTER_ANCESTORS_MAX) {
             let Some(found) = self.find_in(conversation, &id)? else {
                 self.is_ahead(conversation, member, &id)?;
@@ -230,11 +232,10 @@ impl Work<'_> {
     }
 
     fn deliver(&mut self, id: &MessageId, message: i64, member: &MemberId, now: Now) -> Result<(), ChatError> {
-        self.conn.prepare_cached("INSERT INTO delivery(message, member, got) VALUES(?1, ?2, ?3)")?.execute((
-            message,
-            member.0,
-            ms(now.unix_ms),
-        ))?;
+        let insert = "INSERT OR IGNORE INTO delivery(message, member, got) VALUES(?1, ?2, ?3)";
+        if self.conn.prepare_cached(insert)?.execute((message, member.0, ms(now.unix_ms)))? == 0 {
+            return Ok(());
+        }
         self.conn.prepare_cached("UPDATE message SET delivered = delivered + 1 WHERE message = ?1")?.execute([message])?;
         self.advance(id, State::Received)?;
         self.event(Event::Message(*id));

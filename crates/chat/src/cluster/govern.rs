@@ -1,7 +1,6 @@
 //! Motions and ballots: what members move, how they vote, what has passed.
 
 use rand_core::Rng;
-use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     Charter, MemberId, MemberSecret, MotionId,
     ballot::{Ballot, BallotIn, Choice},
@@ -17,7 +16,7 @@ use super::row::{ClusterRow, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{DECIDING_LIFETIMES, MOTIONS_MAX},
+    limits::{DECIDING_LIFETIMES, MOTIONS_MAX, TAKE_INS_MAX},
     work::Work,
 };
 
@@ -181,20 +180,16 @@ impl Work<'_> {
         if motion.clone().verify(&cluster, &at.past).is_err() {
             return Ok(());
         }
-        let by: u32 = self.count_motions_of(row, at, &motion.claimed().proposer)?;
-        if by < MOTIONS_MAX {
+        let proposer = motion.claimed().proposer;
+        let takes_in = |motion: &MotionIn| matches!(motion.claimed().kind, Kind::TakeIn { .. });
+        let open = self.motions(row)?.into_iter().map(|(motion, _)| motion);
+        let open: Vec<_> = open.filter(|open| open.claimed().proposer == proposer && open.claimed().until >= at.epoch).collect();
+        // These are large, and hundreds of signatures are looked at for each.
+        let full = takes_in(motion) && open.iter().filter(|open| takes_in(open)).count() >= TAKE_INS_MAX;
+        if open.len() < MOTIONS_MAX && !full {
             self.put_motion(row, motion, now)?;
         }
         Ok(())
-    }
-
-    fn count_motions_of(&self, row: &ClusterRow, at: &StateRow, proposer: &MemberId) -> Result<u32, ChatError> {
-        let mut count = 0u32;
-        for (motion, _) in self.motions(row)? {
-            let claimed = motion.claimed();
-            count = count.saturating_add(u32::from(claimed.proposer == *proposer && claimed.until >= at.epoch));
-        }
-        Ok(count)
     }
 
     fn put_motion(&mut self, row: &ClusterRow, motion: &MotionIn, now: Now) -> Result<(), ChatError> {
@@ -206,8 +201,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A ballot, be its motion known or not: the two may come in any order. Of one voter at most three are kept, which prove enough.
+    /// A ballot, be its motion known or not: the two may come in any order. Of one voter at most three are kept, which prove enough;
+    /// none that others made in his name, or he would have none left.
     pub(crate) fn take_ballot(&mut self, row: &ClusterRow, ballot: &BallotIn) -> Result<(), ChatError> {
+        if ballot.check_signature().is_err() {
+            return Ok(());
+        }
         let (motion, voter) = (ballot.claimed_motion(), ballot.claimed_voter());
         self.conn.execute(
             "INSERT OR IGNORE INTO cluster_ballot(cluster, motion, voter, bytes) SELECT ?1, ?2, ?3, ?4
@@ -276,9 +275,16 @@ impl Work<'_> {
 
     /// What we have voted.
     pub(crate) fn own_ballot(&self, row: &ClusterRow, motion: &MotionId) -> Result<Option<Choice>, ChatError> {
-        let sql = "SELECT bytes FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2 AND voter = ?3 LIMIT 1";
-        let bytes = self.conn.query_row(sql, (row.cluster, motion.0, row.member.0), |row| row.get::<_, Vec<u8>>(0)).optional()?;
-        Ok(bytes.and_then(|bytes| BallotIn::decode(&bytes).ok()).map(|ballot| ballot.claimed_choice().clone()))
+        let sql = "SELECT bytes FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2 AND voter = ?3";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map((row.cluster, motion.0, row.member.0), |row| row.get::<_, Vec<u8>>(0))?;
+        for bytes in rows {
+            // Earlier versions kept what others made in our name.
+            if let Some(ours) = BallotIn::decode(&bytes?).ok().filter(|ballot| ballot.check_signature().is_ok()) {
+                return Ok(Some(ours.claimed_choice().clone()));
+            }
+        }
+        Ok(None)
     }
 
     pub(crate) fn leaves(&self, row: &ClusterRow) -> Result<Vec<(LeaveIn, u64)>, ChatError> {

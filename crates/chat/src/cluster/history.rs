@@ -55,7 +55,8 @@ impl Work<'_> {
 
     /// Whether others let us in, or back in, not long ago.
     pub(crate) fn is_new_here(&self, row: &ClusterRow, now: Now) -> Result<bool, ChatError> {
-        Ok(now.unix_ms <= self.joined_at(row)?.saturating_add(HISTORY_PATIENCE_MS))
+        let joined = self.joined_at(row)?;
+        Ok((joined..=joined.saturating_add(HISTORY_PATIENCE_MS)).contains(&now.unix_ms))
     }
 
     fn joined_at(&self, row: &ClusterRow) -> Result<u64, ChatError> {

@@ -155,7 +155,8 @@ impl Work<'_> {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
         let due = asked_at.saturating_add(ASK_AGAIN_MS);
-        if now.unix_ms < due {
+        // Unless our clock was ahead then: nobody saw that.
+        if asked_at <= now.unix_ms && now.unix_ms < due {
             return Ok(due);
         }
         if let Some(next) = self.ask_again_with(row, reply, now)? {
@@ -197,7 +198,11 @@ impl Work<'_> {
         if nick != seen.nick || forged || comeback.is_some() != (label == RETURN && !ours) {
             return Ok(());
         }
-        if comeback.is_none() && self.door_is_full(door, &seen.hash.0)? {
+        let refused = match &comeback {
+            None => self.door_is_full(door, &seen.hash.0)?,
+            Some(comeback) => !self.may_return(&self.cluster_row(cluster)?, comeback)?,
+        };
+        if refused {
             return Ok(());
         }
         let at = plausible_time(now.unix_ms, hour, 0);
@@ -230,6 +235,25 @@ impl Work<'_> {
         )?;
         self.touch(cluster);
         Ok(())
+    }
+
+    /// Whether it is a member who asks, and the last that it asked: then what it asked before is forgotten. The door for returning is
+    /// known to all who ever were members, and its requests count at no door.
+    fn may_return(&mut self, row: &ClusterRow, comeback: &ComebackIn) -> Result<bool, ChatError> {
+        let member = comeback.claimed_member();
+        let tip = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
+        if !tip.is_some_and(|state| state.roster().contains(&member)) {
+            return Ok(false);
+        }
+        let mut held = self.returning(row)?.into_iter().filter(|held| held.comeback.claimed_member() == member);
+        if held.any(|held| held.comeback.claimed_turn() >= comeback.claimed_turn()) {
+            return Ok(false);
+        }
+        self.conn.execute(
+            "DELETE FROM cluster_request WHERE cluster = ?1 AND member = ?2 AND comeback IS NOT NULL",
+            (row.cluster, member.0),
+        )?;
+        Ok(true)
     }
 
     /// Whether so many wait who came by this door that others must use another. The first count: whoever floods a door keeps neither
@@ -280,7 +304,8 @@ impl Work<'_> {
     pub(crate) fn take_answer(&mut self, cluster: i64, bytes: &[u8], now: Now) -> Result<(), ChatError> {
         let row = self.cluster_row(cluster)?;
         let Ok(answer) = Answer::decode(bytes) else { return Ok(()) };
-        let elsewhere = row.id.is_some_and(|id| id != answer.cluster) || row.standing == Standing::Left;
+        let expected = row.id.or(self.sent_into(&row)?);
+        let elsewhere = expected.is_some_and(|id| id != answer.cluster) || row.standing == Standing::Left;
         if elsewhere || self.is_in(&answer.cluster, cluster)? {
             return Ok(());
         }
@@ -321,7 +346,7 @@ impl Work<'_> {
         }
         let conversation = self.cluster_conversation(row.cluster)?;
         // Alone we went on and forgot states, too, in which we had said something.
-        self.say_again(row, state)?;
+        self.say_again(row, state, self.apart_since(row, state)?)?;
         for left in old {
             self.conn.execute(
                 "UPDATE message SET state = 0 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3)",

@@ -156,6 +156,13 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Into which cluster that of ours went with which we ask.
+    pub(crate) fn sent_into(&self, row: &ClusterRow) -> Result<Option<ClusterId>, ChatError> {
+        let sql = "SELECT consent FROM cluster WHERE cluster = ?1";
+        let consent: Option<Vec<u8>> = self.conn.prepare_cached(sql)?.query_row([row.cluster], |row| row.get(0))?;
+        Ok(consent.and_then(|bytes| ConsentIn::decode(&bytes).ok()).map(|consent| consent.claimed().into))
+    }
+
     /// The same once more with fresh keys, as long as we are in the cluster that sent us; when next, if this is such a request.
     pub(crate) fn ask_again_with(&mut self, row: &ClusterRow, reply: [u8; 32], now: Now) -> Result<Option<u64>, ChatError> {
         let sent: Option<(Option<i64>, Option<Vec<u8>>)> = self

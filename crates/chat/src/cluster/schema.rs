@@ -302,3 +302,6 @@ ALTER TABLE cluster ADD COLUMN acked INTEGER NOT NULL DEFAULT 0;
 
 /// The only member who can read a message.
 pub(crate) const ASIDES: &str = "ALTER TABLE message ADD COLUMN aside BLOB;";
+
+/// Texts that are kept under another id than their authors gave them, which nobody else knows.
+pub(crate) const RENAMED: &str = "ALTER TABLE message ADD COLUMN renamed INTEGER NOT NULL DEFAULT 0;";
