@@ -200,7 +200,7 @@ impl Work<'_> {
         }
         let refused = match &comeback {
             None => self.door_is_full(door, &seen.hash.0)?,
-            Some(comeback) => !self.may_return(&self.cluster_row(cluster)?, comeback)?,
+            Some(comeback) => !self.may_return(&self.cluster_row(cluster)?, door, &seen.hash.0, comeback)?,
         };
         if refused {
             return Ok(());
@@ -237,12 +237,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whether it is a member who asks, and the last that it asked: then what it asked before is forgotten. The door for returning is
-    /// known to all who ever were members, and its requests count at no door.
-    fn may_return(&mut self, row: &ClusterRow, comeback: &ComebackIn) -> Result<bool, ChatError> {
+    /// Whether it is the last that somebody asked: then what it asked before is forgotten. The door for returning is known to all who
+    /// ever were members; who is none any more finds it as full as any other.
+    fn may_return(&mut self, row: &ClusterRow, door: i64, hash: &[u8; 32], comeback: &ComebackIn) -> Result<bool, ChatError> {
         let member = comeback.claimed_member();
         let tip = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
-        if !tip.is_some_and(|state| state.roster().contains(&member)) {
+        if !tip.is_some_and(|state| state.roster().contains(&member)) && self.door_is_full(door, hash)? {
             return Ok(false);
         }
         let mut held = self.returning(row)?.into_iter().filter(|held| held.comeback.claimed_member() == member);
