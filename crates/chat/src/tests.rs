@@ -1,13 +1,15 @@
 //! Stories that need a look, or a hand, behind the face of the crate.
 #![allow(clippy::arithmetic_side_effects)]
 
+use samizdat_cluster::{Charter, MemberId, ballot::BallotIn, motion::Method};
 use samizdat_core::{Envelope, IdentitySecret, Name, Now, Unstamped, announce::Announcement, seal::ContactSecret, stamp::Mint};
 use samizdat_store::{Log, Vault};
 
 use crate::{
-    Answer, Chat, Filter, State,
+    Answer, Chat, Filter, Proposal, State,
     content::Content,
     limits::{ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, REQUESTS_MAX, TAG_WINDOW},
+    timeline::{MessageId, NewRow},
 };
 
 const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
@@ -213,4 +215,82 @@ fn keys_are_forgotten_once_others_hold_much_newer_ones() {
     };
     assert_eq!(announced_after(false), weeks, "offline, nobody knows newer ones");
     assert_eq!(announced_after(true), u64::from(KEYS_KEPT / ANNOUNCEMENT_AGE));
+}
+
+/// Alice alone in a cluster, with a text of hers in it.
+fn nest() -> (Chat, MessageId) {
+    let mut alice = person(1);
+    alice.found_cluster(&Charter::new("nest").unwrap(), "alice", NOW).unwrap();
+    let said = alice.write_in_cluster("nest", "mine", LIFETIME, NOW).unwrap();
+    alice.work(&Log::in_memory(1 << 30).unwrap(), NOW).unwrap();
+    (alice, said.id)
+}
+
+#[test]
+fn what_others_vote_in_our_name_is_no_ballot_of_ours() {
+    let question = Proposal::Question { text: "Where?", options: &["here".into(), "there".into()], method: Method::Plurality };
+    let ours = |alice: &mut Chat| alice.motions("nest").unwrap()[0].ours.clone();
+    // What she would say, had she said it.
+    let (mut twin, _) = nest();
+    let (_, motion) = twin.open_motion("nest", &question, NOW).unwrap();
+    twin.vote(&motion.to_string(), "1", NOW).unwrap();
+    let hers: Vec<u8> = twin.vault.conn().query_row("SELECT bytes FROM cluster_ballot", [], |row| row.get(0)).unwrap();
+
+    let (mut alice, _) = nest();
+    assert_eq!(alice.open_motion("nest", &question, NOW).unwrap().1, motion);
+    for other in 1..=5 {
+        let mut forged = hers.clone();
+        *forged.last_mut().unwrap() ^= other;
+        let forged = BallotIn::decode(&forged).unwrap();
+        alice.transact(|work| work.take_ballot(&work.find_cluster("nest")?, &forged)).unwrap();
+    }
+    assert_eq!((ours(&mut alice), count(&alice, "cluster_ballot")), (None, 0));
+    alice.vote(&motion.to_string(), "2", NOW).unwrap();
+    assert_eq!(ours(&mut alice).as_deref(), Some("2"));
+}
+
+#[test]
+fn what_others_tell_that_we_said_is_not_said_again_by_us() {
+    let (mut alice, said) = nest();
+    let states = |alice: &Chat| -> Vec<u8> {
+        let mut rows = alice.vault.conn().prepare("SELECT state FROM message ORDER BY message").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    alice
+        .transact(|work| {
+            let row = work.find_cluster("nest")?;
+            let (author, conversation) = (row.member.to_string(), work.cluster_conversation(row.cluster)?);
+            let told = NewRow {
+                id: MessageId([7; 16]),
+                conversation,
+                author: &author,
+                mine: true,
+                text: "put into her mouth",
+                at: NOW.unix_ms,
+                lifetime: 0,
+                state: State::Received,
+                envelope: None,
+                vouched: Some("mallory"),
+                aside: None,
+            };
+            work.insert(&told, NOW)?;
+            work.advance(&said, State::Received)?;
+            let state = work.state_row(row.cluster, &row.tip.unwrap())?.unwrap();
+            work.say_again(&row, &state, Some(NOW.unix_ms))
+        })
+        .unwrap();
+    assert_eq!(states(&alice), [State::Waiting.number(), State::Received.number()]);
+}
+
+#[test]
+fn a_member_who_names_a_text_twice_is_counted_once() {
+    let (mut alice, said) = nest();
+    alice
+        .transact(|work| {
+            work.conn.execute("UPDATE message SET addressed = 2", [])?;
+            let row = work.find_cluster("nest")?;
+            work.take_acknowledgement(&row, &MemberId([5; 32]), &[said.0, said.0], NOW)
+        })
+        .unwrap();
+    assert_eq!(alice.receipts(&said).unwrap().len(), 1);
 }

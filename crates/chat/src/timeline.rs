@@ -105,15 +105,32 @@ impl Work<'_> {
             ContactState::Requested | ContactState::Declined => self.set_contact_state(row.contact, ContactState::Accepted)?,
             ContactState::Added | ContactState::Accepted => {}
         }
-        self.check_unsent()?;
         let conversation = self.conversation_with(row.contact)?;
+        let author = self.identity_secret(row.identity)?.key().name().compact();
+        self.leave_to_be_sent(conversation, &author, text, lifetime, None, now)
+    }
+
+    /// A text of ours, to be seen at once and encrypted as soon as that is possible; to one member of a cluster only if `aside` says so.
+    pub(crate) fn leave_to_be_sent(
+        &mut self,
+        conversation: i64,
+        author: &str,
+        text: &str,
+        lifetime: u8,
+        aside: Option<[u8; 32]>,
+        now: Now,
+    ) -> Result<MessageId, ChatError> {
+        let unsent = "SELECT count(*) FROM message WHERE state = 0";
+        let unsent: u32 = self.conn.prepare_cached(unsent)?.query_row([], |row| row.get(0))?;
+        if unsent >= OUTBOX_MAX {
+            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
+        }
         let mut id = MessageId([0; ID_LEN]);
         self.rng.fill_bytes(&mut id.0);
-        let author = self.identity_secret(row.identity)?.key().name().compact();
         let new = NewRow {
             id,
             conversation,
-            author: &author,
+            author,
             mine: true,
             text,
             at: now.unix_ms,
@@ -121,21 +138,11 @@ impl Work<'_> {
             state: State::Waiting,
             envelope: None,
             vouched: None,
-            aside: None,
+            aside,
         };
         self.insert(&new, now)?;
         self.show(&id)?;
         Ok(id)
-    }
-
-    /// Whether one more may wait.
-    pub(crate) fn check_unsent(&self) -> Result<(), ChatError> {
-        let unsent = "SELECT count(*) FROM message WHERE state = 0";
-        let unsent: u32 = self.conn.prepare_cached(unsent)?.query_row([], |row| row.get(0))?;
-        if unsent >= OUTBOX_MAX {
-            return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
-        }
-        Ok(())
     }
 
     pub(crate) fn cancel(&mut self, id: &MessageId) -> Result<(), ChatError> {

@@ -6,7 +6,7 @@ use minicbor::Decoder;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, exact, from_bytes, list, to_bytes, versioned, write_list},
+    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, list, to_bytes, versioned, write_list},
     ids::{MemberId, MemberSecret, MotionId},
     limits::{BALLOT_MAX, OPTIONS_MAX},
     motion::{Kind, Method, Motion},
@@ -169,6 +169,21 @@ impl BallotIn {
 /// Whether `signature` is `voter`'s under a yes to `motion`.
 pub(crate) fn is_yes(motion: &MotionId, voter: &MemberId, signature: &[u8; 64]) -> bool {
     voter.verify(&signed(motion, &Choice::Decision(true)), signature).is_ok()
+}
+
+/// Voters and their signatures, as certificates and consents have them.
+pub(crate) fn write_votes(e: &mut Out, votes: &[(MemberId, [u8; 64])]) -> Written {
+    write_list(e, votes, |e, (voter, signature)| {
+        e.array(2)?;
+        voter.write(e)?;
+        e.bytes(signature)?;
+        Ok(())
+    })
+}
+
+/// At most so many of them.
+pub(crate) fn read_votes(d: &mut Decoder<'_>, most: usize) -> Option<Vec<(MemberId, [u8; 64])>> {
+    list(d, most, |d| array(d, 2).and_then(|()| Some((MemberId::read(d)?, exact(d)?))))
 }
 
 fn signed(motion: &MotionId, choice: &Choice) -> Vec<u8> {

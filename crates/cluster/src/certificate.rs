@@ -6,8 +6,8 @@ use core::fmt;
 use minicbor::Decoder;
 
 use crate::{
-    ballot::{Choice, is_yes},
-    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, list, to_bytes, versioned, write_list},
+    ballot::{Choice, is_yes, read_votes, write_votes},
+    cbor::{Malformed, Out, Wire, Written, from_bytes, to_bytes, versioned},
     ids::{ClusterId, MemberId},
     limits::{CAP_MAX, CERTIFICATE_MAX},
     motion::{BadMotion, Kind, Motion, MotionIn},
@@ -127,21 +127,13 @@ impl Wire for CertificateIn {
     fn write(&self, e: &mut Out) -> Written {
         e.array(3)?.u8(VERSION)?;
         self.motion.write(e)?;
-        write_list(e, &self.yes, |e, (voter, signature)| {
-            e.array(2)?;
-            voter.write(e)?;
-            e.bytes(signature)?;
-            Ok(())
-        })
+        write_votes(e, &self.yes)
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         versioned(d, 3, VERSION)?;
         let motion = MotionIn::read(d)?;
-        let yes = list(d, CAP_MAX.into(), |d| {
-            array(d, 2)?;
-            Some((MemberId::read(d)?, exact(d)?))
-        })?;
+        let yes = read_votes(d, CAP_MAX.into())?;
         Some(Self { motion, yes })
     }
 }

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use minicbor::Decoder;
 
 use crate::{
-    ballot::{Choice, is_yes},
-    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, is_line, list, text, to_bytes, versioned, write_list},
+    ballot::{Choice, is_yes, read_votes, write_votes},
+    cbor::{Malformed, Out, Wire, Written, array, exact, from_bytes, is_line, list, text, to_bytes, versioned},
     charter::Quorum,
     door::DoorSecret,
     ids::{ClusterId, MemberId, MemberSecret, MotionId},
@@ -265,12 +265,7 @@ impl Wire for ConsentIn {
         self.fields.proposer.write(e)?;
         e.bytes(&self.fields.nonce)?.array(4)?;
         self.merge.write(e)?;
-        write_list(e, &self.yes, |e, (voter, signature)| {
-            e.array(2)?;
-            voter.write(e)?;
-            e.bytes(signature)?;
-            Ok(())
-        })
+        write_votes(e, &self.yes)
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
@@ -280,7 +275,7 @@ impl Wire for ConsentIn {
         let (until, proposer, nonce) = (d.u64().ok()?, MemberId::read(d)?, exact(d)?);
         array(d, 4)?;
         let merge = Merge::read(d)?;
-        let yes = list(d, MERGING_MAX, |d| array(d, 2).and_then(|()| Some((MemberId::read(d)?, exact(d)?))))?;
+        let yes = read_votes(d, MERGING_MAX)?;
         let kind = Kind::Merge(merge.clone());
         let fields = MotionFields { cluster, epoch, roster: roster.hash(), until, proposer, nonce, kind };
         Some(Self { fields, merge, roster, yes })

@@ -1,6 +1,5 @@
 //! What is said in a cluster to one member only. The others see who says something to whom, and no more.
 
-use rand_core::Rng;
 use samizdat_cluster::{MemberId, StateId, aside::Aside, content::Body};
 use samizdat_core::Now;
 
@@ -10,7 +9,7 @@ use super::{
 };
 use crate::{
     chat::{Chat, Event},
-    content::{ID_LEN, plausible_time},
+    content::plausible_time,
     error::{ChatError, is_database},
     ingest::Letter,
     limits::WAITING_HOURS,
@@ -57,24 +56,8 @@ impl Work<'_> {
         if *to == row.member {
             return Err(ChatError::Usage("that is you: name another member".into()));
         }
-        self.check_unsent()?;
-        let mut id = MessageId([0; ID_LEN]);
-        self.rng.fill_bytes(&mut id.0);
-        let new = NewRow {
-            id,
-            conversation: self.cluster_conversation(row.cluster)?,
-            author: &row.member.to_string(),
-            mine: true,
-            text,
-            at: now.unix_ms,
-            lifetime,
-            state: State::Waiting,
-            envelope: None,
-            vouched: None,
-            aside: Some(to.0),
-        };
-        self.insert(&new, now)?;
-        self.show(&id)?;
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let id = self.leave_to_be_sent(conversation, &row.member.to_string(), text, lifetime, Some(to.0), now)?;
         self.touched_cluster(row.cluster);
         Ok(id)
     }

@@ -1,6 +1,5 @@
 //! Messages in clusters: the same timeline as everywhere.
 
-use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     MemberId, StateId,
@@ -51,25 +50,8 @@ impl Work<'_> {
         if row.standing != Standing::Asking {
             row.place()?;
         }
-        self.check_unsent()?;
         let conversation = self.cluster_conversation(row.cluster)?;
-        let mut id = MessageId([0; ID_LEN]);
-        self.rng.fill_bytes(&mut id.0);
-        let new = NewRow {
-            id,
-            conversation,
-            author: &row.member.to_string(),
-            mine: true,
-            text,
-            at: now.unix_ms,
-            lifetime,
-            state: State::Waiting,
-            envelope: None,
-            vouched: None,
-            aside: None,
-        };
-        self.insert(&new, now)?;
-        self.show(&id)?;
+        let id = self.leave_to_be_sent(conversation, &row.member.to_string(), text, lifetime, None, now)?;
         self.touched_cluster(row.cluster);
         Ok(id)
     }
