@@ -24,7 +24,7 @@ pub const STAMP_PRICE: u64 = 10;
 pub const STAMP_BASE: u64 = 4096;
 /// No stamp is cheaper than this, expected tries.
 pub const STAMP_FLOOR: u64 = 1 << 16;
-/// No stamp is dearer than this, expected tries: about two minutes of one laptop core.
+/// No stamp is dearer than this, expected tries: a minute or two of one laptop core.
 pub const STAMP_CEILING: u64 = 1 << 31;
 
 /// Depth of the bucket tree: 2^depth buckets. In a small network everybody holds everything.
