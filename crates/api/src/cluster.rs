@@ -43,8 +43,8 @@ pub enum ClusterCall {
         which: String,
         /// What for.
         invite: NewClusterInvite,
-        /// The link, if a passphrase stands for it; otherwise one is drawn.
-        link: Option<String>,
+        /// The door, in base32, if a passphrase stands for it; otherwise one is drawn.
+        door: Option<Secret>,
     },
     /// Who asks to be let in. [`ClusterAnswer::Requests`]
     Requests {

@@ -54,15 +54,19 @@ pub const CLUSTER_PARTS_MAX: u32 = 160;
 /// Changes and proposals of one member for one state that wait.
 pub const PENDING_MAX: u32 = 4;
 /// Requests to one cluster that are kept; of those that nobody took up the oldest go.
-pub const CLUSTER_REQUESTS_MAX: u32 = DOORS_MAX * DOOR_REQUESTS_MAX;
+pub const CLUSTER_REQUESTS_MAX: u32 = samizdat_cluster::limits::DOORS_MAX * DOOR_REQUESTS_MAX;
 /// Motions of one cluster that are kept open by one member: some are left to the person when guests take all of theirs.
 pub const MOTIONS_MAX: usize = GUEST_MOTIONS_MAX as usize + 16;
 /// Of these, to take in those who come with another cluster.
 pub const TAKE_INS_MAX: usize = 2;
 /// Motions to let somebody in that our node opens by itself, for those who came by doors of ours.
 pub const GUEST_MOTIONS_MAX: u32 = DOOR_REQUESTS_MAX;
-/// Doors of one cluster.
-pub const DOORS_MAX: u32 = 16;
+/// Letters of an id that are enough to name somebody by its beginning.
+pub const ID_LETTERS_MIN: usize = 4;
+/// Doors of one cluster that one member opened: others can invite, too.
+pub const DOORS_OF_MEMBER_MAX: u32 = 4;
+/// A door closes after so many days at most: whatever is put under it may live as long.
+pub const DOOR_DAYS_MAX: u32 = 56;
 /// Requests by one door that wait; more are not taken. A cluster of the usual size can gather by one link.
 pub const DOOR_REQUESTS_MAX: u32 = 64;
 /// Epochs behind the tip whose states are kept: a stolen device shows what was said in them.

@@ -91,6 +91,7 @@ impl Work<'_> {
                 envelope,
                 vouched: None,
                 aside: None,
+                nonce: None,
             },
             now,
         )?;
@@ -132,6 +133,7 @@ impl Work<'_> {
                 envelope,
                 vouched: None,
                 aside: None,
+                nonce: None,
             },
             now,
         )? {

@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, RENAMED, SEEN},
+    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -26,6 +26,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     DELIVERY,
     ASIDES,
     RENAMED,
+    NAMES,
 ];
 
 /// Times that authors claimed were once taken as they came.

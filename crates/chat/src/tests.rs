@@ -272,6 +272,7 @@ fn what_others_tell_that_we_said_is_not_said_again_by_us() {
                 envelope: None,
                 vouched: Some("mallory"),
                 aside: None,
+                nonce: Some([7; 16]),
             };
             work.insert(&told, NOW)?;
             work.advance(&said, State::Received)?;
@@ -293,4 +294,23 @@ fn a_member_who_names_a_text_twice_is_counted_once() {
         })
         .unwrap();
     assert_eq!(alice.receipts(&said).unwrap().len(), 1);
+}
+
+#[test]
+fn who_says_the_same_in_two_clusters_learns_nothing_of_who_is_in_both() {
+    let (mut alice, _) = nest();
+    alice.found_cluster(&Charter::new("club").unwrap(), "somebody", NOW).unwrap();
+    let told = |alice: &mut Chat, which: &str| {
+        alice
+            .transact(|work| {
+                let conversation = work.cluster_conversation(work.find_cluster(which)?.cluster)?;
+                let new = NewRow { mine: false, state: State::Received, author: "mallory", ..NewRow::ours("here?", NOW) };
+                let id = work.insert(&NewRow { id: MessageId([9; 16]), conversation, nonce: Some([9; 16]), ..new }, NOW)?.unwrap();
+                work.show(&id)?;
+                assert_eq!(work.heads(conversation, 1)?, [[9; 16]], "what she says next builds on it in both");
+                Ok(id)
+            })
+            .unwrap()
+    };
+    assert_ne!(told(&mut alice, "nest"), told(&mut alice, "club"), "kept apart here");
 }

@@ -85,6 +85,28 @@ pub(crate) struct NewRow<'a> {
     pub(crate) vouched: Option<&'a str>,
     /// The only member of the cluster who can read it.
     pub(crate) aside: Option<[u8; 32]>,
+    /// In clusters, what its name follows from.
+    pub(crate) nonce: Option<[u8; ID_LEN]>,
+}
+
+impl<'a> NewRow<'a> {
+    /// A text of ours that waits; in which conversation, under which id and by which of our names is left to say.
+    pub(crate) fn ours(text: &'a str, now: Now) -> Self {
+        Self {
+            id: MessageId([0; ID_LEN]),
+            conversation: 0,
+            author: "",
+            mine: true,
+            text,
+            at: now.unix_ms,
+            lifetime: 0,
+            state: State::Waiting,
+            envelope: None,
+            vouched: None,
+            aside: None,
+            nonce: None,
+        }
+    }
 }
 
 impl Work<'_> {
@@ -107,42 +129,27 @@ impl Work<'_> {
         }
         let conversation = self.conversation_with(row.contact)?;
         let author = self.identity_secret(row.identity)?.key().name().compact();
-        self.leave_to_be_sent(conversation, &author, text, lifetime, None, now)
+        let id = MessageId(self.draw_id());
+        let new = NewRow { id, conversation, author: &author, lifetime, nonce: None, aside: None, ..NewRow::ours(text, now) };
+        self.leave_to_be_sent(&new, now)
     }
 
-    /// A text of ours, to be seen at once and encrypted as soon as that is possible; to one member of a cluster only if `aside` says so.
-    pub(crate) fn leave_to_be_sent(
-        &mut self,
-        conversation: i64,
-        author: &str,
-        text: &str,
-        lifetime: u8,
-        aside: Option<[u8; 32]>,
-        now: Now,
-    ) -> Result<MessageId, ChatError> {
+    pub(crate) fn draw_id(&mut self) -> [u8; ID_LEN] {
+        let mut id = [0; ID_LEN];
+        self.rng.fill_bytes(&mut id);
+        id
+    }
+
+    /// A text of ours, to be seen at once and encrypted as soon as that is possible.
+    pub(crate) fn leave_to_be_sent(&mut self, new: &NewRow<'_>, now: Now) -> Result<MessageId, ChatError> {
         let unsent = "SELECT count(*) FROM message WHERE state = 0";
         let unsent: u32 = self.conn.prepare_cached(unsent)?.query_row([], |row| row.get(0))?;
         if unsent >= OUTBOX_MAX {
             return Err(ChatError::Refused("too many messages wait to be sent: connect to the network first".into()));
         }
-        let mut id = MessageId([0; ID_LEN]);
-        self.rng.fill_bytes(&mut id.0);
-        let new = NewRow {
-            id,
-            conversation,
-            author,
-            mine: true,
-            text,
-            at: now.unix_ms,
-            lifetime,
-            state: State::Waiting,
-            envelope: None,
-            vouched: None,
-            aside,
-        };
-        self.insert(&new, now)?;
-        self.show(&id)?;
-        Ok(id)
+        self.insert(new, now)?;
+        self.show(&new.id)?;
+        Ok(new.id)
     }
 
     pub(crate) fn cancel(&mut self, id: &MessageId) -> Result<(), ChatError> {
@@ -242,6 +249,7 @@ impl Work<'_> {
                     envelope: Some(from.envelope),
                     vouched: None,
                     aside: None,
+                    nonce: None,
                 };
                 self.acknowledged(from.conversation, &parents, State::Received)?;
                 if let Some(id) = self.insert(&new, now)? {
@@ -265,8 +273,8 @@ impl Work<'_> {
         }
     }
 
-    /// The id under which it is kept, if it says something new. Authors choose the ids of their messages, so one may be that of
-    /// something of another author or in another conversation: then it is kept under another id, and neither keeps the other out.
+    /// The id under which it is kept, if it says something new. A contact chooses the ids of its messages, and somebody may say the
+    /// same in two clusters: then it is kept under another id, and told as if it were not, so that nobody learns that both are here.
     pub(crate) fn insert(&mut self, new: &NewRow<'_>, now: Now) -> Result<Option<MessageId>, ChatError> {
         let mut id = new.id;
         while !self.insert_as(&id, new, now)? {
@@ -291,7 +299,7 @@ impl Work<'_> {
             }
         }
         if id != new.id {
-            self.conn.prepare_cached("UPDATE message SET renamed = 1 WHERE id = ?1")?.execute([id.0])?;
+            self.conn.prepare_cached("UPDATE message SET name = ?2 WHERE id = ?1")?.execute((id.0, new.id.0))?;
         }
         Ok(Some(id))
     }
@@ -300,8 +308,8 @@ impl Work<'_> {
         let inserted = self
             .conn
             .prepare_cached(
-                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope, vouched, aside)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT(id) DO NOTHING",
+                "INSERT INTO message(id, conversation, author, mine, text, at, lifetime, state, arrived, envelope, vouched, aside, nonce)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) ON CONFLICT(id) DO NOTHING",
             )?
             .execute((
                 id.0,
@@ -316,6 +324,7 @@ impl Work<'_> {
                 new.envelope.map(|id| id.0),
                 new.vouched,
                 new.aside,
+                new.nonce,
             ))?;
         Ok(inserted == 1)
     }
@@ -329,10 +338,10 @@ impl Work<'_> {
     /// The newest messages that can be seen and have left (or come), for the next one to build on.
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
-                             AND aside IS NULL AND renamed = 0
-                             ORDER BY position DESC LIMIT ?3) m
-             WHERE NOT EXISTS (SELECT 1 FROM parent p WHERE p.parent = m.id) LIMIT ?2",
+            "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL
+                               AND state NOT IN (0, 6, 7) AND aside IS NULL ORDER BY position DESC LIMIT ?3) m
+             WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
+                               WHERE p.parent = m.name AND c.conversation = ?1) LIMIT ?2",
         )?;
         let rows = statement.query_map((conversation, limit, HEADS_AMONG), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)

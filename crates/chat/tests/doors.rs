@@ -8,7 +8,8 @@ use samizdat_chat::{
     Proposal, Standing,
     limits::{DOOR_REQUESTS_MAX, GUEST_MOTIONS_MAX},
 };
-use samizdat_cluster::{Charter, phrase::Phrase};
+use samizdat_cluster::{Charter, door, link::ClusterLink, phrase::Phrase};
+use samizdat_core::{Kind, seal::StateSecret};
 
 const NEST: &str = "nest";
 
@@ -41,13 +42,12 @@ fn bob_is_let_in_by_what_alice_says_on_the_phone() {
     let (mut alice, mut bob) = (Person::new(1), Person::new(2));
     founded(&mut alice);
     let phrase = Phrase::draw(8, &[9; 32]).unwrap();
-    let link = phrase.link().unwrap().to_string();
-    alice.chat.invite_by_link(NEST, &link, "by phone", 1, alice.now).unwrap();
+    alice.chat.invite_by_door(NEST, &phrase.door().unwrap(), "by phone", 1, alice.now).unwrap();
 
-    // Alice's node knows the link only. Bob types what he hears, and comes to the same.
+    // Alice's node knows the door only. Bob types what he hears, and comes to the same.
     let heard: Phrase = phrase.text().to_uppercase().parse().unwrap();
     bob.now = alice.now;
-    bob.chat.join_cluster(&heard.link().unwrap().to_string(), "bob", "It's me", bob.now).unwrap();
+    bob.chat.join_cluster(&heard.door().unwrap().link.to_string(), "bob", "It's me", bob.now).unwrap();
     mingle(&mut [&mut alice, &mut bob]);
     assert_eq!((standing(&mut alice), standing(&mut bob)), (Standing::Member, Standing::Member));
 }
@@ -108,4 +108,34 @@ fn who_floods_a_door_keeps_nobody_out() {
     alice.chat.open_motion(NEST, &Proposal::Admit("dave"), alice.now).unwrap();
     mingle(&mut [&mut alice, &mut bob]);
     assert_eq!(about_dave(&mut bob), 1);
+}
+
+#[test]
+fn what_somebody_asks_by_a_link_only_members_read_those_who_came_later_too() {
+    let (mut alice, mut bob, mut carol) = (Person::new(1), Person::new(2), Person::new(3));
+    founded(&mut alice);
+    (bob.now, carol.now) = (alice.now, alice.now);
+    let link = alice.chat.invite_to_cluster(NEST, "for all", 1, alice.now).unwrap();
+    bob.chat.join_cluster(&link, "bob", "", bob.now).unwrap();
+    mingle(&mut [&mut alice, &mut bob]);
+    assert_eq!(standing(&mut bob), Standing::Member);
+
+    carol.chat.join_cluster(&link, "carol", "I came by the link of all", carol.now).unwrap();
+    let asked = carol.settle();
+    // Mallory has the link, too: so she finds what carol put under the door.
+    let door = StateSecret::new(link.parse::<ClusterLink>().unwrap().door().0);
+    let found = asked.iter().find_map(|id| {
+        let envelope = carol.log.find(id).unwrap().unwrap().envelope().unwrap();
+        let Kind::Sealed { tag, .. } = envelope.fields().kind else { return None };
+        let counter = door::watched(carol.now.hour()).find(|counter| door.tag(0, *counter) == tag)?;
+        Some(door.open(0, counter, envelope.body()).unwrap())
+    });
+    let found = found.expect("what she asked");
+    assert!(!found.windows(5).any(|window| window == b"carol"), "but cannot read it");
+
+    // Bob came after the door was opened.
+    carry(&carol, &mut bob);
+    bob.settle();
+    let requests = bob.chat.cluster_requests(NEST).unwrap();
+    assert_eq!((requests[0].nick.as_str(), requests[0].words.as_str()), ("carol", "I came by the link of all"));
 }

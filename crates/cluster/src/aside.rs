@@ -5,7 +5,8 @@ use samizdat_core::limits::TEXT_MAX;
 
 use crate::{
     cbor::{Malformed, Out, Wire, Written, exact, from_bytes, text, to_bytes, versioned},
-    content::TextId,
+    content::{Audience, Nonce, TextId, text_id},
+    ids::MemberId,
     limits::ASIDE_MAX,
 };
 
@@ -14,8 +15,8 @@ const VERSION: u8 = 1;
 /// Something written for one member.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Aside {
-    /// Random; the same never counts twice.
-    pub id: TextId,
+    /// What its name follows from; the same never counts twice.
+    pub nonce: Nonce,
     /// When it was written by its author's clock, milliseconds.
     pub at: u64,
     /// What it says.
@@ -29,6 +30,11 @@ impl core::fmt::Debug for Aside {
 }
 
 impl Aside {
+    /// Its name, if `author` wrote it.
+    pub fn id(&self, author: &MemberId) -> TextId {
+        text_id(author, Audience::One, &self.nonce, &self.text)
+    }
+
     /// The bytes to encrypt.
     pub fn encode(&self) -> Vec<u8> {
         to_bytes(self)
@@ -45,12 +51,12 @@ impl Aside {
 
 impl Wire for Aside {
     fn write(&self, e: &mut Out) -> Written {
-        e.array(4)?.u8(VERSION)?.bytes(&self.id)?.u64(self.at)?.str(&self.text).map(|_| ())
+        e.array(4)?.u8(VERSION)?.bytes(&self.nonce)?.u64(self.at)?.str(&self.text).map(|_| ())
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         versioned(d, 4, VERSION)?;
-        Some(Self { id: exact(d)?, at: d.u64().ok()?, text: text(d, TEXT_MAX)? })
+        Some(Self { nonce: exact(d)?, at: d.u64().ok()?, text: text(d, TEXT_MAX)? })
     }
 }
 
@@ -61,15 +67,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_aside_survives(id: [u8; 16], at: u64, text in ".{0,200}") {
-            let aside = Aside { id, at, text };
+        fn an_aside_survives(nonce: [u8; 16], at: u64, text in ".{0,200}") {
+            let aside = Aside { nonce, at, text };
             prop_assert_eq!(Aside::decode(&aside.encode()), Ok(aside));
         }
 
         #[test]
         fn what_is_taken_is_written_as_it_came(junk: Vec<u8>, at in any::<prop::sample::Index>(), byte: u8) {
             let _ = Aside::decode(&junk);
-            let mut like = Aside { id: [1; 16], at: 5, text: "between us".into() }.encode();
+            let mut like = Aside { nonce: [1; 16], at: 5, text: "between us".into() }.encode();
             let at = at.index(like.len());
             like[at] = byte;
             if let Ok(aside) = Aside::decode(&like) {
@@ -80,7 +86,7 @@ mod tests {
 
     #[test]
     fn bounds_hold_and_nothing_of_it_is_logged() {
-        let of = |length| Aside { id: [1; 16], at: 5, text: "x".repeat(length) };
+        let of = |length| Aside { nonce: [1; 16], at: 5, text: "x".repeat(length) };
         assert!(Aside::decode(&of(TEXT_MAX).encode()).is_ok() && Aside::decode(&of(TEXT_MAX + 1).encode()).is_err());
         assert_eq!(format!("{:?}", of(3)), "Aside(..)");
     }

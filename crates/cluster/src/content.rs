@@ -3,15 +3,16 @@
 
 use minicbor::{Decoder, Encoder};
 use samizdat_core::limits::TEXT_MAX;
+use sha2::{Digest, Sha256};
 
 use crate::{
     ballot::BallotIn,
-    cbor::{Malformed, Out, Wire, Written, array, blob, exact, from_bytes, is_line, list, text, to_bytes, write_list},
+    cbor::{Malformed, Out, Wire, Written, array, blob, exact, from_bytes, list, text, to_bytes, write_list},
     claim::ClaimIn,
-    door::DoorSecret,
+    door::{DoorSecret, Invite},
     ids::MemberId,
     leave::LeaveIn,
-    limits::{LABEL_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
+    limits::{MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
 };
 
@@ -29,8 +30,30 @@ const CLAIM: u8 = 8;
 const HISTORY: u8 = 9;
 const ASIDE: u8 = 10;
 
-/// Names a text within its cluster.
+/// Names a text. It follows from who wrote what ([`text_id`]): nobody can give two texts one name, nor a text that of another's.
 pub type TextId = [u8; 16];
+
+/// What keeps apart two texts of one author that say the same, random.
+pub type Nonce = [u8; 16];
+
+/// The first half of a SHA-256. Texts for all and those for one member never have the same.
+pub fn text_id(author: &MemberId, audience: Audience, nonce: &Nonce, text: &str) -> TextId {
+    let domain: &[u8] = match audience {
+        Audience::All => b"samizdat text v1\0",
+        Audience::One => b"samizdat aside v1\0",
+    };
+    let digest = Sha256::new().chain_update(domain).chain_update(author.0).chain_update(nonce).chain_update(text).finalize();
+    core::array::from_fn(|i| digest.get(i).copied().unwrap_or_default())
+}
+
+/// For whom a text is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// All members.
+    All,
+    /// One of them.
+    One,
+}
 
 /// One message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +85,7 @@ pub enum Body {
     /// Its author leaves.
     Leave(LeaveIn),
     /// A door that was opened: requests come in by it.
-    Invite {
-        /// Under which secret.
-        door: DoorSecret,
-        /// What it is for, one line.
-        label: String,
-        /// Hour since 1970 in which it closes.
-        expires: u32,
-    },
+    Invite(Invite),
     /// A door that was closed.
     InviteClosed {
         /// Which.
@@ -88,8 +104,8 @@ pub enum Body {
 /// Something written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
-    /// Random; the same text never counts twice.
-    pub id: TextId,
+    /// What its name follows from; the same text never counts twice.
+    pub nonce: Nonce,
     /// When it was written by its author's clock, milliseconds.
     pub at: u64,
     /// The newest texts that its author had seen.
@@ -105,8 +121,8 @@ pub struct Text {
 pub struct Memory {
     /// Who wrote it.
     pub author: MemberId,
-    /// Its id.
-    pub id: TextId,
+    /// What its name follows from.
+    pub nonce: Nonce,
     /// When it was written by the clock of who wrote it, milliseconds.
     pub at: u64,
     /// What it says.
@@ -149,7 +165,7 @@ impl Body {
             Self::Motion(_) => (4, MOTION),
             Self::Ballot(_) => (4, BALLOT),
             Self::Leave(_) => (4, LEAVE),
-            Self::Invite { .. } => (6, INVITE),
+            Self::Invite(_) => (4, INVITE),
             Self::InviteClosed { .. } => (4, INVITE_CLOSED),
             Self::Claim(_) => (5, CLAIM),
             Self::History(_) => (4, HISTORY),
@@ -169,10 +185,7 @@ impl Body {
             Self::Motion(motion) => motion.write(e),
             Self::Ballot(ballot) => ballot.write(e),
             Self::Leave(leave) => leave.write(e),
-            Self::Invite { door, label, expires } => {
-                door.write(e)?;
-                e.str(label)?.u32(*expires).map(|_| ())
-            }
+            Self::Invite(invite) => invite.write(e),
             Self::InviteClosed { door } => door.write(e),
             Self::Claim(claim) => claim.write(e),
             Self::Aside(sealed) => e.bytes(sealed).map(|_| ()),
@@ -188,11 +201,7 @@ impl Body {
             MOTION => Self::Motion(MotionIn::read(d)?),
             BALLOT => Self::Ballot(BallotIn::read(d)?),
             LEAVE => Self::Leave(LeaveIn::read(d)?),
-            INVITE => Self::Invite {
-                door: DoorSecret::read(d)?,
-                label: text(d, LABEL_MAX).filter(|label| label.is_empty() || is_line(label, LABEL_MAX))?,
-                expires: d.u32().ok()?,
-            },
+            INVITE => Self::Invite(Invite::read(d)?),
             INVITE_CLOSED => Self::InviteClosed { door: DoorSecret::read(d)? },
             CLAIM => Self::Claim(ClaimIn::read(d)?),
             ASIDE => Self::Aside(blob(d, SEALED_ASIDE_MAX)?),
@@ -218,9 +227,23 @@ impl Wire for Message {
     }
 }
 
+impl Text {
+    /// Its name, if `author` wrote it.
+    pub fn id(&self, author: &MemberId) -> TextId {
+        text_id(author, Audience::All, &self.nonce, &self.text)
+    }
+}
+
+impl Memory {
+    /// The name of what it tells.
+    pub fn id(&self) -> TextId {
+        text_id(&self.author, Audience::All, &self.nonce, &self.text)
+    }
+}
+
 impl Wire for Text {
     fn write(&self, e: &mut Out) -> Written {
-        e.bytes(&self.id)?.u64(self.at)?;
+        e.bytes(&self.nonce)?.u64(self.at)?;
         write_ids(e, &self.parents)?;
         write_list(e, &self.mentions, |e, member| member.write(e))?;
         e.str(&self.text).map(|_| ())
@@ -228,7 +251,7 @@ impl Wire for Text {
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         Some(Self {
-            id: exact(d)?,
+            nonce: exact(d)?,
             at: d.u64().ok()?,
             parents: read_ids(d)?,
             mentions: list(d, MENTIONS_MAX, MemberId::read)?,
@@ -241,12 +264,12 @@ impl Wire for Memory {
     fn write(&self, e: &mut Out) -> Written {
         e.array(4)?;
         self.author.write(e)?;
-        e.bytes(&self.id)?.u64(self.at)?.str(&self.text).map(|_| ())
+        e.bytes(&self.nonce)?.u64(self.at)?.str(&self.text).map(|_| ())
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         array(d, 4)?;
-        Some(Self { author: MemberId::read(d)?, id: exact(d)?, at: d.u64().ok()?, text: text(d, TEXT_MAX)? })
+        Some(Self { author: MemberId::read(d)?, nonce: exact(d)?, at: d.u64().ok()?, text: text(d, TEXT_MAX)? })
     }
 }
 
@@ -264,7 +287,7 @@ mod tests {
     use crate::{
         ballot::Choice,
         leave::Leave,
-        people::{CLUSTER, admit, circle, member, motion, secret, vote},
+        people::{CLUSTER, admit, circle, invite, member, motion, secret, vote},
     };
     use proptest::prelude::*;
     use samizdat_core::identity::IdentitySecret;
@@ -274,16 +297,16 @@ mod tests {
         let door = || DoorSecret([3; 32]);
         vec![
             Body::Here,
-            Body::Text(Text { id: [1; 16], at: 5, parents: vec![[2; 16]; 8], mentions: vec![member(2)], text: "hello".into() }),
+            Body::Text(Text { nonce: [1; 16], at: 5, parents: vec![[2; 16]; 8], mentions: vec![member(2)], text: "hello".into() }),
             Body::Ack { heads: vec![[1; 16], [2; 16]], read: true },
             Body::Motion(motion.unverified()),
             Body::Ballot(vote(&motion, 2, Choice::Decision(false)).unverified()),
             Body::Leave(Leave::sign(CLUSTER, &secret(1)).unverified()),
-            Body::Invite { door: door(), label: "the book fair".into(), expires: 500_000 },
-            Body::Invite { door: door(), label: String::new(), expires: 0 },
+            Body::Invite(invite("the book fair")),
+            Body::Invite(Invite { expires: 0, ..invite("") }),
             Body::InviteClosed { door: door() },
             Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1))),
-            Body::History(vec![Memory { author: member(3), id: [4; 16], at: 6, text: "long ago".into() }; 2]),
+            Body::History(vec![Memory { author: member(3), nonce: [4; 16], at: 6, text: "long ago".into() }; 2]),
             Body::History(Vec::new()),
             Body::Aside(vec![5; 40]),
         ]
@@ -298,6 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn a_name_belongs_to_one_text_of_one_author_for_one_audience() {
+        let name = |who, audience, nonce, text| text_id(&member(who), audience, &[nonce; 16], text);
+        let mut names = vec![name(1, Audience::All, 1, "yes"), name(2, Audience::All, 1, "yes"), name(1, Audience::One, 1, "yes")];
+        names.extend([name(1, Audience::All, 2, "yes"), name(1, Audience::All, 1, "no")]);
+        let told = Memory { author: member(1), nonce: [1; 16], at: 9, text: "yes".into() };
+        assert_eq!((names[0], names.len()), (told.id(), 5));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 5);
+    }
+
+    #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
         assert_eq!(Message::decode(&[0x84, 2, 11, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
@@ -309,7 +344,7 @@ mod tests {
     #[test]
     fn bounds_hold() {
         let text = |change: &dyn Fn(&mut Text)| {
-            let mut text = Text { id: [1; 16], at: 5, parents: Vec::new(), mentions: Vec::new(), text: String::new() };
+            let mut text = Text { nonce: [1; 16], at: 5, parents: Vec::new(), mentions: Vec::new(), text: String::new() };
             change(&mut text);
             Message::decode(&Message { turn: 1, body: Body::Text(text) }.encode()).is_ok()
         };
@@ -317,14 +352,13 @@ mod tests {
         assert!(text(&|text| text.parents = vec![[1; 16]; 8]) && !text(&|text| text.parents = vec![[1; 16]; 9]));
         assert!(text(&|text| text.mentions = vec![member(1); 16]) && !text(&|text| text.mentions = vec![member(1); 17]));
         let memory = |count: usize| {
-            let memory = Memory { author: member(1), id: [1; 16], at: 1, text: String::new() };
+            let memory = Memory { author: member(1), nonce: [1; 16], at: 1, text: String::new() };
             Message::decode(&Message { turn: 1, body: Body::History(vec![memory; count]) }.encode()).is_ok()
         };
         assert!(memory(MEMORIES_MAX) && !memory(MEMORIES_MAX + 1));
         let aside = |length| Message::decode(&Message { turn: 1, body: Body::Aside(vec![0; length]) }.encode()).is_ok();
         assert!(aside(SEALED_ASIDE_MAX) && !aside(SEALED_ASIDE_MAX + 1));
-        let label =
-            |label: &str| Message { turn: 1, body: Body::Invite { door: DoorSecret([1; 32]), label: label.into(), expires: 1 } };
+        let label = |label: &str| Message { turn: 1, body: Body::Invite(invite(label)) };
         assert!(Message::decode(&label(&"x".repeat(65)).encode()).is_err() && Message::decode(&label("a\nb").encode()).is_err());
     }
 

@@ -7,12 +7,13 @@ use minicbor::Decoder;
 use samizdat_core::{
     Hour,
     limits::{CLOCK_SLACK_HOURS, LIFETIMES},
+    seal::door::DoorKey,
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
-    cbor::{Out, Wire, Written, exact},
-    limits::DOOR_SLOTS,
+    cbor::{Out, Wire, Written, array, exact, is_line, text},
+    limits::{DOOR_SLOTS, LABEL_MAX},
 };
 
 const DAY_HOURS: u32 = 24;
@@ -21,9 +22,51 @@ const DAY_HOURS: u32 = 24;
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Zeroize, ZeroizeOnDrop)]
 pub struct DoorSecret(pub [u8; 32]);
 
+/// An open door, as members tell it each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// Under which requests come in.
+    pub door: DoorSecret,
+    /// What opens them.
+    pub key: DoorKey,
+    /// What it is for, one line; may be empty.
+    pub label: String,
+    /// Hour since 1970 in which it closes.
+    pub expires: u32,
+}
+
 impl fmt::Debug for DoorSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DoorSecret(..)")
+    }
+}
+
+impl Wire for DoorKey {
+    fn write(&self, e: &mut Out) -> Written {
+        e.bytes(&self.0).map(|_| ())
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        exact(d).map(Self)
+    }
+}
+
+impl Wire for Invite {
+    fn write(&self, e: &mut Out) -> Written {
+        e.array(4)?;
+        self.door.write(e)?;
+        self.key.write(e)?;
+        e.str(&self.label)?.u32(self.expires).map(|_| ())
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Option<Self> {
+        array(d, 4)?;
+        Some(Self {
+            door: DoorSecret::read(d)?,
+            key: DoorKey::read(d)?,
+            label: text(d, LABEL_MAX).filter(|label| label.is_empty() || is_line(label, LABEL_MAX))?,
+            expires: d.u32().ok()?,
+        })
     }
 }
 

@@ -111,5 +111,7 @@ pub const PHRASE_KIB: u32 = 64 * 1024;
 /// Passes over it.
 pub const PHRASE_PASSES: u32 = 3;
 
+/// Doors of one cluster that are open at a time.
+pub const DOORS_MAX: u32 = 16;
 /// One-time tags of a door for each day: requests that find room there.
 pub const DOOR_SLOTS: u8 = 8;

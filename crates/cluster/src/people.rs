@@ -1,12 +1,15 @@
 //! People of the tests: alice, bob, carol, and a cluster of any number.
 #![allow(clippy::arithmetic_side_effects)]
 
+use samizdat_core::seal::door::DoorKey;
+
 use crate::{
     ballot::{Ballot, Choice},
     certificate::CertificateIn,
     charter::Charter,
+    door::{DoorSecret, Invite},
     ids::{ClusterId, MemberId, MemberSecret, MotionId},
-    link::ClusterLink,
+    link::{ClusterLink, LINK_LEN},
     merge::{ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     roster::{Past, Roster},
@@ -47,6 +50,10 @@ pub(crate) fn motion(past: &Past, proposer: u8, kind: Kind) -> Motion {
     MotionIn::new(fields(past, proposer, kind)).unwrap().verify(&CLUSTER, past).unwrap()
 }
 
+pub(crate) fn invite(label: &str) -> Invite {
+    Invite { door: DoorSecret([3; 32]), key: DoorKey([4; 32]), label: label.into(), expires: 500_000 }
+}
+
 pub(crate) fn admission(who: u8) -> Admission {
     Admission { member: member(who), key_package: [who; 32], nick: format!("nick-{who}") }
 }
@@ -64,7 +71,7 @@ pub(crate) const OTHER: ClusterId = ClusterId([8; 32]);
 const OTHERS: core::ops::RangeInclusive<u8> = 21..=25;
 
 pub(crate) fn merge() -> Kind {
-    Kind::Merge(Merge { into: CLUSTER, link: ClusterLink([5; 20]), name: "circle".into(), from: "square".into() })
+    Kind::Merge(Merge { into: CLUSTER, link: ClusterLink([5; LINK_LEN]), name: "circle".into(), from: "square".into() })
 }
 
 /// As decided in the other cluster by the yes of those of `voters` that it takes.

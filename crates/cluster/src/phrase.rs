@@ -9,14 +9,14 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     limits::{PHRASE_KIB, PHRASE_PASSES, PHRASE_WORDS_MAX, PHRASE_WORDS_MIN},
-    link::{ClusterLink, SECRET_LEN},
+    link::{LINK_LEN, OpenDoor},
 };
 
 /// The English words of BIP 39, in ascending order: no two begin with the same four letters.
 const WORDS: &str = include_str!("phrase/words.txt");
 /// The same for everybody, since the passphrase is all that is handed over. With passphrases that people choose, one table of
 /// guesses would then do for all clusters; of drawn ones there are too many for any table.
-const SALT: &[u8] = b"samizdat cluster phrase v1";
+const SALT: &[u8] = b"samizdat cluster phrase v2";
 const CHECK_DOMAIN: &[u8] = b"samizdat phrase v1\0";
 /// Random bits of each word; the lowest bit of its number is a check bit.
 const WORD_BITS: u32 = 10;
@@ -59,17 +59,18 @@ impl Phrase {
         Ok(Self(drawn.iter().zip(check_bits(&drawn)).map(|(number, check)| number << 1 | check).collect()))
     }
 
-    /// The link for which it stands. Takes [`PHRASE_KIB`] of memory and a good part of a second.
+    /// The door for which it stands: whoever has the passphrase has its key, too. Takes [`PHRASE_KIB`] of memory and a good part of
+    /// a second.
     ///
     /// # Errors
     /// If Argon2id fails.
-    pub fn link(&self) -> Result<ClusterLink, PhraseError> {
-        let params = Params::new(PHRASE_KIB, PHRASE_PASSES, 1, Some(SECRET_LEN)).map_err(|_| PhraseError::Derivation)?;
-        let mut link = ClusterLink([0; SECRET_LEN]);
+    pub fn door(&self) -> Result<OpenDoor, PhraseError> {
+        let params = Params::new(PHRASE_KIB, PHRASE_PASSES, 1, Some(LINK_LEN)).map_err(|_| PhraseError::Derivation)?;
+        let mut derived = Zeroizing::new([0; LINK_LEN]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(self.text().as_bytes(), SALT, &mut link.0)
+            .hash_password_into(self.text().as_bytes(), SALT, derived.as_mut())
             .map_err(|_| PhraseError::Derivation)?;
-        Ok(link)
+        Ok(OpenDoor::restore(&derived))
     }
 
     /// The words with one space between two of them.
@@ -206,7 +207,8 @@ mod tests {
 
     #[test]
     fn two_passphrases_are_two_doors() {
-        let (one, other) = (drawn().link().unwrap(), Phrase::draw(8, &[78; 32]).unwrap().link().unwrap());
-        assert!(one != other && one == drawn().link().unwrap());
+        let (one, other) = (drawn().door().unwrap(), Phrase::draw(8, &[78; 32]).unwrap().door().unwrap());
+        assert!(one != other && one == drawn().door().unwrap());
+        assert_eq!(one.link.key(), one.key.public());
     }
 }

@@ -4,6 +4,7 @@
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_cluster::{
     Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
     aside::Aside,
@@ -13,11 +14,11 @@ use samizdat_cluster::{
     claim::ClaimIn,
     comeback::{Comeback, ComebackIn},
     content::{Body, Memory, Message, Text},
-    door::{self, DoorSecret},
+    door::{self, DoorSecret, Invite},
     ids::rank,
     lawful::{Change, Parent, judge},
     leave::Leave,
-    link::{ClusterLink, MergeLink},
+    link::{ClusterLink, LINK_LEN, MergeLink, OpenDoor},
     merge::{ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     parts,
@@ -25,7 +26,10 @@ use samizdat_cluster::{
     request::{Answer, Purpose, Request},
     tally::Tally,
 };
-use samizdat_core::{Hour, IdentityKey, IdentitySecret};
+use samizdat_core::{
+    Hour, IdentityKey, IdentitySecret,
+    seal::{self, door::DoorKey},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -66,7 +70,7 @@ fn kinds() -> Vec<(&'static str, Kind)> {
 }
 
 fn merge(into: ClusterId, from: &str) -> Kind {
-    Kind::Merge(Merge { into, link: ClusterLink([9; 20]), name: "the other".into(), from: from.into() })
+    Kind::Merge(Merge { into, link: ClusterLink([9; LINK_LEN]), name: "the other".into(), from: from.into() })
 }
 
 /// A cluster of 6, 7 and 8 agreed to go into the one of 1, 2 and 3.
@@ -179,10 +183,15 @@ fn statements() -> Value {
     json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "bundle": hex(&bundle.encode()) })
 }
 
+fn invite() -> Invite {
+    Invite { door: DoorSecret([6; 32]), key: DoorKey([8; 32]), label: "the book fair".into(), expires: 500_000 }
+}
+
 fn messages() -> Vec<Value> {
     let door = || DoorSecret([6; 32]);
     let (member, identity) = (secret(1).member(), IdentitySecret::from_seed([40; 32]));
-    let written = Text { id: [1; 16], at: 1_800_000_000_000, parents: vec![[2; 16]], mentions: vec![member], text: "hello".into() };
+    let written =
+        Text { nonce: [1; 16], at: 1_800_000_000_000, parents: vec![[2; 16]], mentions: vec![member], text: "hello".into() };
     let motion = motion(kinds().remove(0).1);
     let ballot = Ballot::cast(&motion, &secret(2), Choice::Decision(true)).unwrap();
     let bodies = [
@@ -192,10 +201,10 @@ fn messages() -> Vec<Value> {
         ("motion", Body::Motion(motion.unverified())),
         ("ballot", Body::Ballot(ballot.unverified())),
         ("leave", Body::Leave(Leave::sign(CLUSTER, &secret(2)).unverified())),
-        ("invite", Body::Invite { door: door(), label: "the book fair".into(), expires: 500_000 }),
+        ("invite", Body::Invite(invite())),
         ("invite closed", Body::InviteClosed { door: door() }),
         ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
-        ("history", Body::History(vec![Memory { author: member, id: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
+        ("history", Body::History(vec![Memory { author: member, nonce: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
         ("aside", Body::Aside(vec![7; 8])),
     ];
     let one = |(what, body)| json!({ "what": what, "message": hex(&Message { turn: 1_800_000_000_001, body }.encode()) });
@@ -204,20 +213,28 @@ fn messages() -> Vec<Value> {
 
 /// What is encrypted for one member.
 fn aside() -> Value {
-    let aside = Aside { id: [1; 16], at: 1_800_000_000_000, text: "between us".into() };
-    json!({ "id": hex(&aside.id), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()) })
+    let aside = Aside { nonce: [1; 16], at: 1_800_000_000_000, text: "between us".into() };
+    json!({ "nonce": hex(&aside.nonce), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()) })
 }
 
 fn doors() -> Value {
-    let link = ClusterLink([9; 20]);
-    assert_eq!(link.door().0, hash(&[b"samizdat door v1\0", &[9; 20]]));
+    let key = DoorKey([8; 32]);
+    let OpenDoor { link, .. } = OpenDoor::new(&[9; 20], key.clone());
+    assert_eq!(link.0, *[&[9; 20], key.public().as_slice()].concat());
+    assert_eq!(link.door().0, hash(&[b"samizdat door v2\0", &link.0]));
+    // What is sealed is different every time; this opens.
+    let sealed = seal::door::seal(&link.key(), &link.door().0, b"let me in", &mut ChaCha20Rng::from_seed([7; 32])).unwrap();
+    assert_eq!(key.open(&link.door().0, &sealed).unwrap(), b"let me in");
     let join = Purpose::Join { nick: "dora".into(), words: "We met at the fair.".into() };
     let request = |purpose| Request { reply: DoorSecret([1; 32]), key_package: vec![2; 8], purpose };
     let come = Purpose::Merge { consent: Box::new(consent()), guest: guest() };
-    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done: done() };
+    let invites = vec![(secret(1).member(), invite())];
+    let answer =
+        Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), invites, past: past().into(), done: done() };
     let days = door::days(Hour(500_000));
     json!({
         "link": link.to_string(), "merge_link": MergeLink { link: link.clone(), cluster: CLUSTER }.to_string(), "door": hex(&link.door().0),
+        "key": hex(&key.0), "sealed": hex(&sealed), "opened": hex(b"let me in"),
         "merge": hex(&request(come).encode()),
         "join": hex(&request(join).encode()), "return": hex(&request(Purpose::Return(comeback())).encode()), "answer": hex(&answer.encode()),
         "hour": 500_000, "first_day": days.start(), "last_day": days.end(), "first_counter": door::counter(*days.start(), 0),
@@ -234,13 +251,14 @@ fn phrases() -> Vec<Value> {
         let number = |place: usize| usize::from(drawn[place] * 2 + u16::from(check[place / 8] >> (7 - place % 8) & 1));
         let text: Vec<&str> = (0..count).map(|place| words[number(place)]).collect();
         assert_eq!(*phrase.text(), text.join(" "));
-        let link = phrase.link().unwrap();
-        let params = Params::new(65_536, 3, 1, Some(20)).unwrap();
-        let mut stretched = [0; 20];
+        let open = phrase.door().unwrap();
+        let params = Params::new(65_536, 3, 1, Some(52)).unwrap();
+        let mut stretched = [0; 52];
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        argon.hash_password_into(text.join(" ").as_bytes(), b"samizdat cluster phrase v1", &mut stretched).unwrap();
-        assert_eq!(link.0, stretched);
-        json!({ "seed": hex(&seed), "passphrase": *phrase.text(), "link": link.to_string(), "door": hex(&link.door().0) })
+        argon.hash_password_into(text.join(" ").as_bytes(), b"samizdat cluster phrase v2", &mut stretched).unwrap();
+        assert_eq!((&open.link.0[..20], &open.key.0[..]), stretched.split_at(20));
+        let (link, door) = (open.link.to_string(), open.link.door());
+        json!({ "seed": hex(&seed), "passphrase": *phrase.text(), "link": link, "key": hex(&open.key.0), "door": hex(&door.0) })
     };
     let counting: [u8; 32] = core::array::from_fn(|i| u8::try_from(i * 7).unwrap());
     [([0; 32], 8), ([255; 32], 8), (counting, 12)].into_iter().map(one).collect()

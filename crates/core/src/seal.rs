@@ -21,6 +21,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::pad::{TooLong, pad, unpad};
 
+pub mod door;
+
 const BELL_INFO: &[u8] = b"samizdat bell v1\0";
 /// Length of an X-Wing encapsulation key, bytes.
 pub const CONTACT_KEY_LEN: usize = 1216;

@@ -14,8 +14,7 @@ use crate::{
 pub const ALGORITHM: u8 = 1;
 const DOMAIN: &[u8; 7] = b"szstamp";
 /// What SHA-256 starts from (FIPS 180-4, 5.3.3).
-const INITIAL: [u32; 8] =
-    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+const INITIAL: [u32; 8] = [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 /// How it fills up a block after 47 bytes (FIPS 180-4, 5.1.1): a one, zeros, and how many bits there were.
 const PADDING: [u8; 17] = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x01, 0x78];
 

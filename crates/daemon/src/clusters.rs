@@ -9,6 +9,7 @@ use samizdat_chat as chat;
 use samizdat_cluster::{
     Charter,
     charter::{BadCharter, History, Quorum},
+    link::OpenDoor,
     motion::Method,
     tally::Outcome,
 };
@@ -19,6 +20,11 @@ use crate::{convert, node::Node};
 const INVITE_DAYS: u32 = 7;
 
 type Answered<T = ClusterAnswer> = Result<T, ApiError>;
+
+fn open_door(text: &str) -> Answered<OpenDoor> {
+    let secret = BASE32_NOPAD.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
+    secret.map(|secret| OpenDoor::restore(&secret)).ok_or_else(|| ApiError::internal("the door of a passphrase"))
+}
 
 impl Node {
     pub(crate) fn cluster_call(&mut self, call: ClusterCall) -> Answered {
@@ -62,17 +68,18 @@ impl Node {
                 let (link, asked) = (gone.link, gone.asked);
                 Ok(ClusterAnswer::Departure(Box::new(api::Departure { cluster: cluster(&founded), link, asked })))
             }
-            ClusterCall::Invite { which, invite, link } => {
+            ClusterCall::Invite { which, invite, door } => {
                 let days = invite.days.unwrap_or(INVITE_DAYS);
                 if !(1..=56).contains(&days) {
                     return Err(ApiError::usage("a link to a cluster is good for 1 to 56 days"));
                 }
                 let (label, merge) = (&invite.label, invite.merge);
-                if merge && link.is_some() {
+                if merge && door.is_some() {
                     return Err(ApiError::usage("a passphrase stands for a link of one person: invite a cluster by a link"));
                 }
-                let link = self.command(|chat| match link {
-                    Some(link) => chat.invite_by_link(&which, &link, label, days, now).map(|()| link),
+                let door = door.map(|door| open_door(door.reveal())).transpose()?;
+                let link = self.command(|chat| match door {
+                    Some(door) => chat.invite_by_door(&which, &door, label, days, now).map(|()| door.link.to_string()),
                     None if merge => chat.invite_cluster(&which, label, days, now),
                     None => chat.invite_to_cluster(&which, label, days, now),
                 })?;

@@ -13,10 +13,13 @@ use samizdat_chat::{
 use samizdat_cluster::{
     Charter, ClusterId, Done, PastIn, Roster,
     door::{self, DoorSecret},
-    link::ClusterLink,
+    link::OpenDoor,
     request::{Answer, Request},
 };
-use samizdat_core::{Envelope, Kind, seal::StateSecret};
+use samizdat_core::{
+    Envelope, Kind,
+    seal::{StateSecret, door::DoorKey},
+};
 use samizdat_store::{Log, Vault, rusqlite::Connection};
 
 use crate::{
@@ -140,8 +143,8 @@ impl Circle {
     pub fn new(dir: &Path) -> Self {
         let mut rng = ChaCha20Rng::from_seed([9; 32]);
         let (mut alice, mut bob) = (Person::new(&dir.join("alice"), 201), Person::new(&dir.join("bob"), 202));
-        let link = ClusterLink([3; 20]);
-        let requests = [(&mut alice, "alice"), (&mut bob, "bob")].map(|(person, nick)| ask(person, &link, nick));
+        let door = OpenDoor::new(&[3; 20], DoorKey([4; 32]));
+        let requests = [(&mut alice, "alice"), (&mut bob, "bob")].map(|(person, nick)| ask(person, &door, nick));
         let (mut bare, key_package) = Bare::new(&CLUSTER.0, "bare");
         let mut crowd: Vec<Member> = (0..MEMBERS - 3).map(|n| Member::new(n, &format!("member {n}"))).collect();
 
@@ -166,8 +169,14 @@ impl Circle {
         }
 
         let roster = Roster::of(at.members.iter().map(|leaf| leaf.member));
-        let answer =
-            Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past(&roster, &charter), done: Done::default() };
+        let answer = Answer {
+            cluster: CLUSTER,
+            welcome,
+            door: DoorSecret([4; 32]),
+            invites: Vec::new(),
+            past: past(&roster, &charter),
+            done: Done::default(),
+        };
         for (person, request) in [&mut alice, &mut bob].into_iter().zip(&requests) {
             let envelopes = post::stamped(post::seal(&request.reply.0, 1, 0, ANSWER, &answer.encode(), &mut rng));
             person.log(&envelopes);
@@ -180,16 +189,17 @@ impl Circle {
 }
 
 /// Asks to be let in; what is asked.
-fn ask(person: &mut Person, link: &ClusterLink, nick: &str) -> Request {
-    person.chat.join_cluster(&link.to_string(), nick, "", NOW).unwrap();
+fn ask(person: &mut Person, door: &OpenDoor, nick: &str) -> Request {
+    person.chat.join_cluster(&door.link.to_string(), nick, "", NOW).unwrap();
     person.chat.work(&person.log, NOW).unwrap();
-    let secret = StateSecret::new(link.door().0);
+    let secret = StateSecret::new(door.link.door().0);
     let opened = person.post().into_iter().find_map(|envelope| {
         let Kind::Sealed { tag, .. } = envelope.fields().kind else { return None };
         let counter = door::watched(NOW.hour()).find(|counter| secret.tag(0, *counter) == tag)?;
         secret.open(0, counter, envelope.body()).ok()
     });
-    Request::decode(&post::open(&opened.unwrap()).1).unwrap()
+    let sealed = post::open(&opened.unwrap()).1;
+    Request::decode(&door.key.open(&door.link.door().0, &sealed).unwrap()).unwrap()
 }
 
 fn past(roster: &Roster, charter: &Charter) -> PastIn {

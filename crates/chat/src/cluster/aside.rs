@@ -1,6 +1,10 @@
 //! What is said in a cluster to one member only. The others see who says something to whom, and no more.
 
-use samizdat_cluster::{MemberId, StateId, aside::Aside, content::Body};
+use samizdat_cluster::{
+    MemberId, StateId,
+    aside::Aside,
+    content::{Body, Nonce},
+};
 use samizdat_core::Now;
 
 use super::{
@@ -22,6 +26,7 @@ use crate::{
 /// An aside of ours that waits.
 pub(crate) struct Waiting {
     pub(crate) id: MessageId,
+    pub(crate) nonce: Nonce,
     pub(crate) to: MemberId,
     pub(crate) text: String,
     pub(crate) at: u64,
@@ -56,19 +61,17 @@ impl Work<'_> {
         if *to == row.member {
             return Err(ChatError::Usage("that is you: name another member".into()));
         }
-        let conversation = self.cluster_conversation(row.cluster)?;
-        let id = self.leave_to_be_sent(conversation, &row.member.to_string(), text, lifetime, Some(to.0), now)?;
-        self.touched_cluster(row.cluster);
-        Ok(id)
+        self.leave_to_cluster(row, text, Some(*to), lifetime, now)
     }
 
-    /// Encrypts an aside in the state that we follow. To whoever is no member any more it never gets.
+    /// Encrypts an aside in the state that we follow. It fails for whoever is no member any more, or has keys that cannot be used.
     pub(crate) fn encrypt_aside(&mut self, row: &ClusterRow, tip: &StateId, waiting: Waiting, now: Now) -> Result<(), ChatError> {
         let Some(cluster) = row.id else { return Err(ChatError::Bug("cluster without id")) };
-        let Waiting { id, to, text, at, lifetime } = waiting;
-        let plaintext = Aside { id: id.0, at, text }.encode();
+        let Waiting { id, nonce, to, text, at, lifetime } = waiting;
+        let plaintext = Aside { nonce, at, text }.encode();
         let sealed = match self.mls.groups(self.conn, self.rng).encrypt_to(&cluster, tip, &row.member, &to, &plaintext) {
-            Err(GroupError::NoMember) => {
+            // Nothing that is wrong with one text keeps others from leaving.
+            Err(error) if !matches!(&error, GroupError::State(state) if is_database(state)) => {
                 self.conn.execute("UPDATE message SET state = ?2 WHERE id = ?1", (id.0, State::Failed.number()))?;
                 self.event(Event::Message(id));
                 return Ok(());
@@ -104,7 +107,7 @@ impl Work<'_> {
         };
         let Some(aside) = Aside::decode(&said.plaintext).ok().filter(|_| said.member == *from) else { return Ok(()) };
         let new = NewRow {
-            id: MessageId(aside.id),
+            id: MessageId(aside.id(from)),
             conversation: self.cluster_conversation(row.cluster)?,
             author: &from.to_string(),
             mine: false,
@@ -115,6 +118,7 @@ impl Work<'_> {
             envelope: Some(letter.id),
             vouched: None,
             aside: Some(row.member.0),
+            nonce: Some(aside.nonce),
         };
         self.insert(&new, now)?.map_or(Ok(()), |id| self.show(&id))
     }

@@ -144,10 +144,10 @@ impl Work<'_> {
     fn unacknowledged(&self, row: &ClusterRow) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM (SELECT id FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0
-                             AND vouched IS NULL AND aside IS NULL AND renamed = 0
-                             ORDER BY position DESC LIMIT ?3) m
-             WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.position IS NOT NULL)
+            "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0
+                               AND vouched IS NULL AND aside IS NULL ORDER BY position DESC LIMIT ?3) m
+             WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
+                               WHERE p.parent = m.name AND c.conversation = ?1 AND c.position IS NOT NULL)
              LIMIT ?2",
         )?;
         let rows = statement.query_map((conversation, PARENTS_MAX, HEADS_AMONG), |row| row.get(0))?;

@@ -16,7 +16,8 @@ use super::row::{ClusterRow, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{DECIDING_LIFETIMES, MOTIONS_MAX, TAKE_INS_MAX},
+    limits::{DECIDING_LIFETIMES, ID_LETTERS_MIN, MOTIONS_MAX, TAKE_INS_MAX},
+    mls::Leaf,
     work::Work,
 };
 
@@ -324,16 +325,17 @@ impl Work<'_> {
     }
 }
 
-/// A member by nickname, or by the beginning of its id.
+/// A member by nickname, or by the beginning of its id. Nicknames are chosen, so one may be the beginning of another's id: only a
+/// whole id is beyond doubt.
 pub(crate) fn find_member(state: &StateRow, who: &str) -> Result<MemberId, ChatError> {
     let who = who.trim();
-    let named: Vec<_> = state.members.iter().filter(|leaf| leaf.nick == who).collect();
-    let by_id =
-        || state.members.iter().filter(|leaf| who.len() >= 4 && leaf.member.to_string().starts_with(&who.to_lowercase())).collect();
-    let found: Vec<_> = if named.is_empty() { by_id() } else { named };
+    let id = who.to_lowercase();
+    let whole = state.members.iter().find(|leaf| leaf.member.to_string() == id);
+    let fits = |leaf: &&Leaf| leaf.nick == who || (id.len() >= ID_LETTERS_MIN && leaf.member.to_string().starts_with(&id));
+    let found: Vec<&Leaf> = whole.map_or_else(|| state.members.iter().filter(fits).collect(), |leaf| vec![leaf]);
     match found.as_slice() {
         [one] => Ok(one.member),
         [] => Err(ChatError::NotFound(format!("there is no member \"{who}\": see `cluster show`"))),
-        _ => Err(ChatError::Usage(format!("several members are called \"{who}\": use the id that `cluster show` shows"))),
+        _ => Err(ChatError::Usage(format!("\"{who}\" fits several members: use the whole id that `cluster show` shows"))),
     }
 }

@@ -39,16 +39,16 @@ impl Work<'_> {
     /// The newest texts that all have, the newest first.
     fn memories(&self, row: &ClusterRow, most: usize) -> Result<Vec<Memory>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT author, id, at, text FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7) AND aside IS NULL
-             ORDER BY position DESC LIMIT ?2",
+            "SELECT author, nonce, at, text FROM message WHERE conversation = ?1 AND position IS NOT NULL AND state NOT IN (0, 6, 7)
+             AND aside IS NULL AND nonce IS NOT NULL ORDER BY position DESC LIMIT ?2",
         )?;
         let rows = statement.query_map((self.cluster_conversation(row.cluster)?, most), |row| {
             Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?;
         let mut memories = Vec::new();
         for found in rows {
-            let (author, id, at, text) = found?;
-            memories.extend(author.parse().ok().map(|author: MemberId| Memory { author, id, at, text }));
+            let (author, nonce, at, text) = found?;
+            memories.extend(author.parse().ok().map(|author: MemberId| Memory { author, nonce, at, text }));
         }
         Ok(memories)
     }
@@ -80,7 +80,7 @@ impl Work<'_> {
         let from = from.to_string();
         for memory in memories.iter().filter(|memory| memory.at < joined) {
             let new = NewRow {
-                id: MessageId(memory.id),
+                id: MessageId(memory.id()),
                 conversation,
                 author: &memory.author.to_string(),
                 mine: memory.author == row.member,
@@ -91,6 +91,7 @@ impl Work<'_> {
                 envelope: None,
                 vouched: Some(&from),
                 aside: None,
+                nonce: Some(memory.nonce),
             };
             if let Some(id) = self.insert(&new, now)? {
                 self.show(&id)?;
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     fn memory(number: u64, length: usize) -> Memory {
-        Memory { author: MemberId([1; 32]), id: [1; 16], at: number, text: "x".repeat(length) }
+        Memory { author: MemberId([1; 32]), nonce: [1; 16], at: number, text: "x".repeat(length) }
     }
 
     #[test]

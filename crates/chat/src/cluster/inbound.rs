@@ -15,7 +15,7 @@ use crate::{
     chat::Event,
     error::{ChatError, is_database},
     ingest::Letter,
-    limits::{DOORS_MAX, PENDING_MAX},
+    limits::PENDING_MAX,
     mls::GroupError,
     work::Work,
 };
@@ -113,12 +113,8 @@ impl Work<'_> {
                     self.touch(cluster);
                 }
             }
-            Body::Invite { door, label, expires } => {
-                let doors: u32 =
-                    self.conn.query_row("SELECT count(*) FROM cluster_door WHERE cluster = ?1", [cluster], |row| row.get(0))?;
-                if doors < DOORS_MAX && expires > now.hour().0 {
-                    self.add_door(cluster, door.0, None, &label, expires, now)?;
-                }
+            Body::Invite(invite) => {
+                self.take_invite(cluster, &said.member, &invite, None, now)?;
             }
             Body::InviteClosed { door } => self.close_door(cluster, door.0)?,
         }

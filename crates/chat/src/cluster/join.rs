@@ -6,14 +6,18 @@ use samizdat_cluster::{
     Charter, ClusterId, Done, MemberId, MemberSecret, Past, Roster, StateId,
     comeback::{Comeback, ComebackIn},
     content::Body,
-    door::DoorSecret,
+    door::{DoorSecret, Invite},
     leave::Leave,
-    link::{ClusterLink, LinkError},
+    limits::DOORS_MAX,
+    link::{ClusterLink, LINK_LEN, LinkError, OpenDoor, SECRET_LEN},
     merge::ConsentIn,
     motion::{Admission, Kind, MotionFields},
     request::{Answer, Purpose, Request},
 };
-use samizdat_core::{Hour, Now, seal::StateSecret};
+use samizdat_core::{
+    Hour, Now,
+    seal::{self, StateSecret, door::DoorKey},
+};
 
 use super::row::{ClusterRow, Context, Standing, StateRow, ms};
 use crate::{
@@ -21,7 +25,8 @@ use crate::{
     content::plausible_time,
     error::ChatError,
     limits::{
-        ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOOR_REQUESTS_MAX, DOORS_MAX, GUEST_MOTIONS_MAX,
+        ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOOR_DAYS_MAX, DOOR_REQUESTS_MAX,
+        DOORS_OF_MEMBER_MAX, GUEST_MOTIONS_MAX,
     },
     mls::Snapshot,
     work::Work,
@@ -56,10 +61,10 @@ impl Chat {
         self.transact(|work| work.invite_to_cluster(which, label, days, now))
     }
 
-    /// The same by a link that was made elsewhere, because a passphrase stands for it.
-    pub fn invite_by_link(&mut self, which: &str, link: &str, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
+    /// The same by a door that was made elsewhere, because a passphrase stands for it.
+    pub fn invite_by_door(&mut self, which: &str, door: &OpenDoor, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
         self.dirty = true;
-        self.transact(|work| work.open_door(which, &parsed(link)?, label, days, now))
+        self.transact(|work| work.open_door(which, door, label, days, now))
     }
 
     /// Asks to be let in.
@@ -98,25 +103,83 @@ impl Work<'_> {
     }
 
     pub(crate) fn invite_to_cluster(&mut self, which: &str, label: &str, days: u32, now: Now) -> Result<String, ChatError> {
-        let mut link = ClusterLink([0; samizdat_cluster::link::SECRET_LEN]);
-        self.rng.fill_bytes(&mut link.0);
-        self.open_door(which, &link, label, days, now)?;
-        Ok(link.to_string())
+        let mut secret = [0; SECRET_LEN];
+        self.rng.fill_bytes(&mut secret);
+        let door = OpenDoor::new(&secret, DoorKey(self.secret()));
+        self.open_door(which, &door, label, days, now)?;
+        Ok(door.link.to_string())
     }
 
-    fn open_door(&mut self, which: &str, link: &ClusterLink, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
+    fn open_door(&mut self, which: &str, open: &OpenDoor, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
         let row = self.find_cluster(which)?;
         let (_, tip) = row.place()?;
-        let doors: u32 =
-            self.conn.query_row("SELECT count(*) FROM cluster_door WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
-        if doors >= DOORS_MAX {
-            return Err(ChatError::Refused(format!("{DOORS_MAX} links to this cluster are open: wait until one expires")));
+        let expires = now.hour().0.saturating_add(days.clamp(1, DOOR_DAYS_MAX).saturating_mul(24));
+        let invite = Invite { door: open.link.door(), key: open.key.clone(), label: label.to_owned(), expires };
+        if !self.take_invite(row.cluster, &row.member, &invite, Some(&open.link), now)? {
+            return Err(ChatError::Refused(format!(
+                "{DOORS_OF_MEMBER_MAX} links of yours to this cluster are open, or {DOORS_MAX} of all members: wait until one expires"
+            )));
         }
-        let expires = now.hour().0.saturating_add(days.clamp(1, 56).saturating_mul(24));
-        self.add_door(row.cluster, link.door().0, Some(&link.0), label, expires, now)?;
-        let body = Body::Invite { door: link.door(), label: label.to_owned(), expires };
-        self.send_message(&row, &tip, body, &DECIDING_LIFETIMES, now)?;
+        self.send_message(&row, &tip, Body::Invite(invite), &DECIDING_LIFETIMES, now)?;
         Ok(())
+    }
+
+    /// A member opened a door; whether there is room for it.
+    pub(crate) fn take_invite(
+        &mut self,
+        cluster: i64,
+        author: &MemberId,
+        invite: &Invite,
+        link: Option<&ClusterLink>,
+        now: Now,
+    ) -> Result<bool, ChatError> {
+        let count = "SELECT count(*), count(*) FILTER (WHERE author = ?2) FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL";
+        let (all, theirs): (u32, u32) =
+            self.conn.prepare_cached(count)?.query_row((cluster, author.0), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let hour = now.hour().0;
+        let last = hour.saturating_add(DOOR_DAYS_MAX.saturating_add(1).saturating_mul(24));
+        if all >= DOORS_MAX || theirs >= DOORS_OF_MEMBER_MAX || !(hour.saturating_add(1)..=last).contains(&invite.expires) {
+            return Ok(false);
+        }
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_door(cluster, secret, link, label, expires, key, author)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (cluster, invite.door.0, link.map(|link| link.0), &invite.label, invite.expires, invite.key.0, author.0),
+        )?;
+        self.watch_new_door(cluster, &invite.door, now)?;
+        Ok(true)
+    }
+
+    /// The doors that members opened, for those who come.
+    pub(crate) fn invites(&self, cluster: i64) -> Result<Vec<(MemberId, Invite)>, ChatError> {
+        let mut doors = self.conn.prepare_cached(
+            "SELECT author, secret, key, label, expires FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL ORDER BY door",
+        )?;
+        let rows = doors.query_map([cluster], |row| {
+            let invite =
+                Invite { door: DoorSecret(row.get(1)?), key: DoorKey(row.get(2)?), label: row.get(3)?, expires: row.get(4)? };
+            Ok((MemberId(row.get(0)?), invite))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Asks by a link; nobody else who has it can read what.
+    pub(crate) fn knock_by(&mut self, link: &ClusterLink, request: &Request, now: Now) -> Result<(), ChatError> {
+        let sealed = seal::door::seal(&link.key(), &link.door().0, &request.encode(), self.rng);
+        // A link that somebody made up may hold no key: nobody is behind it.
+        let Ok(sealed) = sealed else { return Ok(()) };
+        self.knock(link.door().0, &sealed, now)
+    }
+
+    /// What came by a door; nothing if it was not sealed to it.
+    fn opened(&self, door: i64, bytes: &[u8]) -> Result<Option<Request>, ChatError> {
+        let sql = "SELECT secret, key FROM cluster_door WHERE door = ?1";
+        let (secret, key): ([u8; 32], Option<[u8; 32]>) =
+            self.conn.prepare_cached(sql)?.query_row([door], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(match key {
+            None => Request::decode(bytes).ok(),
+            Some(key) => DoorKey(key).open(&secret, bytes).ok().and_then(|opened| Request::decode(&opened).ok()),
+        })
     }
 
     fn join_cluster(&mut self, link: &str, nick: &str, words: &str, now: Now) -> Result<i64, ChatError> {
@@ -143,14 +206,14 @@ impl Work<'_> {
         self.expect_reply(cluster, reply)?;
         let purpose = Purpose::Join { nick: nick.to_owned(), words: words.to_owned() };
         let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
-        self.knock(link.door().0, &request.encode(), now)?;
+        self.knock_by(&link, &request, now)?;
         self.touch(cluster);
         Ok(cluster)
     }
 
     /// While nobody has answered, we ask again; when next.
     pub(crate) fn ask_again(&mut self, row: &ClusterRow, now: Now) -> Result<u64, ChatError> {
-        let (asked_at, link, reply, words): (u64, [u8; 20], [u8; 32], String) =
+        let (asked_at, link, reply, words): (u64, [u8; LINK_LEN], [u8; 32], String) =
             self.conn.query_row("SELECT asked_at, link, reply, words FROM cluster WHERE cluster = ?1", [row.cluster], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
@@ -165,14 +228,14 @@ impl Work<'_> {
         let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
         let purpose = Purpose::Join { nick: row.nick.clone(), words };
         let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
-        self.knock(ClusterLink(link).door().0, &request.encode(), now)?;
+        self.knock_by(&ClusterLink(link), &request, now)?;
         self.conn.execute("UPDATE cluster SET asked_at = ?2 WHERE cluster = ?1", (row.cluster, ms(now.unix_ms)))?;
         Ok(now.unix_ms.saturating_add(ASK_AGAIN_MS))
     }
 
     /// Somebody came by a door.
     pub(crate) fn take_request(&mut self, cluster: i64, door: i64, bytes: &[u8], hour: Hour, now: Now) -> Result<(), ChatError> {
-        let Ok(request) = Request::decode(bytes) else { return Ok(()) };
+        let Some(request) = self.opened(door, bytes)? else { return Ok(()) };
         let Ok(seen) = self.mls.inspect_member(&request.key_package) else { return Ok(()) };
         let (label, ours): (String, bool) =
             self.conn.query_row("SELECT label, link IS NOT NULL FROM cluster_door WHERE door = ?1", [door], |row| {
@@ -327,6 +390,9 @@ impl Work<'_> {
         };
         let state = first_state(&snapshot, context, past, answer.done, now);
         self.begin(cluster, &answer.cluster, &state, answer.door.0, now)?;
+        for (author, invite) in answer.invites.iter().filter(|(author, _)| state.roster().contains(author)) {
+            self.take_invite(cluster, author, invite, None, now)?;
+        }
         self.conn.execute("UPDATE cluster SET joined_at = ?2 WHERE cluster = ?1", (cluster, ms(now.unix_ms)))?;
         if row.standing == Standing::Asking { Ok(()) } else { self.come_back(&row, &state) }
     }
@@ -369,7 +435,11 @@ impl Work<'_> {
             "UPDATE cluster SET id = ?2, door = ?3, standing = ?4, name = ?5, tip = coalesce(tip, ?6) WHERE cluster = ?1",
             (cluster, id.0, door, Standing::Member.number(), &state.context.charter.name, state.state.0),
         )?;
-        self.add_door(cluster, door, None, RETURN, u32::MAX, now)?;
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_door(cluster, secret, label, expires) VALUES(?1, ?2, ?3, ?4)",
+            (cluster, door, RETURN, u32::MAX),
+        )?;
+        self.watch_new_door(cluster, &DoorSecret(door), now)?;
         self.expect_from_all(cluster, state)?;
         self.touch(cluster);
         Ok(())
@@ -432,23 +502,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(crate) fn add_door(
-        &mut self,
-        cluster: i64,
-        secret: [u8; 32],
-        link: Option<&[u8]>,
-        label: &str,
-        expires: u32,
-        now: Now,
-    ) -> Result<(), ChatError> {
-        self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_door(cluster, secret, link, label, expires) VALUES(?1, ?2, ?3, ?4, ?5)",
-            (cluster, secret, link, label, expires),
-        )?;
-        let door: i64 =
-            self.conn.query_row("SELECT door FROM cluster_door WHERE cluster = ?1 AND secret = ?2", (cluster, secret), |row| {
-                row.get(0)
-            })?;
+    fn watch_new_door(&mut self, cluster: i64, secret: &DoorSecret, now: Now) -> Result<(), ChatError> {
+        let sql = "SELECT door FROM cluster_door WHERE cluster = ?1 AND secret = ?2";
+        let door: i64 = self.conn.query_row(sql, (cluster, secret.0), |row| row.get(0))?;
         self.watch_door(cluster, door, now)
     }
 

@@ -1,5 +1,7 @@
 //! A cluster goes into another: those who said yes ask there, and are let in by one motion.
 
+use std::collections::BTreeSet;
+
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     ClusterId, MemberId, MemberSecret,
@@ -14,7 +16,13 @@ use samizdat_cluster::{
 use samizdat_core::Now;
 
 use super::row::{ClusterRow, Standing, StateRow, ms};
-use crate::{chat::Chat, error::ChatError, limits::ASK_AGAIN_MS, mls::MemberKeys, work::Work};
+use crate::{
+    chat::Chat,
+    error::ChatError,
+    limits::{ASK_AGAIN_MS, ID_LETTERS_MIN},
+    mls::MemberKeys,
+    work::Work,
+};
 
 /// A request that is taken up, with its KeyPackage.
 type Taken = (i64, Vec<u8>);
@@ -53,18 +61,31 @@ impl Work<'_> {
         Ok(Kind::Merge(Merge { into, link, name: name.trim().to_owned(), from: state.context.charter.name.clone() }))
     }
 
-    /// To let in those who came with the cluster that calls itself `name`, as many as one motion takes.
+    /// To let in those who came with the cluster that calls itself `name`, or whose id begins so, as many as one motion takes.
     pub(crate) fn take_in(&self, row: &ClusterRow, state: &StateRow, name: &str) -> Result<Kind, ChatError> {
         let all = self.coming(row, state)?;
-        let named: Vec<&Coming> = all.iter().filter(|coming| coming.consent.claimed().from == name.trim()).collect();
+        let (name, id) = (name.trim(), name.trim().to_lowercase());
+        let is_named = |coming: &&Coming| {
+            let is_id = id.len() >= ID_LETTERS_MIN && coming.consent.claimed_cluster().to_string().starts_with(&id);
+            coming.consent.claimed().from == name || is_id
+        };
+        let named: Vec<&Coming> = all.iter().filter(is_named).collect();
         let first = named
             .first()
             .ok_or_else(|| ChatError::NotFound(format!("nobody came with a cluster called \"{name}\": see `cluster requests`")))?;
         let consent = &first.consent;
         if named.iter().any(|coming| coming.consent.motion() != consent.motion()) {
-            return Err(ChatError::Refused(format!(
-                "two clusters that call themselves \"{name}\" want to come, or one decided so twice: admit their members one by one"
-            )));
+            // Anybody can call a cluster so.
+            let ids: BTreeSet<String> = named.iter().map(|coming| coming.consent.claimed_cluster().to_string()).collect();
+            let ids: Vec<&str> = ids.iter().filter_map(|id| id.get(..2 * ID_LETTERS_MIN)).collect();
+            return Err(ChatError::Refused(match ids.as_slice() {
+                [_] => format!("\"{name}\" decided twice to come: admit its members one by one"),
+                ids => format!(
+                    "several clusters call themselves \"{name}\": ask a member of the one that you mean for the beginning of its id, \
+                     and name it by that ({})",
+                    ids.join(", ")
+                ),
+            }));
         }
         let verified = row.id.and_then(|id| consent.verify(&id).ok()).ok_or(ChatError::Bug("consent of a cluster"))?;
         let mut guests: Vec<GuestIn> = Vec::new();
@@ -199,7 +220,7 @@ impl Work<'_> {
         let guest = Guest::sign(consent, &MemberSecret::from_seed(*seed.seed()), admission).unverified();
         let purpose = Purpose::Merge { consent: Box::new(consent.clone()), guest };
         let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
-        self.knock(consent.claimed().link.door().0, &request.encode(), now)
+        self.knock_by(&consent.claimed().link, &request, now)
     }
 
     /// Requests by which those whom a motion lets in asked, with their KeyPackages; nothing if one of them did not come to us.

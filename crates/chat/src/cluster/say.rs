@@ -3,7 +3,7 @@
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     MemberId, StateId,
-    content::{Body, Text},
+    content::{Audience, Body, Nonce, Text, text_id},
     limits::MENTIONS_MAX,
 };
 use samizdat_core::Now;
@@ -23,8 +23,8 @@ use crate::{
     work::Work,
 };
 
-/// Id, text, when it was written, lifetime, whether it was sent before, and for whom alone it is.
-type Waits = (MessageId, String, u64, u8, bool, Option<[u8; 32]>);
+/// Id and nonce, text, when it was written, lifetime, whether it was sent before, and for whom alone it is.
+type Waits = ((MessageId, Nonce), String, u64, u8, bool, Option<[u8; 32]>);
 
 impl Chat {
     /// Writes to a cluster. Whoever has only asked to be let in may write, too: it goes out once they are in.
@@ -50,8 +50,31 @@ impl Work<'_> {
         if row.standing != Standing::Asking {
             row.place()?;
         }
-        let conversation = self.cluster_conversation(row.cluster)?;
-        let id = self.leave_to_be_sent(conversation, &row.member.to_string(), text, lifetime, None, now)?;
+        self.leave_to_cluster(&row, text, None, lifetime, now)
+    }
+
+    /// A text of ours for all members, or for one.
+    pub(crate) fn leave_to_cluster(
+        &mut self,
+        row: &ClusterRow,
+        text: &str,
+        to: Option<MemberId>,
+        lifetime: u8,
+        now: Now,
+    ) -> Result<MessageId, ChatError> {
+        let (nonce, audience) = (self.draw_id(), to.map_or(Audience::All, |_| Audience::One));
+        let id = self.leave_to_be_sent(
+            &NewRow {
+                id: MessageId(text_id(&row.member, audience, &nonce, text)),
+                conversation: self.cluster_conversation(row.cluster)?,
+                author: &row.member.to_string(),
+                lifetime,
+                aside: to.map(|to| to.0),
+                nonce: Some(nonce),
+                ..NewRow::ours(text, now)
+            },
+            now,
+        )?;
         self.touched_cluster(row.cluster);
         Ok(id)
     }
@@ -63,17 +86,19 @@ impl Work<'_> {
         let waiting: Vec<Waits> = self
             .conn
             .prepare_cached(
-                "SELECT id, text, at, lifetime, state_sent IS NOT NULL, aside FROM message WHERE conversation = ?1 AND state = ?2 ORDER BY message",
+                "SELECT id, nonce, text, at, lifetime, state_sent IS NOT NULL, aside FROM message
+                 WHERE conversation = ?1 AND state = ?2 AND nonce IS NOT NULL ORDER BY message",
             )?
             .query_map((conversation, State::Waiting.number()), |row| {
-                Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                let name = (MessageId(row.get(0)?), row.get(1)?);
+                Ok((name, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
             })?
             .collect::<Result<_, _>>()?;
         let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         let mut before: Option<MessageId> = None;
-        for (id, text, at, lifetime, again, aside) in waiting {
+        for ((id, nonce), text, at, lifetime, again, aside) in waiting {
             if let Some(to) = aside {
-                self.encrypt_aside(row, tip, Waiting { id, to: MemberId(to), text, at, lifetime }, now)?;
+                self.encrypt_aside(row, tip, Waiting { id, nonce, to: MemberId(to), text, at, lifetime }, now)?;
                 continue;
             }
             let parents = match before.take() {
@@ -84,7 +109,7 @@ impl Work<'_> {
             };
             before = Some(id).filter(|_| !again && parents.len() < PARENTS_MAX);
             let mentions = self.mentions(row, tip, &text)?;
-            let body = Body::Text(Text { id: id.0, at, parents: parents.clone(), mentions, text });
+            let body = Body::Text(Text { nonce, at, parents: parents.clone(), mentions, text });
             let envelope = self.send_message(row, tip, body, &[lifetime], now)?;
             self.set_parents(&id, &parents)?;
             self.conn.prepare_cached("UPDATE message SET state = ?2, envelope = ?3, state_sent = ?4 WHERE id = ?1")?.execute((
@@ -112,7 +137,7 @@ impl Work<'_> {
         self.acknowledged(conversation, &parents, State::Received)?;
         self.has_up_to(row, from, &parents, now)?;
         let new = NewRow {
-            id: MessageId(text.id),
+            id: MessageId(text.id(from)),
             conversation,
             author: &from.to_string(),
             mine: false,
@@ -123,6 +148,7 @@ impl Work<'_> {
             envelope: Some(letter.id),
             vouched: None,
             aside: None,
+            nonce: Some(text.nonce),
         };
         if let Some(id) = self.insert(&new, now)? {
             self.set_parents(&id, &text.parents)?;

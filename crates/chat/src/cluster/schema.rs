@@ -305,3 +305,15 @@ pub(crate) const ASIDES: &str = "ALTER TABLE message ADD COLUMN aside BLOB;";
 
 /// Texts that are kept under another id than their authors gave them, which nobody else knows.
 pub(crate) const RENAMED: &str = "ALTER TABLE message ADD COLUMN renamed INTEGER NOT NULL DEFAULT 0;";
+
+/// What everybody else calls a text that is kept under another id; what the names of texts of clusters follow from. The keys of doors,
+/// and who opened them.
+pub(crate) const NAMES: &str = "
+ALTER TABLE message DROP COLUMN renamed;
+ALTER TABLE message ADD COLUMN name BLOB;
+ALTER TABLE message ADD COLUMN nonce BLOB;
+ALTER TABLE cluster_door ADD COLUMN key BLOB;
+ALTER TABLE cluster_door ADD COLUMN author BLOB;
+DELETE FROM cluster_door WHERE label <> char(1) || 'return';
+UPDATE cluster SET standing = 2 WHERE standing = 0;
+";

@@ -31,9 +31,8 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         ClusterCall::Leave { .. } => {
             ClusterAnswer::View(Box::new(ClusterView { cluster: Cluster { standing: Standing::Left, ..nest() }, ..view() }))
         }
-        ClusterCall::Invite { link, .. } => {
-            let link = link.clone().unwrap_or_else(|| "samizdat:cluster/abc".into());
-            ClusterAnswer::Invite(ClusterInvite { link, passphrase: None })
+        ClusterCall::Invite { .. } => {
+            ClusterAnswer::Invite(ClusterInvite { link: "samizdat:cluster/abc".into(), passphrase: None })
         }
         ClusterCall::Split { split, .. } => ClusterAnswer::Departure(Box::new(Departure {
             cluster: Cluster { name: "nest 2".into(), size: 1, requests: 0, ..nest() },
@@ -268,9 +267,9 @@ fn people_are_invited_and_ask() {
     let which = || "nest".to_owned();
     let invite = NewClusterInvite { label: "for carol".into(), days: Some(3), ..NewClusterInvite::default() };
     let arguments = ["cluster", "invite", "nest", "--label", "for carol", "--days", "3"];
-    assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite, link: None });
+    assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite, door: None });
     let invite = NewClusterInvite { merge: true, ..NewClusterInvite::default() };
-    let whole = ClusterCall::Invite { which: which(), invite, link: None };
+    let whole = ClusterCall::Invite { which: which(), invite, door: None };
     assert_eq!(asked_of(&node, &["cluster", "invite", "nest", "--merge"]), whole);
     assert_eq!(node.prints(&["cluster", "invite", "nest"]), "samizdat:cluster/abc\n");
     let wish = NewMembership { link: "l".into(), passphrase: None, nick: Some("al".into()), words: "hello".into() };

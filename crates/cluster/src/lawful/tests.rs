@@ -4,7 +4,7 @@ use crate::{
     comeback::Comeback,
     leave::Leave,
     limits::{CERTIFICATES_MAX, COMEBACKS_MAX, LEAVES_MAX},
-    link::ClusterLink,
+    link::{ClusterLink, LINK_LEN},
     merge::Merge,
     motion::{BadMotion, Kind},
     people::{CLUSTER, OTHER, admission, admit, certificate, circle, expel, id, member, roster, secret, take_in},
@@ -105,7 +105,7 @@ fn whom_another_cluster_sends_is_let_in_at_once() {
     Case::new().passed(take_in(2)).passed(admit(9)).adds(9).adds(10).lawful(true, [1, 2, 3, 4, 5, 9, 10]);
     let other_keys = Admission { key_package: [0; 32], ..admission(9) };
     Case::new().passed(take_in(2)).passed(Kind::Admit(other_keys)).adds(9).adds(10).unlawful(Unlawful::Contradiction);
-    let outer = Merge { into: OTHER, link: ClusterLink([5; 20]), name: "square".into(), from: "circle".into() };
+    let outer = Merge { into: OTHER, link: ClusterLink([5; LINK_LEN]), name: "square".into(), from: "circle".into() };
     Case::new().passed(Kind::Merge(outer)).unlawful(Unlawful::Certificate(BadCertificate::NoConsequence));
     let mut small = Case::new();
     small.past = small.past.after(roster(1..=5), charter(7));

@@ -2,6 +2,7 @@
 use super::*;
 use crate::{
     content::{Body, Message},
+    link::LINK_LEN,
     motion::MotionIn,
     people::{CLUSTER, OTHER, admission, admit, consent, guest, member, merge, secret},
 };
@@ -21,7 +22,7 @@ fn a_cluster_that_agreed_proves_it_to_those_who_know_nothing_of_it() {
     assert_eq!(ConsentIn::decode(&good.encode()), Ok(good.clone()));
     let consent = good.verify(&CLUSTER).unwrap();
     assert_eq!((good.claimed().from.as_str(), consent.motion()), ("square", good.motion()));
-    assert_eq!(consent.door(), ClusterLink([5; 20]).door());
+    assert_eq!(consent.door(), ClusterLink([5; LINK_LEN]).door());
     assert_eq!(good.yes.len(), 3, "no more than were needed");
 }
 

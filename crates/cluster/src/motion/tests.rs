@@ -1,7 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 use super::*;
 use crate::{
-    link::ClusterLink,
+    link::{ClusterLink, LINK_LEN},
     people::{CLUSTER, OTHER, admit, circle, expel, fields, member, merge, question, roster, take_in},
 };
 use proptest::prelude::*;
@@ -26,7 +26,7 @@ fn kinds() -> [Kind; 8] {
         Kind::Charter(charter(|charter| charter.cap = 9)),
         question(Method::Plurality),
         question(Method::Preference),
-        Kind::Merge(Merge { into: OTHER, link: ClusterLink([5; 20]), name: "square".into(), from: "circle".into() }),
+        Kind::Merge(Merge { into: OTHER, link: ClusterLink([5; LINK_LEN]), name: "square".into(), from: "circle".into() }),
         take_in(3),
     ]
 }

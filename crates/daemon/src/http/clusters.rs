@@ -122,8 +122,8 @@ pub(super) async fn invite(
         Some(words) => Some(phrases::draw(words).await?),
         None => None,
     };
-    let (passphrase, link) = drawn.unzip();
-    let made = ask!(app, ClusterCall::Invite { which, invite, link }, Invite)?;
+    let (passphrase, door) = drawn.unzip();
+    let made = ask!(app, ClusterCall::Invite { which, invite, door }, Invite)?;
     Ok(Json(ClusterInvite { passphrase, ..made }))
 }
 

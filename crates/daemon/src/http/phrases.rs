@@ -1,8 +1,12 @@
 //! Passphrases of clusters. Argon2id takes a good part of a second: here, in a thread of its own, and not in the node's loop, which
-//! knows links only.
+//! knows doors only.
 
+use data_encoding::BASE32_NOPAD;
 use samizdat_api::{ApiError, meeting::Secret};
-use samizdat_cluster::phrase::{Phrase, PhraseError};
+use samizdat_cluster::{
+    link::OpenDoor,
+    phrase::{Phrase, PhraseError},
+};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use zeroize::Zeroizing;
 
@@ -13,25 +17,27 @@ static TURN: Semaphore = Semaphore::const_new(PHRASES_AT_ONCE);
 /// The link for which a passphrase stands.
 pub(super) async fn link_of(passphrase: Secret) -> Result<String, Failure> {
     let phrase: Phrase = passphrase.reveal().parse().map_err(wrong)?;
-    stretched(phrase).await.map(|(_, link)| link)
+    stretched(phrase).await.map(|(_, door)| door.link.to_string())
 }
 
-/// A fresh passphrase, and the link for which it stands.
-pub(super) async fn draw(words: u8) -> Result<(Secret, String), Failure> {
+/// A fresh passphrase, and the door for which it stands.
+pub(super) async fn draw(words: u8) -> Result<(Secret, Secret), Failure> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut_slice()).map_err(|e| ApiError::internal(format!("no randomness: {e}")))?;
     let phrase = Phrase::draw(usize::from(words), &seed).map_err(wrong)?;
-    stretched(phrase).await.map(|(phrase, link)| (Secret::new(phrase.text().as_str()), link))
+    stretched(phrase)
+        .await
+        .map(|(phrase, door)| (Secret::new(phrase.text().as_str()), Secret::new(BASE32_NOPAD.encode(&*door.secret()))))
 }
 
-async fn stretched(phrase: Phrase) -> Result<(Phrase, String), Failure> {
+async fn stretched(phrase: Phrase) -> Result<(Phrase, OpenDoor), Failure> {
     let gone = || Failure::from(ApiError::internal("the node is ending"));
     let turn = TURN.acquire().await.map_err(|_| gone())?;
     let work = move || {
-        let link = phrase.link().map(|link| link.to_string());
+        let door = phrase.door();
         // Held until the memory is free, also where whoever asked has gone.
         drop(turn);
-        link.map(|link| (phrase, link))
+        door.map(|door| (phrase, door))
     };
     spawn_blocking(work).await.map_err(|_| gone())?.map_err(wrong)
 }

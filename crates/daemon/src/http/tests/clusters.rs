@@ -1,5 +1,6 @@
 //! Clusters through the typed client.
 
+use data_encoding::BASE32_NOPAD;
 use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
@@ -8,6 +9,7 @@ use samizdat_api::{
     },
     meeting::Secret,
 };
+use samizdat_cluster::link::OpenDoor;
 
 use super::{client::with_node, *};
 
@@ -66,9 +68,12 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Split { which, split } => {
             ClusterAnswer::Departure(Box::new(Departure { cluster: cluster(&which), link: "l".into(), asked: split.with }))
         }
-        ClusterCall::Invite { which, invite, link } => {
+        ClusterCall::Invite { which, invite, door } => {
             let drawn = format!("{which} {} {:?}", invite.label, invite.days);
-            ClusterAnswer::Invite(ClusterInvite { link: link.unwrap_or(drawn), passphrase: None })
+            let open =
+                |door: Secret| OpenDoor::restore(&BASE32_NOPAD.decode(door.reveal().as_bytes()).unwrap().try_into().unwrap());
+            let link = door.map_or(drawn, |door| open(door).link.to_string());
+            ClusterAnswer::Invite(ClusterInvite { link, passphrase: None })
         }
         ClusterCall::Requests { which } => {
             let (request, nick) = ("1".into(), which);
