@@ -18,8 +18,8 @@ use samizdat_sync::contact::{
 use samizdat_sync::limits::PRESENCE_HOLDS_S;
 
 use crate::engine::{Engine, Output};
-use crate::limits::TELL_SETTLE_MS;
-use telling::Told;
+use crate::limits::{TELL_ALLOWED_MS, TELL_SETTLE_MS};
+use telling::{Told, leads_nowhere};
 
 /// An open session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +195,8 @@ impl Sessions {
         self.drain();
     }
 
-    /// What a contact may know of where we are; nothing while nobody could reach us.
+    /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection: without
+    /// a relay neither would learn that the other does.
     fn place_for(&self, who: Who) -> Option<Presence> {
         let reached = |place: &&Place| !place.addr.0.is_empty();
         let relayed = self.own.get(&Way::Relayed)?;
@@ -206,15 +207,16 @@ impl Sessions {
             _ if chosen.ours => Straight::Allowed,
             _ => Straight::No,
         };
-        let known = reached(&relayed) || direct.place().is_some();
-        known.then(|| Presence { until_s: 0, relayed: relayed.clone(), direct })
+        let place = Presence { until_s: 0, relayed: relayed.clone(), direct };
+        let news = || place.direct != Straight::No && self.told.get(&who).is_none_or(|told| told.lacks(&place));
+        (!leads_nowhere(&place) || news()).then_some(place)
     }
 
     /// When a contact is to be told where we are, if there is anything to tell.
     fn tell_at(&self, who: Who) -> Option<u64> {
         let place = self.place_for(who)?;
         // Endpoints find their addresses one after the other.
-        let settled = self.moved_ms.saturating_add(TELL_SETTLE_MS);
+        let settled = self.moved_ms.saturating_add(if leads_nowhere(&place) { TELL_ALLOWED_MS } else { TELL_SETTLE_MS });
         Some(self.told.get(&who).map_or(0, |told| told.due_at(&place, self.now)).max(settled))
     }
 }

@@ -9,6 +9,9 @@ pub(crate) const INTRODUCTIONS: usize = 3;
 /// Endpoints for contacts find their addresses one after the other; contacts are told when nothing changed for so long,
 /// milliseconds.
 pub(crate) const TELL_SETTLE_MS: u64 = 1_500;
+/// Without a relay and without addresses, a contact is told that we allow a direct connection only when nothing changed for so
+/// long, milliseconds: a relay may be found first.
+pub(crate) const TELL_ALLOWED_MS: u64 = 10_000;
 /// Between two statements to one contact of where we are, milliseconds. Doubles each time, up to the second, until it is heard:
 /// each is an envelope that somebody who is away has to skip one day.
 pub(crate) const TELL_GAP_MS: u64 = 60_000;

@@ -23,6 +23,8 @@ struct World {
     /// How often each dialled the other's endpoint for contacts.
     dials: [usize; 2],
     gossip: bool,
+    /// Whether a relay is known.
+    relays: bool,
     /// Whether stamps are found.
     mints: bool,
     minting: VecDeque<(usize, EnvelopeId, u64)>,
@@ -48,6 +50,7 @@ impl World {
             links: 0,
             dials: [0, 0],
             gossip: true,
+            relays: true,
             mints: true,
             minting: VecDeque::new(),
             now,
@@ -61,7 +64,12 @@ impl World {
 
     /// Alice and Bob know each other and want sessions; `choice` is Bob's.
     fn acquainted(choice: SessionChoice) -> Self {
-        let mut world = Self::new();
+        Self::acquainted_where(true, choice)
+    }
+
+    /// The same with a relay or without.
+    fn acquainted_where(relays: bool, choice: SessionChoice) -> Self {
+        let mut world = Self { relays, ..Self::new() };
         let link = world.command(BOB, |chat| chat.invite()).to_string();
         world.command(ALICE, |chat| chat.add_contact(&link, Some("bob")));
         let now = world.now;
@@ -156,7 +164,8 @@ impl World {
                     let bound = self.endpoints[node].contains_key(&way);
                     if wanted && !bound {
                         self.keys += 1;
-                        let place = Place { peer: PeerId([self.keys; 32]), addr: PeerAddr(vec![self.keys]) };
+                        let addr = if self.relays || way == Way::Direct { vec![self.keys] } else { Vec::new() };
+                        let place = Place { peer: PeerId([self.keys; 32]), addr: PeerAddr(addr) };
                         self.endpoints[node].insert(way, place.clone());
                         self.nodes[node].set_contact_endpoint(way, Some(place), now);
                     } else if bound && !wanted {
@@ -268,6 +277,27 @@ fn addresses_are_told_where_both_want_it_and_withdrawn_with_their_endpoint() {
     world.choose(ALICE, SessionChoice::Off);
     world.run(1_000);
     assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty() && world.endpoints[ALICE].is_empty());
+}
+
+/// Two machines on one cable: the only addresses are those of the direct endpoints.
+#[test]
+fn without_a_relay_they_are_connected_where_both_allow_it_straight() {
+    let mut world = World::acquainted_where(false, SessionChoice::Relayed);
+    world.run(30_000);
+    let held = world.nodes[BOB].held();
+    world.run(600_000);
+    assert_eq!((world.nodes[BOB].held(), world.dials), (held, [0, 0]), "that Alice would is said once, and nobody can be dialled");
+    assert!([ALICE, BOB].iter().all(|node| !world.endpoints[*node].contains_key(&Way::Direct)));
+    world.choose(BOB, SessionChoice::Direct);
+    world.run(30_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
+    // Of the two, one is enough to end it, and to have it again.
+    world.choose(BOB, SessionChoice::Relayed);
+    world.run(30_000);
+    assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty());
+    world.choose(BOB, SessionChoice::Direct);
+    world.run(120_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
 }
 
 #[test]

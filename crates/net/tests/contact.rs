@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use samizdat_core::PeerId;
@@ -126,6 +127,7 @@ async fn the_relayed_endpoint_dials_no_address() {
 #[tokio::test]
 async fn direct_endpoints_meet_without_a_relay_and_have_no_key_in_common_with_others() {
     let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
+    [&alice, &bob].iter().for_each(|node| node.contacts.show_nearby(true));
     let both = Endpoints { relayed: Some(0), direct: Some(1) };
     alice.contacts.want(both);
     bob.contacts.want(both);
@@ -162,6 +164,52 @@ async fn direct_endpoints_meet_without_a_relay_and_have_no_key_in_common_with_ot
         }
     }
     assert_eq!(gone, [Way::Relayed, Way::Direct]);
+}
+
+/// Of Bob's direct endpoint, as told to contacts, once it is there.
+async fn direct_of(bob: &mut Node) -> (PeerId, PeerAddr) {
+    bob.here(|way, _| way == Way::Direct).await
+}
+
+#[tokio::test]
+async fn what_is_near_is_told_and_dialled_only_while_that_is_wanted() {
+    let near = |addr: &PeerAddr| {
+        addr.sockets().any(|socket| match socket.ip() {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+        })
+    };
+    let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
+    let wanted = Endpoints { relayed: None, direct: Some(1) };
+    [&alice, &bob].iter().for_each(|node| node.contacts.want(wanted));
+    direct_of(&mut alice).await;
+    let (before, addr) = direct_of(&mut bob).await;
+    assert!(!near(&addr));
+
+    // His is another endpoint from then on.
+    bob.contacts.show_nearby(true);
+    let (direct, addr) = bob.here(|_, addr| near(addr)).await;
+    assert_ne!(direct, before);
+    let knock = |alice: &Node, to: PeerId, addr: &PeerAddr| alice.contacts.dial(1, Way::Direct, to, addr.as_bytes());
+    let loopback = PeerAddr::new(addr.sockets().filter(|socket| socket.ip().is_loopback()));
+    assert_eq!(knock(&alice, direct, &loopback), Err(DialError::NoAddress), "nobody makes her knock in her local network");
+    alice.contacts.show_nearby(true);
+    alice.here(|_, addr| near(addr)).await;
+    knock(&alice, direct, &loopback).unwrap();
+    let ContactEvent::Opened { link, .. } = alice.beyond().await else { panic!("not opened") };
+
+    // And another when he shows himself no longer: what was told of the old one leads nowhere.
+    alice.contacts.send(link, b"hello".to_vec()).unwrap();
+    let ContactEvent::Opened { .. } = bob.beyond().await else { panic!("not opened") };
+    bob.contacts.show_nearby(false);
+    assert_eq!(alice.beyond().await, ContactEvent::Closed { link });
+    let (after, addr) = loop {
+        match bob.next().await {
+            ContactEvent::Here { peer, addr, .. } if peer != direct => break (peer, addr),
+            _ => {}
+        }
+    };
+    assert!(after != before && !near(&addr));
 }
 
 #[tokio::test]
