@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use samizdat_core::PeerId;
@@ -19,12 +19,16 @@ use tokio::sync::mpsc;
 const REHOMED: Duration = Duration::from_secs(5);
 
 async fn relay() -> (Relay, RelayAt) {
-    let loopback = LOOPBACK.parse().unwrap();
+    relay_at(LOOPBACK).await
+}
+
+async fn relay_at(loopback: &str) -> (Relay, RelayAt) {
+    let loopback: SocketAddr = loopback.parse().unwrap();
     let certificate = Certificate::generate().unwrap();
     let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
     let relay = Relay::start(config).await.unwrap();
     let service = relay.service();
-    let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    let at = SocketAddr::new(loopback.ip(), service.port).into();
     (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
 }
 
@@ -112,6 +116,23 @@ async fn each_connection_has_a_binding_of_its_own() {
         }
     }
     assert!(bindings.len() == 2 && bindings[0] != bindings[1]);
+}
+
+/// Bob's relay is in both; in IPv4, to which there is a route, nobody answers.
+#[tokio::test]
+async fn a_contact_is_dialled_in_the_version_of_ip_in_which_our_own_relay_works() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("\n*** NOT RUN: dialling in IPv6: this machine has none ***\n");
+        return;
+    }
+    let (_carol, at) = relay_at("[::1]:0").await;
+    let (mut alice, _, _) = Node::reached_through(&at).await;
+    let (_bob, bobs, _) = Node::reached_through(&at).await;
+    let closed = TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap();
+    let both = Via { at: format!("{closed}+{}", at.at).parse().unwrap(), certificate: at.certificate };
+    alice.contacts.dial(1, Way::Relayed, bobs, PeerAddr::with_relays([], &[both]).as_bytes()).unwrap();
+    let ContactEvent::Opened { dial: Some(1), peer, .. } = alice.beyond().await else { panic!("not opened") };
+    assert_eq!(peer, bobs);
 }
 
 #[tokio::test]

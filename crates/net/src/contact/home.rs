@@ -164,8 +164,9 @@ impl Home {
         let reached = |socket: &SocketAddr| self.wish.nearby || !is_near(socket.ip());
         let sockets = addr.sockets().filter(|socket| self.way == Way::Direct && reached(socket));
         let sockets = sockets.filter(|socket| !endpoint::is_own(&self.endpoint, *socket));
+        let ours = relay::in_use(&self.endpoint);
         let relays = addr.relays().filter_map(|via| {
-            let at = relay::place(via.at, self.proxied);
+            let at = relay::place_beside(via.at, self.proxied, ours);
             self.pins.add(at.ip(), via.certificate);
             relay::url(at).map(TransportAddr::Relay)
         });
