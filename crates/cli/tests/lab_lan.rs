@@ -12,6 +12,7 @@ use samizdat_netlab::{
     Family, Lab, Plan, Station, permitted,
     watch::{Destination, Protocol},
 };
+use serde_json::Value;
 
 /// The groups and the port of docs/protocol/lan.md.
 const GROUPS: [&str; 2] = ["239.255.83.77", "ff02::8053:4d5a"];
@@ -147,6 +148,34 @@ fn a_session_takes_addresses_that_machines_give_themselves() {
     bob.row(&["contact", "session", &alice.name, "direct"]);
     [&alice, &bob].iter().for_each(|node| node.in_session("lan"));
     bob.says(&alice.name, "no router far and wide");
+}
+
+#[test]
+fn a_session_on_a_cable_follows_who_gets_another_address() {
+    if !permitted("a session on one cable whose one end gets another address") {
+        return;
+    }
+    let lab = segment(Family::V4);
+    let [alice, bob] = on_a_cable(&lab, [&["192.168.7.1/24"], &["192.168.7.2/24"]]);
+    alice.row(&["contact", "session", "bob", "direct"]);
+    bob.row(&["contact", "session", &alice.name, "direct"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("lan"));
+    let before = alice.row(&["status"]).unwrap()["sessions"][0]["since"].clone();
+    alice.row(&["send", "bob", "before", "--days", "1"]);
+    ip(bob.station, &["addr", "add", "192.168.7.9/24", "dev", "wan"]);
+    ip(bob.station, &["addr", "del", "192.168.7.2/24", "dev", "wan"]);
+    // Deleting the first takes the second along, where the system does not promote it.
+    ip(bob.station, &["addr", "replace", "192.168.7.9/24", "dev", "wan"]);
+    alice.row(&["send", "bob", "meanwhile", "--days", "1"]);
+    let again = |status: &Value| status["sessions"][0]["path"] == "lan" && status["sessions"][0]["since"] != before;
+    [&alice, &bob].iter().for_each(|node| drop(node.until(&["status"], again)));
+    alice.says("bob", "after");
+    bob.says(&alice.name, "what do you mean?");
+    let read = |text: &str| bob.rows(&["read", &alice.name]).into_iter().filter(|message| message["text"] == text).count();
+    for text in ["before", "meanwhile", "after"] {
+        bob.until(&["status"], |_| read(text) > 0);
+        assert_eq!(read(text), 1, "{text}");
+    }
 }
 
 #[test]
