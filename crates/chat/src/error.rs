@@ -33,7 +33,7 @@ pub enum ChatError {
 
 impl ChatError {
     /// Whether the vault itself fails, so that the next operation would fail as well.
-    pub(crate) fn is_vault_failing(&self) -> bool {
+    pub fn is_vault_failing(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_of_the_disk())
     }
 }

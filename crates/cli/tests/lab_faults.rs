@@ -18,6 +18,9 @@ use samizdat_netlab::watch::{Destination, Protocol, excepted};
 use samizdat_netlab::{Kind, Lab, Link, Plan, Process, Station, permitted};
 use serde_json::Value;
 
+/// What each says before somebody moves, meanwhile, and afterwards.
+const WORDS: usize = 5;
+
 /// Says loudly that `test` is not run where `found` is nothing.
 fn here<T>(test: &str, package: &str, found: Option<T>) -> Option<T> {
     if found.is_none() {
@@ -80,6 +83,54 @@ fn a_session_is_direct_while_both_agree_and_a_contact_who_punches_and_vanishes_i
     // One is enough to end it.
     alice.row(&["contact", "session", "bob", "relayed"]);
     [&alice, &bob].iter().for_each(|node| node.in_session("relayed"));
+    for node in [&carol, &dave, &erin, &alice, &bob] {
+        lab.assert_only_lab(node.station).unwrap();
+    }
+}
+
+#[test]
+fn a_session_follows_one_who_changes_the_network_and_no_message_is_lost() {
+    if !permitted("a session of somebody who changes the network") {
+        return;
+    }
+    let lab = Plan::new().hosts(3).roamer(Kind::Port, Kind::Port).peer(Kind::Port).build().unwrap();
+    let [carol, dave, erin] = public(&lab);
+    carol.relay();
+    let joins = [carol.join.as_str(), &dave.join, &erin.join];
+    let bob = Node::joining(peer(&lab, 1), &joins);
+    let alice = Node::joining(peer(&lab, 0), &joins);
+    [&alice, &bob].iter().for_each(|node| drop(through(node)));
+    befriend(&alice, &bob);
+    bob.row(&["contact", "session", &alice.name, "direct"]);
+    alice.row(&["contact", "session", "bob", "direct"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("direct"));
+    let since = |node: &Node<'_>| node.row(&["status"]).unwrap()["sessions"][0]["since"].clone();
+    let before = since(&bob);
+
+    // Both talk all the time; she moves in the middle.
+    let both_say = |n: usize| {
+        alice.row(&["send", "bob", &format!("alice {n}"), "--days", "1"]);
+        bob.row(&["send", &alice.name, &format!("bob {n}"), "--days", "1"]);
+    };
+    (0..WORDS).for_each(both_say);
+    lab.roam(0).unwrap();
+    (WORDS..2 * WORDS).for_each(both_say);
+    // Through the relay at first; whether they find a direct path again is for iroh.
+    let again = |status: &Value| status["sessions"][0]["since"].is_u64() && status["sessions"][0]["since"] != before;
+    [&alice, &bob].iter().for_each(|node| drop(node.until(&["status"], again)));
+    (2 * WORDS..3 * WORDS).for_each(both_say);
+    alice.says("bob", "here I am");
+    bob.says(&alice.name, "and I am where I was");
+    for (node, who, from) in [(&bob, alice.name.as_str(), "alice"), (&alice, "bob", "bob")] {
+        let texts = |rows: Vec<Value>| rows.into_iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+        let came = |n: usize| texts(node.rows(&["read", who])).iter().filter(|text| **text == format!("{from} {n}")).count();
+        for n in 0..3 * WORDS {
+            node.until(&["status"], |_| came(n) > 0);
+            assert_eq!(came(n), 1, "{from} {n}");
+        }
+    }
+    let last = bob.rows(&["read", &alice.name]).into_iter().find(|message| message["text"] == "here I am").unwrap();
+    assert_eq!(last["path"], "direct", "{last}");
     for node in [&carol, &dave, &erin, &alice, &bob] {
         lab.assert_only_lab(node.station).unwrap();
     }

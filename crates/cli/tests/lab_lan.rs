@@ -7,11 +7,12 @@ mod lab_node;
 
 use std::process::Command;
 
-use lab_node::Node;
+use lab_node::{Node, befriend};
 use samizdat_netlab::{
     Family, Lab, Plan, Station, permitted,
     watch::{Destination, Protocol},
 };
+use serde_json::Value;
 
 /// The groups and the port of docs/protocol/lan.md.
 const GROUPS: [&str; 2] = ["239.255.83.77", "ff02::8053:4d5a"];
@@ -85,6 +86,96 @@ fn ipv6_alone_will_do() {
     }
     let lab = segment(Family::V6);
     meet_and_talk(&lab, [0, 3].map(|n| lab.host(n).unwrap()));
+}
+
+/// Two on one cable who have these addresses and no others, and have met.
+fn on_a_cable<'a>(lab: &'a Lab, addresses: [&[&str]; 2]) -> [Node<'a>; 2] {
+    let stations = [0, 3].map(|n| lab.host(n).unwrap());
+    for (station, addresses) in stations.into_iter().zip(addresses) {
+        ip(station, &["addr", "flush", "dev", "wan"]);
+        addresses.iter().for_each(|address| ip(station, &["addr", "add", address, "dev", "wan"]));
+    }
+    let nodes = stations.map(|station| Node::start(station, &["--lan"]));
+    nodes.iter().for_each(|node| drop(node.until(&["status"], |status| status["peers"][0]["peer"].is_string())));
+    let [alice, bob] = &nodes;
+    befriend(alice, bob);
+    nodes
+}
+
+#[test]
+fn two_on_one_cable_have_a_session_while_both_allow_it_and_show_themselves() {
+    if !permitted("a session of two on one cable, without a relay and without the internet") {
+        return;
+    }
+    let lab = segment(Family::V4);
+    let [alice, bob] = on_a_cable(&lab, [&["192.168.7.1/24"], &["192.168.7.2/24"]]);
+    let no_session = |node: &Node<'_>| drop(node.until(&["status"], |status| status["sessions"].as_array().unwrap().is_empty()));
+
+    // Through relays means none here; nobody is told an address before both allow it.
+    bob.row(&["contact", "session", &alice.name, "relayed"]);
+    alice.row(&["contact", "session", "bob", "direct"]);
+    alice.says("bob", "by the log");
+    [&alice, &bob].iter().for_each(|node| no_session(node));
+    bob.row(&["contact", "session", &alice.name, "direct"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("lan"));
+    let path = |node: &Node<'_>, who: &str, text: &str| {
+        node.rows(&["read", who]).into_iter().find(|message| message["text"] == text).unwrap()["path"].clone()
+    };
+    alice.says("bob", "hand to hand");
+    assert_eq!((path(&alice, "bob", "hand to hand"), path(&bob, &alice.name, "hand to hand")), ("direct".into(), "direct".into()));
+
+    // Who shows himself no longer takes the addresses along.
+    bob.row(&["node", "lan", "off"]);
+    [&alice, &bob].iter().for_each(|node| no_session(node));
+    alice.says("bob", "by the log again");
+    assert_eq!(path(&bob, &alice.name, "by the log again"), "cast");
+    bob.row(&["node", "lan", "on"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("lan"));
+    alice.row(&["contact", "session", "bob", "off"]);
+    [&alice, &bob].iter().for_each(|node| no_session(node));
+}
+
+/// Beside an address of another kind, which leads nowhere here; iroh is silent of those of this kind then.
+#[test]
+fn a_session_takes_addresses_that_machines_give_themselves() {
+    if !permitted("a session over link-local addresses") {
+        return;
+    }
+    let lab = segment(Family::V4);
+    let addresses: [&[&str]; 2] = [&["169.254.7.8/16", "203.0.113.77/32"], &["169.254.9.1/16", "203.0.113.78/32"]];
+    let [alice, bob] = on_a_cable(&lab, addresses);
+    alice.row(&["contact", "session", "bob", "direct"]);
+    bob.row(&["contact", "session", &alice.name, "direct"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("lan"));
+    bob.says(&alice.name, "no router far and wide");
+}
+
+#[test]
+fn a_session_on_a_cable_follows_who_gets_another_address() {
+    if !permitted("a session on one cable whose one end gets another address") {
+        return;
+    }
+    let lab = segment(Family::V4);
+    let [alice, bob] = on_a_cable(&lab, [&["192.168.7.1/24"], &["192.168.7.2/24"]]);
+    alice.row(&["contact", "session", "bob", "direct"]);
+    bob.row(&["contact", "session", &alice.name, "direct"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("lan"));
+    let before = alice.row(&["status"]).unwrap()["sessions"][0]["since"].clone();
+    alice.row(&["send", "bob", "before", "--days", "1"]);
+    ip(bob.station, &["addr", "add", "192.168.7.9/24", "dev", "wan"]);
+    ip(bob.station, &["addr", "del", "192.168.7.2/24", "dev", "wan"]);
+    // Deleting the first takes the second along, where the system does not promote it.
+    ip(bob.station, &["addr", "replace", "192.168.7.9/24", "dev", "wan"]);
+    alice.row(&["send", "bob", "meanwhile", "--days", "1"]);
+    let again = |status: &Value| status["sessions"][0]["path"] == "lan" && status["sessions"][0]["since"] != before;
+    [&alice, &bob].iter().for_each(|node| drop(node.until(&["status"], again)));
+    alice.says("bob", "after");
+    bob.says(&alice.name, "what do you mean?");
+    let read = |text: &str| bob.rows(&["read", &alice.name]).into_iter().filter(|message| message["text"] == text).count();
+    for text in ["before", "meanwhile", "after"] {
+        bob.until(&["status"], |_| read(text) > 0);
+        assert_eq!(read(text), 1, "{text}");
+    }
 }
 
 #[test]

@@ -62,7 +62,8 @@ pub(crate) const ENTRY_BESIDE_PROXY: &str = "this node keeps an entry in a domai
      `samizdat node entry off` first, which takes a moment";
 
 /// Discovery in the local network.
-pub(crate) const LAN_ON: &str = "On: everybody in the local network can see that this node is here, not whose it is.";
+pub(crate) const LAN_ON: &str = "On: everybody in the local network can see that this node is here, not whose it is. Contacts with \
+     whom both of you chose a straight connection learn its addresses there.";
 pub(crate) const LAN_OFF: &str = "Off: the local network is not told of this node.";
 
 /// Below so many known nodes nobody is hidden among them.

@@ -43,8 +43,12 @@ impl Nearby {
         self.running = None;
     }
 
+    pub(crate) fn is_on(&self) -> bool {
+        self.running.is_some()
+    }
+
     pub(crate) fn row(&self) -> Row {
-        let on = self.running.is_some();
+        let on = self.is_on();
         Row { on, why: if on { LAN_ON } else { LAN_OFF }.to_owned() }
     }
 }
@@ -70,6 +74,7 @@ impl Node {
         if on != running.is_some() {
             *running = on.then(|| start(&self.net, &self.meeting.tell)).flatten();
         }
+        self.contacts.show_nearby(running.is_some());
         if on == running.is_some() { Ok(()) } else { Err(ApiError::internal("the system gives no random bytes")) }
     }
 

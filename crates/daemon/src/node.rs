@@ -144,6 +144,7 @@ impl Node {
         let (results, minted) = mpsc::channel(RESULTS);
         let minter = Minter::new(results.clone());
         let (roles, places) = (Roles::load(engine.chat()), Places::load(engine.chat()));
+        contacts.show_nearby(meeting.nearby.is_on());
         Self {
             engine,
             net,

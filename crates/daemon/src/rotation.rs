@@ -178,6 +178,7 @@ impl Node {
         self.end_searches();
         let lan = Nearby::kept(&self.engine).ok().flatten();
         self.meeting.nearby.renew(lan, &self.net, &self.meeting.tell);
+        self.contacts.show_nearby(self.meeting.nearby.is_on());
         self.apply_consent().await;
         self.status_changed();
         debug!("another transport key");

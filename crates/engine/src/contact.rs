@@ -18,8 +18,8 @@ use samizdat_sync::contact::{
 use samizdat_sync::limits::PRESENCE_HOLDS_S;
 
 use crate::engine::{Engine, Output};
-use crate::limits::TELL_SETTLE_MS;
-use telling::Told;
+use crate::limits::{KEEP_AGAIN_MS, TELL_ALLOWED_MS, TELL_SETTLE_MS};
+use telling::{Told, leads_nowhere};
 
 /// An open session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,10 +66,20 @@ pub(crate) struct Sessions {
     told: BTreeMap<Who, Told>,
     /// Up to which number of the outbox a contact was handed what is there.
     handed: BTreeMap<Who, i64>,
-    came: Vec<(Who, Vec<u8>)>,
+    came: VecDeque<Came>,
+    /// Until then what came is left alone: the disk failed.
+    keep_at_ms: u64,
     taken: Vec<Vec<u8>>,
     now: Now,
     out: VecDeque<Output>,
+}
+
+/// An envelope that a contact handed over and that was not read yet.
+#[derive(Debug)]
+struct Came {
+    who: Who,
+    link: u64,
+    bytes: Vec<u8>,
 }
 
 /// Whether we allow a direct connection, and what the contact said last.
@@ -107,7 +117,8 @@ impl Sessions {
             wanted: (false, None),
             told: BTreeMap::new(),
             handed: BTreeMap::new(),
-            came: Vec::new(),
+            came: VecDeque::new(),
+            keep_at_ms: 0,
             taken: Vec::new(),
             now: Now::default(),
             out: VecDeque::new(),
@@ -121,7 +132,8 @@ impl Sessions {
 
     pub(crate) fn next_timeout(&self) -> u64 {
         let tell = self.chosen.keys().filter_map(|who| self.tell_at(*who)).min();
-        self.machine.next_timeout().into_iter().chain(tell).min().unwrap_or(u64::MAX)
+        let keep = (!self.came.is_empty()).then_some(self.keep_at_ms);
+        self.machine.next_timeout().into_iter().chain(tell).chain(keep).min().unwrap_or(u64::MAX)
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output> {
@@ -140,7 +152,7 @@ impl Sessions {
                     self.out.push_back(Output::Session { contact: who.0 });
                 }
                 ContactOutput::Switched(who) | ContactOutput::Down(who) => self.out.push_back(Output::Session { contact: who.0 }),
-                ContactOutput::Envelope { who, bytes } => self.came.push((who, bytes)),
+                ContactOutput::Envelope { who, link, bytes } => self.came.push_back(Came { who, link, bytes }),
                 ContactOutput::Took { bytes, .. } => self.taken.push(bytes),
             }
         }
@@ -195,7 +207,8 @@ impl Sessions {
         self.drain();
     }
 
-    /// What a contact may know of where we are; nothing while nobody could reach us.
+    /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection: without
+    /// a relay neither would learn that the other does.
     fn place_for(&self, who: Who) -> Option<Presence> {
         let reached = |place: &&Place| !place.addr.0.is_empty();
         let relayed = self.own.get(&Way::Relayed)?;
@@ -206,15 +219,18 @@ impl Sessions {
             _ if chosen.ours => Straight::Allowed,
             _ => Straight::No,
         };
-        let known = reached(&relayed) || direct.place().is_some();
-        known.then(|| Presence { until_s: 0, relayed: relayed.clone(), direct })
+        let place = Presence { until_s: 0, relayed: relayed.clone(), direct };
+        let news = || place.direct != Straight::No && self.told.get(&who).is_none_or(|told| told.lacks(&place));
+        (!leads_nowhere(&place) || news()).then_some(place)
     }
 
     /// When a contact is to be told where we are, if there is anything to tell.
     fn tell_at(&self, who: Who) -> Option<u64> {
         let place = self.place_for(who)?;
-        // Endpoints find their addresses one after the other.
-        let settled = self.moved_ms.saturating_add(TELL_SETTLE_MS);
+        // Endpoints find their addresses one after the other, and the direct one may be about to find its relay.
+        let comes = place.direct == Straight::Allowed && self.chosen.get(&who).is_some_and(Chosen::both);
+        let settle = if comes || leads_nowhere(&place) { TELL_ALLOWED_MS } else { TELL_SETTLE_MS };
+        let settled = self.moved_ms.saturating_add(settle);
         Some(self.told.get(&who).map_or(0, |told| told.due_at(&place, self.now)).max(settled))
     }
 }
@@ -263,10 +279,7 @@ impl Engine {
     /// Reads what contacts handed over, follows what the person chose, and tells contacts where we are.
     pub(crate) fn meet_contacts(&mut self, now: Now) {
         self.sessions.now = now;
-        for (who, bytes) in std::mem::take(&mut self.sessions.came) {
-            let taken = self.chat.take(who.0, &bytes, &self.log, now);
-            self.note(&taken);
-        }
+        self.keep_what_came(now);
         for bytes in std::mem::take(&mut self.sessions.taken) {
             let taken = self.chat.taken(&bytes);
             self.note(&taken);
@@ -290,6 +303,27 @@ impl Engine {
                 self.tell(who, now);
             }
         }
+    }
+
+    /// Reads what contacts handed over, and acknowledges what is kept. What the disk does not take is tried again, or comes again on
+    /// another connection.
+    fn keep_what_came(&mut self, now: Now) {
+        if now.mono_ms < self.sessions.keep_at_ms {
+            return;
+        }
+        while let Some(came) = self.sessions.came.pop_front() {
+            let taken = self.chat.take(came.who.0, &came.bytes, &self.log, now);
+            self.note(&taken);
+            if taken.is_err_and(|error| error.is_vault_failing()) {
+                let Sessions { came: waiting, machine, .. } = &mut self.sessions;
+                waiting.push_front(came);
+                waiting.retain(|came| machine.is_open(came.link));
+                self.sessions.keep_at_ms = now.mono_ms.saturating_add(KEEP_AGAIN_MS);
+                break;
+            }
+            self.sessions.machine.handle(ContactInput::Kept { link: came.link }, now);
+        }
+        self.sessions.drain();
     }
 
     /// Hands what the outbox holds to the contacts that are there. What does not get through is in the log.

@@ -6,9 +6,14 @@ pub(crate) const ASKING_MAX: usize = 64;
 pub(crate) const CHECKS_PER_MINUTE: usize = 16;
 /// Neighbours that are asked at a time who they are.
 pub(crate) const INTRODUCTIONS: usize = 3;
+/// Until what a contact handed over is read again after the disk failed, milliseconds.
+pub(crate) const KEEP_AGAIN_MS: u64 = 1_000;
 /// Endpoints for contacts find their addresses one after the other; contacts are told when nothing changed for so long,
 /// milliseconds.
 pub(crate) const TELL_SETTLE_MS: u64 = 1_500;
+/// While there is no address to tell, a contact is told that we allow a direct connection only when nothing changed for so long,
+/// milliseconds: a relay may be found first.
+pub(crate) const TELL_ALLOWED_MS: u64 = 10_000;
 /// Between two statements to one contact of where we are, milliseconds. Doubles each time, up to the second, until it is heard:
 /// each is an envelope that somebody who is away has to skip one day.
 pub(crate) const TELL_GAP_MS: u64 = 60_000;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 use samizdat_chat::{Answer, Chat, ContactEdit, Filter, Message, SessionChoice, State};
 use samizdat_core::{EnvelopeId, Now, PeerId, stamp::Mint};
 use samizdat_engine::{ContactInput, Engine, Input, Output, PeerAddr, Place, SessionState, Way};
@@ -23,6 +25,8 @@ struct World {
     /// How often each dialled the other's endpoint for contacts.
     dials: [usize; 2],
     gossip: bool,
+    /// Whether a relay is known.
+    relays: bool,
     /// Whether stamps are found.
     mints: bool,
     minting: VecDeque<(usize, EnvelopeId, u64)>,
@@ -34,20 +38,22 @@ fn peer(node: usize) -> PeerId {
 }
 
 impl World {
-    fn new() -> Self {
+    /// With this for the vault of Bob.
+    fn over(vault: Vault) -> Self {
         let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
-        let node = |n: usize| {
-            let chat = Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [n as u8; 32]).unwrap();
+        let node = |n: usize, vault| {
+            let chat = Chat::open(vault, [n as u8; 32]).unwrap();
             Engine::new(Log::in_memory(1 << 30).unwrap(), chat, [n as u8 + 7; 32], peer(n), vec![1], now).unwrap()
         };
         let mut world = Self {
-            nodes: vec![node(ALICE), node(BOB)],
+            nodes: vec![node(ALICE, Vault::in_memory(Chat::MIGRATIONS).unwrap()), node(BOB, vault)],
             endpoints: [Endpoints::new(), Endpoints::new()],
             keys: 10,
             ends: BTreeMap::new(),
             links: 0,
             dials: [0, 0],
             gossip: true,
+            relays: true,
             mints: true,
             minting: VecDeque::new(),
             now,
@@ -61,7 +67,12 @@ impl World {
 
     /// Alice and Bob know each other and want sessions; `choice` is Bob's.
     fn acquainted(choice: SessionChoice) -> Self {
-        let mut world = Self::new();
+        Self::acquainted_over(Vault::in_memory(Chat::MIGRATIONS).unwrap(), true, choice)
+    }
+
+    /// The same over this vault of Bob's, with a relay or without.
+    fn acquainted_over(vault: Vault, relays: bool, choice: SessionChoice) -> Self {
+        let mut world = Self { relays, ..Self::over(vault) };
         let link = world.command(BOB, |chat| chat.invite()).to_string();
         world.command(ALICE, |chat| chat.add_contact(&link, Some("bob")));
         let now = world.now;
@@ -156,7 +167,8 @@ impl World {
                     let bound = self.endpoints[node].contains_key(&way);
                     if wanted && !bound {
                         self.keys += 1;
-                        let place = Place { peer: PeerId([self.keys; 32]), addr: PeerAddr(vec![self.keys]) };
+                        let addr = if self.relays || way == Way::Direct { vec![self.keys] } else { Vec::new() };
+                        let place = Place { peer: PeerId([self.keys; 32]), addr: PeerAddr(addr) };
                         self.endpoints[node].insert(way, place.clone());
                         self.nodes[node].set_contact_endpoint(way, Some(place), now);
                     } else if bound && !wanted {
@@ -268,6 +280,71 @@ fn addresses_are_told_where_both_want_it_and_withdrawn_with_their_endpoint() {
     world.choose(ALICE, SessionChoice::Off);
     world.run(1_000);
     assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty() && world.endpoints[ALICE].is_empty());
+}
+
+/// Bob's node dies between the packet and the disk.
+#[test]
+fn what_a_crash_takes_before_it_is_on_the_disk_was_not_acknowledged_and_comes_again() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    (world.gossip, world.mints) = (false, false);
+    let vault = world.nodes[BOB].chat().vault().copy().unwrap();
+    let (who, now) = (world.name(BOB), world.now);
+    let message = world.nodes[ALICE].command(now, |chat, _| chat.write(&who, "just before", 0, now)).unwrap();
+    // Everything gets as far as Bob's machine, which looks at nothing.
+    while let Some(output) = world.nodes[ALICE].poll_output() {
+        world.carry(ALICE, output);
+    }
+    let said: Vec<Output> = std::iter::from_fn(|| world.nodes[BOB].poll_output()).collect();
+    assert!(!said.iter().any(|output| matches!(output, Output::ContactSend { .. })), "{said:?}");
+    assert_ne!(world.state(ALICE, &message), State::Received);
+
+    let (log, _) = world.nodes.remove(BOB).into_stores();
+    let chat = Chat::open(vault, [9; 32]).unwrap();
+    world.nodes.push(Engine::new(log, chat, [99; 32], peer(BOB), vec![1], now).unwrap());
+    world.endpoints[BOB].clear();
+    world.break_links();
+    world.run(10_000);
+    assert_eq!(world.texts(BOB).iter().filter(|text| *text == "just before").count(), 1);
+    assert_eq!(world.state(ALICE, &message), State::Received);
+}
+
+#[test]
+fn what_the_disk_does_not_take_is_acknowledged_once_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Vault::open(dir.path(), None, Chat::MIGRATIONS, &mut ChaCha20Rng::from_seed([5; 32])).unwrap();
+    let mut world = World::acquainted_over(open(), true, SessionChoice::Relayed);
+    world.run(10_000);
+    (world.gossip, world.mints) = (false, false);
+    let other = open();
+    other.conn().execute_batch("BEGIN IMMEDIATE").unwrap();
+    let message = world.write(ALICE, "wait for me");
+    assert_eq!(world.nodes[BOB].next_timeout(), world.now.mono_ms + 1_000, "it tries again");
+    assert_ne!(world.state(ALICE, &message), State::Received);
+    other.conn().execute_batch("ROLLBACK").unwrap();
+    world.run(2_000);
+    assert_eq!((world.state(ALICE, &message), world.texts(BOB).last().unwrap().as_str()), (State::Received, "wait for me"));
+}
+
+/// Two machines on one cable: the only addresses are those of the direct endpoints.
+#[test]
+fn without_a_relay_they_are_connected_where_both_allow_it_straight() {
+    let mut world = World::acquainted_over(Vault::in_memory(Chat::MIGRATIONS).unwrap(), false, SessionChoice::Relayed);
+    world.run(30_000);
+    let held = world.nodes[BOB].held();
+    world.run(600_000);
+    assert_eq!((world.nodes[BOB].held(), world.dials), (held, [0, 0]), "that Alice would is said once, and nobody can be dialled");
+    assert!([ALICE, BOB].iter().all(|node| !world.endpoints[*node].contains_key(&Way::Direct)));
+    world.choose(BOB, SessionChoice::Direct);
+    world.run(30_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
+    // Of the two, one is enough to end it, and to have it again.
+    world.choose(BOB, SessionChoice::Relayed);
+    world.run(30_000);
+    assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty());
+    world.choose(BOB, SessionChoice::Direct);
+    world.run(120_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! of a connection, its owner finds out by what is said on it: here a connection has a number and carries frames.
 
 mod home;
+mod nearby;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -108,6 +109,8 @@ pub struct Contacts {
 #[derive(Clone, Default)]
 struct Wanted {
     endpoints: Endpoints,
+    /// Whether the direct one may be dialled in the local network.
+    nearby: bool,
     /// Everything goes through it, and there is no endpoint that shows addresses.
     proxy: Option<Proxy>,
     /// Counts the proxies: an endpoint is of one turn.
@@ -151,6 +154,12 @@ impl Contacts {
     /// These endpoints there are to be from now on. `Here` and `Gone` follow.
     pub fn want(&self, endpoints: Endpoints) {
         self.wanted.send_modify(|wanted| wanted.endpoints = endpoints);
+    }
+
+    /// Whether contacts who may have our addresses are told those in the local network as well, and are dialled there. The direct
+    /// endpoint is another one from then on, since what was told cannot be taken back.
+    pub fn show_nearby(&self, nearby: bool) {
+        self.wanted.send_modify(|wanted| wanted.nearby = nearby);
     }
 
     /// From now on everything goes through this, or nothing through any. Returns when no endpoint from before is left; `Here` and
@@ -240,8 +249,10 @@ impl Shared {
     }
 
     /// Gives up all connections whose own end was at no address that this endpoint still has, so that their owner dials again.
-    fn keep_only_from(&self, endpoint: &Endpoint) {
-        let own: BTreeSet<IpAddr> = endpoint.addr().ip_addrs().map(|socket| socket.ip().to_canonical()).collect();
+    /// `near` are those that iroh does not tell of.
+    fn keep_only_from(&self, endpoint: &Endpoint, near: &[SocketAddr]) {
+        let (addr, near) = (endpoint.addr(), near.iter());
+        let own: BTreeSet<IpAddr> = addr.ip_addrs().chain(near).map(|socket| socket.ip().to_canonical()).collect();
         // Between two networks there is none, and nothing to be gained.
         if !own.is_empty() {
             self.links().values().filter(|link| link.has_moved(&own)).for_each(|link| link.end(DisconnectReason::Lost));

@@ -93,7 +93,12 @@ pub(crate) async fn connect(endpoint: &Endpoint, id: EndpointId, ways: Vec<Trans
 
 /// Where others can dial this node: other machines' view first, this machine's own (loopback) last.
 pub(crate) fn local_addr(endpoint: &Endpoint, relays: &[Via]) -> PeerAddr {
-    let mut far: Vec<SocketAddr> = endpoint.addr().ip_addrs().copied().filter(|s| !needs_scope(s)).collect();
+    addr_of(endpoint, endpoint.addr().ip_addrs().copied().filter(|s| !needs_scope(s)), relays)
+}
+
+/// The same with these for the view of other machines.
+pub(crate) fn addr_of(endpoint: &Endpoint, far: impl Iterator<Item = SocketAddr>, relays: &[Via]) -> PeerAddr {
+    let mut far: Vec<SocketAddr> = far.collect();
     far.sort_by_key(|s| (s.is_ipv6(), s.ip().is_loopback(), *s));
     far.truncate(ADDRS_MAX.saturating_sub(1));
     let near = endpoint.bound_sockets().into_iter().filter(|s| s.ip().is_unspecified()).map(loopback_of);

@@ -101,7 +101,7 @@ async fn run(mut machine: Machine, bound: Vec<SocketAddr>, monitor: Monitor, met
 
 /// Where to stand: at each IPv4 address of this machine, and at one IPv6 address of each network, as far as the endpoint listens
 /// there. Not at link-local IPv6 addresses: iroh drops their scope, so nobody could be answered.
-fn posts(state: &State, bound: &[SocketAddr]) -> Vec<Post> {
+pub(crate) fn posts(state: &State, bound: &[SocketAddr]) -> Vec<Post> {
     let port = |ip: IpAddr| {
         let listens =
             |socket: &&SocketAddr| socket.is_ipv4() == ip.is_ipv4() && (socket.ip().is_unspecified() || socket.ip() == ip);

@@ -197,9 +197,10 @@ impl Peers {
         let is_own = |socket: &SocketAddr| endpoint.as_ref().is_some_and(|endpoint| is_own(endpoint, *socket));
         let sockets = addr.sockets().filter(|socket| !self.proxied && !is_own(socket)).map(TransportAddr::Ip);
         let pins = self.pins.iter().filter(|_| self.relays_allowed.load(Ordering::Relaxed));
+        let ours = endpoint.as_ref().and_then(relay::in_use);
         let relays = pins.flat_map(|pins| {
             addr.relays().filter_map(|via| {
-                let at = relay::place(via.at, self.proxied);
+                let at = relay::place_beside(via.at, self.proxied, ours);
                 pins.add(at.ip(), via.certificate);
                 relay::url(at).map(TransportAddr::Relay)
             })

@@ -34,7 +34,7 @@ pub(crate) use deaths::{Carried, watch as watch_deaths};
 pub(crate) use introduce::fetch;
 pub(crate) use names::{Doubt, Names, addr_of, addr_of_url, url};
 pub(crate) use pins::Pins;
-pub(crate) use place::{has_route, place};
+pub(crate) use place::{has_route, in_use, place, place_beside};
 
 use crate::limits::RelayLimits;
 use places::Places;

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use samizdat_core::PeerId;
@@ -18,12 +19,16 @@ use tokio::sync::mpsc;
 const REHOMED: Duration = Duration::from_secs(5);
 
 async fn relay() -> (Relay, RelayAt) {
-    let loopback = LOOPBACK.parse().unwrap();
+    relay_at(LOOPBACK).await
+}
+
+async fn relay_at(loopback: &str) -> (Relay, RelayAt) {
+    let loopback: SocketAddr = loopback.parse().unwrap();
     let certificate = Certificate::generate().unwrap();
     let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
     let relay = Relay::start(config).await.unwrap();
     let service = relay.service();
-    let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    let at = SocketAddr::new(loopback.ip(), service.port).into();
     (relay, RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate })
 }
 
@@ -113,6 +118,23 @@ async fn each_connection_has_a_binding_of_its_own() {
     assert!(bindings.len() == 2 && bindings[0] != bindings[1]);
 }
 
+/// Bob's relay is in both; in IPv4, to which there is a route, nobody answers.
+#[tokio::test]
+async fn a_contact_is_dialled_in_the_version_of_ip_in_which_our_own_relay_works() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("\n*** NOT RUN: dialling in IPv6: this machine has none ***\n");
+        return;
+    }
+    let (_carol, at) = relay_at("[::1]:0").await;
+    let (mut alice, _, _) = Node::reached_through(&at).await;
+    let (_bob, bobs, _) = Node::reached_through(&at).await;
+    let closed = TcpListener::bind(LOOPBACK).unwrap().local_addr().unwrap();
+    let both = Via { at: format!("{closed}+{}", at.at).parse().unwrap(), certificate: at.certificate };
+    alice.contacts.dial(1, Way::Relayed, bobs, PeerAddr::with_relays([], &[both]).as_bytes()).unwrap();
+    let ContactEvent::Opened { dial: Some(1), peer, .. } = alice.beyond().await else { panic!("not opened") };
+    assert_eq!(peer, bobs);
+}
+
 #[tokio::test]
 async fn the_relayed_endpoint_dials_no_address() {
     let (_carol, at) = relay().await;
@@ -126,6 +148,7 @@ async fn the_relayed_endpoint_dials_no_address() {
 #[tokio::test]
 async fn direct_endpoints_meet_without_a_relay_and_have_no_key_in_common_with_others() {
     let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
+    [&alice, &bob].iter().for_each(|node| node.contacts.show_nearby(true));
     let both = Endpoints { relayed: Some(0), direct: Some(1) };
     alice.contacts.want(both);
     bob.contacts.want(both);
@@ -162,6 +185,52 @@ async fn direct_endpoints_meet_without_a_relay_and_have_no_key_in_common_with_ot
         }
     }
     assert_eq!(gone, [Way::Relayed, Way::Direct]);
+}
+
+/// Of Bob's direct endpoint, as told to contacts, once it is there.
+async fn direct_of(bob: &mut Node) -> (PeerId, PeerAddr) {
+    bob.here(|way, _| way == Way::Direct).await
+}
+
+#[tokio::test]
+async fn what_is_near_is_told_and_dialled_only_while_that_is_wanted() {
+    let near = |addr: &PeerAddr| {
+        addr.sockets().any(|socket| match socket.ip() {
+            IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
+            IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+        })
+    };
+    let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
+    let wanted = Endpoints { relayed: None, direct: Some(1) };
+    [&alice, &bob].iter().for_each(|node| node.contacts.want(wanted));
+    direct_of(&mut alice).await;
+    let (before, addr) = direct_of(&mut bob).await;
+    assert!(!near(&addr));
+
+    // His is another endpoint from then on.
+    bob.contacts.show_nearby(true);
+    let (direct, addr) = bob.here(|_, addr| near(addr)).await;
+    assert_ne!(direct, before);
+    let knock = |alice: &Node, to: PeerId, addr: &PeerAddr| alice.contacts.dial(1, Way::Direct, to, addr.as_bytes());
+    let loopback = PeerAddr::new(addr.sockets().filter(|socket| socket.ip().is_loopback()));
+    assert_eq!(knock(&alice, direct, &loopback), Err(DialError::NoAddress), "nobody makes her knock in her local network");
+    alice.contacts.show_nearby(true);
+    alice.here(|_, addr| near(addr)).await;
+    knock(&alice, direct, &loopback).unwrap();
+    let ContactEvent::Opened { link, .. } = alice.beyond().await else { panic!("not opened") };
+
+    // And another when he shows himself no longer: what was told of the old one leads nowhere.
+    alice.contacts.send(link, b"hello".to_vec()).unwrap();
+    let ContactEvent::Opened { .. } = bob.beyond().await else { panic!("not opened") };
+    bob.contacts.show_nearby(false);
+    assert_eq!(alice.beyond().await, ContactEvent::Closed { link });
+    let (after, addr) = loop {
+        match bob.next().await {
+            ContactEvent::Here { peer, addr, .. } if peer != direct => break (peer, addr),
+            _ => {}
+        }
+    };
+    assert!(after != before && !near(&addr));
 }
 
 #[tokio::test]

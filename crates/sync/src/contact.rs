@@ -80,6 +80,11 @@ pub enum Input {
         /// What.
         bytes: Vec<u8>,
     },
+    /// An [`Output::Envelope`] of this link was read, and what it said is kept: now it may be acknowledged.
+    Kept {
+        /// On which link.
+        link: u64,
+    },
     /// A connection is gone.
     Closed {
         /// Which.
@@ -119,10 +124,12 @@ pub enum Output {
     Switched(Who),
     /// There is none any more.
     Down(Who),
-    /// A contact handed over an envelope.
+    /// A contact handed over an envelope. It is not acknowledged before [`Input::Kept`]: what a crash takes comes again.
     Envelope {
         /// Who.
         who: Who,
+        /// On which link.
+        link: u64,
         /// What.
         bytes: Vec<u8>,
     },
@@ -159,6 +166,8 @@ struct Link {
     channel: Channel,
     since_ms: u64,
     stage: Stage,
+    /// Envelopes that came on it and are not kept yet.
+    unkept: usize,
 }
 
 #[derive(Debug)]
@@ -248,6 +257,7 @@ impl Contacts {
                 }
             }
             Input::Frame { link, bytes } => self.frame(link, &bytes, now),
+            Input::Kept { link } => self.kept(link),
             Input::Closed { link } => self.gone(link, now),
             Input::Timeout => {}
         }
@@ -276,6 +286,11 @@ impl Contacts {
         self.out.push_back(Output::Send { link, bytes: Frame::Envelope(envelope.clone()).encode() });
         self.book.sent(who, envelope);
         true
+    }
+
+    /// Whether a contact would hear on this link that an envelope of it is kept.
+    pub fn is_open(&self, link: u64) -> bool {
+        self.links.get(&link).is_some_and(|link| matches!(link.stage, Stage::Open(_)))
     }
 
     /// Open sessions.
@@ -307,7 +322,7 @@ impl Contacts {
                 Stage::Greeted(greeted)
             }
         };
-        self.links.insert(id, Link { way, peer, own, dialled, channel, since_ms: now.mono_ms, stage });
+        self.links.insert(id, Link { way, peer, own, dialled, channel, since_ms: now.mono_ms, stage, unkept: 0 });
     }
 
     fn frame(&mut self, id: u64, bytes: &[u8], now: Now) {
@@ -337,9 +352,14 @@ impl Contacts {
             Stage::Open(who) => {
                 link.stage = Stage::Open(who);
                 match Frame::decode(bytes) {
+                    Some(Frame::Envelope(_)) if link.unkept >= CONTACT_WINDOW => {
+                        // Nobody who counts says more at a time.
+                        self.out.push_back(Output::Close { link: id });
+                        self.gone(id, now);
+                    }
                     Some(Frame::Envelope(bytes)) => {
-                        self.out.push_back(Output::Envelope { who, bytes });
-                        self.out.push_back(Output::Send { link: id, bytes: Frame::Took.encode() });
+                        link.unkept = link.unkept.saturating_add(1);
+                        self.out.push_back(Output::Envelope { who, link: id, bytes });
                     }
                     Some(Frame::Took) => {
                         self.out.extend(self.book.took(who, id).map(|bytes| Output::Took { who, bytes }));
@@ -348,6 +368,12 @@ impl Contacts {
                 }
             }
         }
+    }
+
+    fn kept(&mut self, id: u64) {
+        let Some(link) = self.links.get_mut(&id).filter(|link| link.unkept > 0) else { return };
+        link.unkept = link.unkept.saturating_sub(1);
+        self.out.push_back(Output::Send { link: id, bytes: Frame::Took.encode() });
     }
 
     /// The other side of a link is a contact. Of two links with it one stays, on both sides the same.

@@ -106,6 +106,59 @@ describe('a contact', () => {
     expect(changeContact).toHaveBeenLastCalledWith(BOB, { session: 'relayed' });
   });
 
+  it('may have my internet address only when I say so, beside what that shows, and not by leaving it', async () => {
+    const relayed = async () => [contact({ session: 'relayed', session_state: 'waiting' })];
+    const { container } = await show(ContactDetails, { ...bob, contacts: relayed }, { who: BOB });
+    const said = 'Your contact learns your internet address. Only if they choose this too; otherwise through relays.';
+    const radios = screen.getAllByRole<HTMLInputElement>('radio');
+    expect(radios.map(({ checked }) => checked)).toEqual([false, true, false]);
+    expect(screen.getByRole('radio', { name: `Straight ${said}` })).toBe(radios[2]);
+    expect(container.textContent).toContain('Not connected now.');
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, {});
+  });
+
+  it('is connected to straight once I chose that', async () => {
+    await show(ContactDetails, bob, { who: BOB });
+    await userEvent.click(screen.getByRole('radio', { name: /^Straight/ }));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, { session: 'direct' });
+  });
+
+  it('is let go of with a word of mine', async () => {
+    const direct = async () => [contact({ session: 'direct', session_state: 'open' })];
+    await show(ContactDetails, { ...bob, contacts: direct }, { who: BOB });
+    expect(screen.getByRole<HTMLInputElement>('radio', { name: /^Straight/ }).checked).toBe(true);
+    await userEvent.click(screen.getByRole('radio', { name: /^No/ }));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect(changeContact).toHaveBeenLastCalledWith(BOB, { session: 'off' });
+  });
+
+  it.each([
+    ['direct', 'Connected now, straight, 12 ms.'],
+    ['relayed', 'Connected now, through a relay, 12 ms.'],
+    ['lan', 'Connected now, in your local network, 12 ms.'],
+  ] as const)('says by which path it is connected: %s', async (path, said) => {
+    const open = { peer: 'p', contact: 'Bob', name: BOB, path, rtt_ms: 12.4, since: 0 };
+    const api = {
+      ...bob,
+      contacts: async () => [contact({ session: 'direct', session_state: 'open' })],
+      status: async () => status({ sessions: [open] }),
+    };
+    const { container } = await show(ContactDetails, api, { who: BOB });
+    expect(container.textContent).toContain(said);
+    await expectAccessible(container);
+  });
+
+  it('stays as it was when the node refuses, which says why', async () => {
+    const refused = () => Promise.reject(new ApiError('refused', 'The disk is full.'));
+    const { onclose } = await show(ContactDetails, { ...bob, changeContact: refused }, { who: BOB });
+    await userEvent.click(screen.getByRole('radio', { name: /^Straight/ }));
+    await userEvent.click(screen.getByRole('button', { name: 'Save' }));
+    expect((await screen.findByRole('alert')).textContent).toBe('The disk is full.');
+    expect(onclose).not.toHaveBeenCalled();
+  });
+
   it('says when they do not want to be connected', async () => {
     const declined = async () => [contact({ session: 'relayed', session_state: 'declined' })];
     const { container } = await show(ContactDetails, { ...bob, contacts: declined }, { who: BOB });
@@ -186,6 +239,43 @@ describe('the status panel', () => {
     expect(editNode).toHaveBeenCalledWith({ lan: true });
     expect(container.textContent).toContain('Everybody near can see it.');
     expect((box as HTMLInputElement).checked).toBe(true);
+  });
+
+  it('switches the local network off, and back on where the node refuses that', async () => {
+    const { meeting } = status();
+    const on = status({ meeting: { ...meeting, lan: { on: true, why: 'On: everybody near can see it.' } } });
+    const editNode = vi.fn(async () => status());
+    editNode.mockRejectedValueOnce(new ApiError('refused', 'The disk is full.'));
+    const { container } = await show(StatusPanel, { status: async () => on, editNode }, {});
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: /Find nodes in the local network .*On: everybody near/ });
+    await userEvent.click(box);
+    expect((await screen.findByRole('alert')).textContent).toBe('The disk is full.');
+    expect(box.checked).toBe(true);
+    await userEvent.click(box);
+    expect(editNode).toHaveBeenLastCalledWith({ lan: false });
+    await waitFor(() => expect(box.checked).toBe(false));
+    expect(screen.queryByRole('alert')).toBeNull();
+    await expectAccessible(container);
+  });
+
+  it('uses no relays of others when told so, and says what that means', async () => {
+    const relays = { allowed: false, through: [], known: 2, why: 'Refused: whoever cannot reach this node directly does not.' };
+    const editNode = vi.fn(async () => status({ relays }));
+    const { container } = await show(StatusPanel, { editNode }, {});
+    const box = screen.getByRole<HTMLInputElement>('checkbox', {
+      name: /Use relays/,
+      description: 'Others reach this node through a relay.',
+    });
+    await userEvent.click(box);
+    expect(editNode).toHaveBeenCalledWith({ use_relays: false });
+    await waitFor(() => expect(container.textContent).toContain(relays.why));
+    expect(box.checked).toBe(false);
+  });
+
+  it('shows the path of each session', async () => {
+    const session = { peer: 'p', contact: 'Bob', name: BOB, path: 'lan' as const, rtt_ms: 3, since: 0 };
+    const { container } = await show(StatusPanel, { status: async () => status({ sessions: [session] }) }, {});
+    expect(container.textContent?.replace(/\s+/g, ' ')).toContain('Bob in your local network, 3 ms');
   });
 
   it('says that the clock of this machine is wrong', async () => {

@@ -1,7 +1,7 @@
 //! When a contact is told where we are: when that changes, and again before it is out of date.
 
 use samizdat_core::Now;
-use samizdat_sync::contact::codec::Presence;
+use samizdat_sync::contact::codec::{Presence, Straight};
 use samizdat_sync::limits::{PRESENCE_RENEW_S, PRESENCE_UNHEARD_MAX};
 
 use crate::limits::{TELL_GAP_MS, TELL_GAP_MS_MAX};
@@ -40,6 +40,12 @@ impl Told {
         news.max(self.next_ms)
     }
 
+    /// Whether a contact who is told this, which leads nowhere, learns that we allow a direct connection, or is to hear it again.
+    /// Who was told of an endpoint since knows it, and may yet reach that.
+    pub(super) fn lacks(&self, allowed: &Presence) -> bool {
+        self.said.as_ref().is_none_or(|said| said.place.direct == Straight::No || said.place == *allowed)
+    }
+
     /// The person changed something: it is told without delay.
     pub(super) fn hurry(&mut self, now: Now) {
         self.next_ms = now.mono_ms;
@@ -58,9 +64,12 @@ impl Told {
 
     /// Somebody tried to tell; `place` is what was told, unless that failed.
     pub(super) fn tried(&mut self, place: Option<Presence>, noise: u64, now: Now) {
-        let gap = self.gap_ms.max(TELL_GAP_MS);
-        self.next_ms = now.mono_ms.saturating_add(gap);
-        self.gap_ms = gap.saturating_mul(2).min(TELL_GAP_MS_MAX);
+        // What leads nowhere is said once, and where we are must not wait for that.
+        if !place.as_ref().is_some_and(leads_nowhere) {
+            let gap = self.gap_ms.max(TELL_GAP_MS);
+            self.next_ms = now.mono_ms.saturating_add(gap);
+            self.gap_ms = gap.saturating_mul(2).min(TELL_GAP_MS_MAX);
+        }
         let Some(place) = place else { return };
         if self.said.as_ref().is_some_and(|said| said.place == place) {
             self.unheard = self.unheard.saturating_add(1).min(PRESENCE_UNHEARD_MAX);
@@ -76,6 +85,11 @@ impl Said {
             [(now.mono_ms, self.at.mono_ms), (now.unix_ms, self.at.unix_ms)].map(|(now, then)| now.saturating_sub(then));
         mono.max(unix)
     }
+}
+
+/// Whether nobody who is told this can reach us, and learns at most that we would allow a direct connection.
+pub(super) fn leads_nowhere(place: &Presence) -> bool {
+    place.relayed.addr.0.is_empty() && place.direct.place().is_none()
 }
 
 #[cfg(test)]
@@ -154,5 +168,20 @@ mod tests {
         assert!(is_due(&told, 2, at(3 * TELL_GAP_MS)) && !is_due(&told, 1, at(3 * TELL_GAP_MS)));
         told.hurry(at(TELL_GAP_MS));
         assert!(is_due(&told, 2, at(TELL_GAP_MS)));
+    }
+
+    #[test]
+    fn that_we_allow_it_is_said_once_and_delays_nothing() {
+        let allowed = Presence { relayed: Place { peer: PeerId([1; 32]), addr: PeerAddr(Vec::new()) }, ..place(1) };
+        let allowed = Presence { direct: Straight::Allowed, ..allowed };
+        let mut told = Told::default();
+        assert!(told.lacks(&allowed) && leads_nowhere(&allowed) && !leads_nowhere(&place(1)));
+        told.tried(Some(allowed.clone()), 0, at(0));
+        assert!(told.due_at(&allowed, at(0)) > at(HOUR_MS).mono_ms, "it holds as long as anything else");
+        assert!(told.lacks(&allowed) && is_due(&told, 1, at(0)));
+        told.tried(Some(Presence { direct: Straight::To(place(2).relayed), ..allowed.clone() }), 0, at(0));
+        assert!(!told.lacks(&allowed), "an endpoint that went away does not take back that it is allowed");
+        told.tried(Some(place(1)), 0, at(0));
+        assert!(told.lacks(&allowed), "he was told that it is not");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use iroh::endpoint::{Connection, Incoming, IncomingAddr};
 use iroh::{Endpoint, EndpointId, TransportAddr, Watcher};
+use netwatch::netmon::Monitor;
 use samizdat_core::PeerId;
 use samizdat_core::record::Via;
 use samizdat_core::session::BINDING_LEN;
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use tracing::debug;
 use zeroize::Zeroizing;
 
+use super::nearby::{is_near, near, shown};
 use super::{ContactEvent, Endpoints, Shared, Wanted, Way};
 use crate::DialError;
 use crate::addr::PeerAddr;
@@ -31,14 +33,22 @@ const BINDING_LABEL: &[u8] = b"EXPORTER-samizdat-contact-1";
 /// An endpoint that is bound.
 pub(super) struct Home {
     way: Way,
-    /// The number that was asked for, and the turn.
-    number: (u64, u64),
+    wish: Wish,
     endpoint: Endpoint,
     pins: Pins,
     names: Names,
     proxied: bool,
     gate: Gate,
     limits: Limits,
+}
+
+/// What an endpoint was bound for: where that is another, so is the endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    number: u64,
+    turn: u64,
+    /// Whether it shows itself in the local network, and dials there.
+    nearby: bool,
 }
 
 /// What is said against relays, for whoever looks into it.
@@ -58,10 +68,11 @@ pub(super) async fn keep(
     turns: watch::Sender<u64>,
 ) {
     while wanted.changed().await.is_ok() {
-        let Wanted { endpoints: Endpoints { relayed, direct }, proxy, turn } = wanted.borrow_and_update().clone();
-        let wishes = [(Way::Relayed, relayed), (Way::Direct, direct)].map(|(way, number)| (way, number.map(|n| (n, turn))));
-        let changed = wishes.map(|(way, number)| (way, number, shared.homes().get(&way).map(|home| home.number)));
-        let changed: Vec<_> = changed.into_iter().filter(|(_, number, held)| number != held).collect();
+        let Wanted { endpoints: Endpoints { relayed, direct }, nearby, proxy, turn } = wanted.borrow_and_update().clone();
+        let wishes = [(Way::Relayed, relayed, false), (Way::Direct, direct, nearby)]
+            .map(|(way, number, nearby)| (way, number.map(|number| Wish { number, turn, nearby })));
+        let changed = wishes.map(|(way, wish)| (way, wish, shared.homes().get(&way).map(|home| home.wish)));
+        let changed: Vec<_> = changed.into_iter().filter(|(_, wish, held)| wish != held).collect();
         // All that is not wanted any more is gone before anything else begins: what comes may be behind a proxy.
         for (way, ..) in &changed {
             let old = shared.homes().remove(way);
@@ -70,9 +81,9 @@ pub(super) async fn keep(
             }
         }
         turns.send_replace(turn);
-        for (way, number, _) in changed {
-            let bound = match number {
-                Some(number) => Home::bind(way, number, proxy.clone(), &shared).await,
+        for (way, wish, _) in changed {
+            let bound = match wish {
+                Some(wish) => Home::bind(way, wish, proxy.clone(), &shared).await,
                 None => None,
             };
             match bound {
@@ -90,7 +101,7 @@ async fn tell(shared: &Shared, event: ContactEvent) {
 }
 
 impl Home {
-    async fn bind(way: Way, number: (u64, u64), proxy: Option<Proxy>, shared: &Shared) -> Option<(Arc<Self>, Doubts)> {
+    async fn bind(way: Way, wish: Wish, proxy: Option<Proxy>, shared: &Shared) -> Option<(Arc<Self>, Doubts)> {
         let limits = &shared.limits;
         // Behind a proxy there is no address to show.
         let bridge = match proxy {
@@ -118,7 +129,7 @@ impl Home {
         // Through a relay everybody comes from nowhere: no neighbourhood has a share of its own.
         let per_prefix = if way == Way::Relayed { limits.inbound } else { limits.inbound_per_prefix };
         let limits = Limits { inbound_per_prefix: per_prefix, ..*limits };
-        let home = Self { way, number, endpoint, pins, names, proxied, gate: Gate::default(), limits };
+        let home = Self { way, wish, endpoint, pins, names, proxied, gate: Gate::default(), limits };
         Some((Arc::new(home), Doubts { told, heard }))
     }
 
@@ -143,15 +154,19 @@ impl Home {
         let _ = timeout(self.limits.linger, self.endpoint.close()).await;
     }
 
-    /// What of an address leads to another endpoint of this kind. The relayed one has no sockets to dial from.
+    /// What of an address leads to another endpoint of this kind. The relayed one has no sockets to dial from, and nobody makes us
+    /// knock in our local network while that is switched off.
     pub(super) fn ways(&self, peer: PeerId, addr: &PeerAddr) -> Result<(EndpointId, Vec<TransportAddr>), DialError> {
         let id = EndpointId::from_bytes(&peer.0).map_err(|_| DialError::Peer)?;
         if peer.0 == *self.endpoint.id().as_bytes() {
             return Err(DialError::Own);
         }
-        let sockets = addr.sockets().filter(|socket| self.way == Way::Direct && !endpoint::is_own(&self.endpoint, *socket));
+        let reached = |socket: &SocketAddr| self.wish.nearby || !is_near(socket.ip());
+        let sockets = addr.sockets().filter(|socket| self.way == Way::Direct && reached(socket));
+        let sockets = sockets.filter(|socket| !endpoint::is_own(&self.endpoint, *socket));
+        let ours = relay::in_use(&self.endpoint);
         let relays = addr.relays().filter_map(|via| {
-            let at = relay::place(via.at, self.proxied);
+            let at = relay::place_beside(via.at, self.proxied, ours);
             self.pins.add(at.ip(), via.certificate);
             relay::url(at).map(TransportAddr::Relay)
         });
@@ -198,21 +213,28 @@ impl Home {
     async fn tell_moves(self: Arc<Self>, shared: Arc<Shared>, mut in_use: watch::Receiver<Vec<Via>>) {
         let peer = PeerId(*self.endpoint.id().as_bytes());
         let mut addrs = self.endpoint.watch_addr();
+        let monitor = if self.wish.nearby { Monitor::new().await.ok() } else { None };
+        let mut networks = monitor.as_ref().map(Monitor::interface_state);
         let mut told = None;
         loop {
+            let near = networks.as_mut().map(|networks| near(&networks.get(), &self.endpoint.bound_sockets()));
             let addr = match self.way {
                 Way::Relayed => PeerAddr::with_relays([], &in_use.borrow_and_update()),
-                Way::Direct => endpoint::local_addr(&self.endpoint, &in_use.borrow_and_update()),
+                Way::Direct => shown(&self.endpoint, near.as_deref(), &in_use.borrow_and_update()),
             };
+            shared.keep_only_from(&self.endpoint, near.as_deref().unwrap_or_default());
             if told.as_ref() != Some(&addr) {
                 tell(&shared, ContactEvent::Here { way: self.way, peer, addr: addr.clone() }).await;
                 told = Some(addr);
             }
             let goes_on = tokio::select! {
-                updated = addrs.updated() => {
-                    shared.keep_only_from(&self.endpoint);
-                    updated.is_ok()
-                }
+                updated = addrs.updated() => updated.is_ok(),
+                updated = async {
+                    match &mut networks {
+                        Some(networks) => networks.updated().await.is_ok(),
+                        None => std::future::pending().await,
+                    }
+                } => updated,
                 changed = in_use.changed() => changed.is_ok(),
                 () = self.endpoint.closed() => false,
             };

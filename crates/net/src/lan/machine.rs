@@ -44,6 +44,14 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// Our address there.
+    pub(crate) fn ip(&self) -> IpAddr {
+        match self {
+            Self::V4 { ip, .. } => (*ip).into(),
+            Self::V6 { ip, .. } => (*ip).into(),
+        }
+    }
+
     /// Where to call those who are near.
     pub(crate) fn group(&self) -> SocketAddr {
         match self {

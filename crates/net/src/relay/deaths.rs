@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::debug;
 
-use super::{Doubt, Names, place};
+use super::{Doubt, Names, place_beside};
 use crate::limits::{RELAY_LOOK, RELAY_QUEUE_DRAINED};
 
 /// Connections of an endpoint, as far as relays carry them.
@@ -49,7 +49,7 @@ pub(crate) async fn watch<C: Carried>(
                         (relay, takes_connections(relay).await)
                     }
                     Some(Doubt::Silent(relay)) => {
-                        let other = in_use.borrow().iter().find(|via| !via.at.has(relay)).map(|via| place(via.at, false));
+                        let other = in_use.borrow().iter().find(|via| !via.at.has(relay)).map(|via| place_beside(via.at, false, Some(relay)));
                         let Some(other) = other.filter(|_| links.uses_relay(relay)) else { continue };
                         let (alive, other_lives) = tokio::join!(takes_connections(relay), takes_connections(other));
                         // Where neither answers, it is our own network that is down, and there is nothing to change to.

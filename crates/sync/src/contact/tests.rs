@@ -34,6 +34,8 @@ struct World {
     next: u64,
     wire: VecDeque<(usize, Output)>,
     seen: Vec<(usize, Output)>,
+    /// Whether what comes is kept at once.
+    keeps: bool,
     now: Now,
 }
 
@@ -47,6 +49,7 @@ impl World {
             next: 0,
             wire: VecDeque::new(),
             seen: Vec::new(),
+            keeps: true,
             now: at(0),
         };
         world.start(ALICE, Way::Relayed, 1);
@@ -119,6 +122,7 @@ impl World {
                         self.nodes[other].handle(Input::Closed { link: theirs }, self.now);
                     }
                 }
+                Output::Envelope { link, .. } if self.keeps => self.nodes[node].handle(Input::Kept { link }, self.now),
                 Output::Up(_) | Output::Switched(_) | Output::Down(_) | Output::Envelope { .. } | Output::Took { .. } => {}
             }
             self.collect();
@@ -135,6 +139,15 @@ impl World {
             self.settle();
         }
         self.now = at(end);
+    }
+
+    /// The links by which these bytes came to a node.
+    fn came(&self, node: usize, said: &[u8]) -> Vec<u64> {
+        let link = |(at, output): &(usize, Output)| match output {
+            Output::Envelope { link, bytes, .. } if *at == node && bytes == said => Some(*link),
+            _ => None,
+        };
+        self.seen.iter().filter_map(link).collect()
     }
 
     fn session(&self, node: usize) -> Option<Session> {
@@ -168,7 +181,7 @@ fn alice_finds_bob_and_they_exchange_envelopes() {
     assert_eq!((world.dials(ALICE), world.dials(BOB)), (1, 0));
     assert!(world.nodes[BOB].send(Who(9), b"hello".to_vec()));
     world.settle();
-    assert_eq!(world.count(ALICE, &Output::Envelope { who: Who(9), bytes: b"hello".to_vec() }), 1);
+    assert_eq!(world.came(ALICE, b"hello").len(), 1);
     assert_eq!(world.nodes[BOB].room(Who(9)), CONTACT_WINDOW, "it was taken");
     assert_eq!(world.count(BOB, &Output::Took { who: Who(9), bytes: b"hello".to_vec() }), 1);
     world.run(60_000);
@@ -275,7 +288,7 @@ fn what_was_on_its_way_is_sent_again_on_the_link_that_stays() {
     world.settle();
     world.both(true);
     world.run(1000);
-    assert_eq!(world.count(BOB, &Output::Envelope { who: Who(9), bytes: b"lost".to_vec() }), 1);
+    assert_eq!(world.came(BOB, b"lost").len(), 1);
     assert_eq!(world.nodes[ALICE].room(Who(9)), CONTACT_WINDOW);
 }
 
@@ -288,6 +301,55 @@ fn a_contact_who_takes_nothing_is_sent_no_more_than_the_window() {
     assert_eq!((sent, world.nodes[ALICE].room(Who(9))), (CONTACT_WINDOW, 0));
     world.settle();
     assert_eq!(world.nodes[ALICE].room(Who(9)), CONTACT_WINDOW);
+}
+
+#[test]
+fn what_is_not_kept_is_not_acknowledged_and_comes_again_after_a_crash() {
+    let mut world = World::new();
+    world.both(false);
+    world.run(1000);
+    world.keeps = false;
+    for said in [b"first", b"other"] {
+        assert!(world.nodes[ALICE].send(Who(9), said.to_vec()));
+    }
+    world.settle();
+    let link = world.came(BOB, b"first")[0];
+    assert!(world.nodes[BOB].is_open(link));
+    let took = |bytes: &[u8]| Output::Took { who: Who(9), bytes: bytes.to_vec() };
+    assert_eq!((world.count(ALICE, &took(b"first")), world.nodes[ALICE].room(Who(9))), (0, CONTACT_WINDOW - 2));
+    world.nodes[BOB].handle(Input::Kept { link }, world.now);
+    world.settle();
+    assert_eq!((world.count(ALICE, &took(b"first")), world.count(ALICE, &took(b"other"))), (1, 0));
+    // He crashes before he has looked at the other, and is there again under another key.
+    world.start(BOB, Way::Relayed, 5);
+    world.both(false);
+    world.settle();
+    world.keeps = true;
+    assert!(!world.nodes[BOB].is_open(link));
+    world.nodes[BOB].handle(Input::Kept { link }, world.now);
+    world.run(1000);
+    assert_eq!(world.count(ALICE, &took(b"other")), 0, "whoever drives Alice hands it over again");
+    assert_eq!(world.nodes[ALICE].room(Who(9)), CONTACT_WINDOW);
+}
+
+#[test]
+fn whoever_says_more_than_the_window_without_waiting_is_hung_up_on() {
+    let mut world = World::new();
+    world.both(false);
+    world.run(1000);
+    world.keeps = false;
+    let link = world.session(BOB).unwrap().link;
+    let said = |world: &mut World| {
+        world.nodes[BOB].handle(Input::Frame { link, bytes: Frame::Envelope(b"x".to_vec()).encode() }, world.now);
+    };
+    (0..CONTACT_WINDOW).for_each(|_| said(&mut world));
+    assert!(world.nodes[BOB].is_open(link));
+    said(&mut world);
+    assert!(!world.nodes[BOB].is_open(link));
+    // Who says that something is kept that did not come is not believed.
+    world.settle();
+    world.nodes[BOB].handle(Input::Kept { link }, world.now);
+    assert_eq!(world.nodes[BOB].poll_output(), None);
 }
 
 #[test]
