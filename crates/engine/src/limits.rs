@@ -6,6 +6,8 @@ pub(crate) const ASKING_MAX: usize = 64;
 pub(crate) const CHECKS_PER_MINUTE: usize = 16;
 /// Neighbours that are asked at a time who they are.
 pub(crate) const INTRODUCTIONS: usize = 3;
+/// Nodes that may be silent one after the other when they are asked to show that our own line works.
+pub(crate) const CONTROLS_MAX: usize = 3;
 /// Endpoints for contacts find their addresses one after the other; contacts are told when nothing changed for so long,
 /// milliseconds.
 pub(crate) const TELL_SETTLE_MS: u64 = 1_500;
