@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::cluster::{ClusterAnswer, ClusterCall};
+use crate::later::LaterRole;
 use crate::meeting::{EntryDomain, Meeting, NewOwnEntry, Secret};
 use crate::shape::{
     Contact, ContactRequest, Conversation, Finding, Identity, Imported, Invite, LogCheck, LogStats, Message, MessageState, Mining,
@@ -444,6 +445,14 @@ pub struct NodeEdit {
     /// `socks5://[USER:PASSWORD@]IP:PORT` of the proxy through which everything shall go, or `off`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Secret>,
+    /// Comes with a later version; who names it is told so, and nothing is changed.
+    #[serde(default, skip_serializing)]
+    #[schema(ignore)]
+    pub custodian: Option<LaterRole>,
+    /// As `custodian`.
+    #[serde(default, skip_serializing)]
+    #[schema(ignore)]
+    pub mix: Option<LaterRole>,
 }
 
 /// Answer to `GET net/table`.

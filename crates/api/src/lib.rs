@@ -14,6 +14,7 @@ pub mod call;
 pub mod client;
 pub mod cluster;
 pub mod event;
+pub mod later;
 pub mod limits;
 pub mod meeting;
 pub mod shape;

@@ -42,7 +42,7 @@ struct Last {
 
 /// When to ask: after a while alone, and then ever more rarely.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Patience {
+pub(crate) struct Patience {
     alone_since_ms: Option<u64>,
     next_ms: u64,
     wait_ms: u64,
@@ -114,7 +114,7 @@ impl Entries {
 }
 
 impl Patience {
-    fn is_over(&mut self, neighbours: usize, now_ms: u64) -> bool {
+    pub(crate) fn is_over(&mut self, neighbours: usize, now_ms: u64) -> bool {
         if neighbours > 0 {
             *self = Self::default();
             return false;

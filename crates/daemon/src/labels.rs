@@ -22,7 +22,7 @@ pub(crate) const PROXIED: &str = "Others cannot dial this node: everything goes 
 
 /// The role of a relay.
 pub(crate) const RELAY_MEANS: &str = "Carries the packets of people who cannot reach each other directly, up to 256 kB/s for each of at most \
-     512. What they say stays encrypted; their internet addresses, and when and how much they talk, your node sees. Your own address \
+     512 and 1 MB/s for all of one network. What they say stays encrypted; their internet addresses, and when and how much they talk, your node sees. Your own address \
      becomes known as a relay's.";
 pub(crate) const BESIDE_PROXY: &str = "this would go beside the proxy: leave the proxy with `samizdat node proxy off` first";
 pub(crate) const RELAY_PROXIED: &str =

@@ -5,6 +5,7 @@ mod behind;
 mod clusters;
 mod contacts;
 mod convert;
+mod doctor;
 mod entries;
 mod home;
 pub mod http;

@@ -24,6 +24,12 @@ pub(crate) const LANES_MAX: usize = 8;
 pub(crate) const ENTRY_DOMAINS_MAX: usize = 8;
 /// Alone for so long, a node asks DNS: whom it remembers had time to answer.
 pub(crate) const LONELY_MS: u64 = 6_000;
+/// After the start, so long before the places of invite links are asked: those who are remembered or were named come first.
+pub(crate) const PLACES_FIRST_MS: u64 = 5_000;
+/// Between two times that they are asked, as long as nobody is connected.
+pub(crate) const PLACES_AGAIN_MS: u64 = 60_000;
+/// How long a node that is connected to nobody leaves those nearby alone: all other ways come first.
+pub(crate) const NEARBY_LAST_MS: u64 = 8_000;
 /// Until it asks again, still alone; it doubles each time.
 pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
 /// How long at most.

@@ -1,6 +1,6 @@
 //! How this node meets others whom it does not know yet, in this order: those it remembers or was told to join (the engine dials
-//! them), then the entry domains of the person. Beside them the local network, if that is switched on; and the entry that this node
-//! keeps for others.
+//! them), the places of invite links, the entry domains of the person, and last the local network, if that is switched on. Beside
+//! them the entry that this node keeps for others.
 
 use samizdat_api as api;
 use samizdat_chat::ChatError;
@@ -68,6 +68,7 @@ impl Node {
         let neighbours = self.engine.peers().count();
         let Meeting { entries, tell, .. } = &mut self.meeting;
         entries.look(neighbours, now, tell);
+        self.dial_near();
         self.keep_entry_standing();
     }
 
@@ -77,5 +78,71 @@ impl Node {
             News::Near(near) => self.on_near(near),
             News::Kept(input) => self.drive_keeper(Some(input)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+
+    use samizdat_chat::Chat;
+    use samizdat_core::{Now, PeerId};
+    use samizdat_engine::Output;
+    use samizdat_store::{Log, Vault};
+
+    use super::*;
+    use crate::{entries::Patience, nearby::Held, places::Places};
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum Way {
+        Remembered,
+        Places,
+        Entries,
+        Nearby,
+    }
+
+    /// The ways that a node tries first, one after the other, which remembers Bob, was given a link, has an entry domain and hears
+    /// Carol nearby; somebody is there from `met_ms` on.
+    fn tries(met_ms: u64) -> Vec<Way> {
+        let now = |mono_ms| Now { mono_ms, unix_ms: 1_800_000_000_000 + mono_ms };
+        let chat = || Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [1; 32]).unwrap();
+        let mut kept = chat();
+        kept.keep("places", b"198.51.100.1:443\n").unwrap();
+        let (mut places, mut patience, mut held) = (Places::load(&kept), Patience::default(), Held::default());
+        let log = Log::in_memory(1 << 20).unwrap();
+        let mut engine = Engine::new(log, chat(), [1; 32], PeerId([1; 32]), vec![1], now(0)).unwrap();
+        engine.learn(PeerId([2; 32]), vec![2], false, now(0));
+        let mut tried = Vec::new();
+        for ms in (0..60_000_u64).step_by(100) {
+            let neighbours = usize::from(ms >= met_ms);
+            engine.handle(samizdat_engine::Input::Timeout, now(ms));
+            engine.commit(now(ms));
+            let dials = std::iter::from_fn(|| engine.poll_output()).filter(|output| matches!(output, Output::Dial { .. })).count();
+            held.heard(PeerId([3; 32]), "192.168.1.3:4001".parse().unwrap());
+            let ways = [
+                (Way::Remembered, dials > 0),
+                (Way::Places, places.are_due(neighbours, ms)),
+                (Way::Entries, patience.is_over(neighbours, ms)),
+                (Way::Nearby, !held.due(neighbours, ms).is_empty()),
+            ];
+            for (way, _) in ways.into_iter().filter(|(_, tries)| *tries) {
+                if !tried.contains(&way) {
+                    tried.push(way);
+                }
+            }
+        }
+        tried
+    }
+
+    #[test]
+    fn who_is_alone_tries_whom_it_remembers_then_places_then_entry_domains_and_the_local_network_last() {
+        assert_eq!(tries(u64::MAX), [Way::Remembered, Way::Places, Way::Entries, Way::Nearby]);
+    }
+
+    #[test]
+    fn who_has_met_somebody_asks_neither_places_nor_domains() {
+        assert_eq!(tries(3_000), [Way::Remembered, Way::Nearby], "those nearby are met as well then");
+        assert_eq!(tries(5_500), [Way::Remembered, Way::Places, Way::Nearby]);
+        assert_eq!(tries(7_000), [Way::Remembered, Way::Places, Way::Entries, Way::Nearby]);
     }
 }

@@ -1,16 +1,16 @@
-//! What `samizdat net` shows: whom the routing knows, where a node is, and what would help.
+//! What `samizdat net` shows: whom the routing knows, and where a node is.
 
 use std::collections::BTreeMap;
 
 use data_encoding::BASE32_NOPAD;
-use samizdat_api::{self as api, ApiError, FindingState, Request, Response};
+use samizdat_api::{self as api, ApiError, Request, Response};
 use samizdat_core::record::Role;
 use samizdat_core::{NodeRecord, PeerId};
-use samizdat_engine::{Found, LookupId, Verdict};
+use samizdat_engine::{Found, LookupId};
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use crate::{labels, node::Node, requests::Answered};
+use crate::{node::Node, requests::Answered};
 
 /// Who waits for the end of which search. The engine bounds them.
 #[derive(Default)]
@@ -65,61 +65,6 @@ impl Node {
     /// The nodes that the routing knows, the closest to our own position first.
     pub(crate) fn table(&self) -> Vec<api::NodeRow> {
         self.engine.nodes(self.clock.now()).iter().map(|record| row(record)).collect()
-    }
-
-    /// What works from here, and what would improve it.
-    pub(crate) fn doctor(&self) -> Result<Vec<api::Finding>, ApiError> {
-        let status = self.status()?;
-        let verdict = self.engine.standing().verdict;
-        let direct = status.peers.iter().filter(|peer| peer.path != api::PeerPath::Relayed).count();
-        let peers = match (status.peers.len(), direct) {
-            (0, _) => (FindingState::Bad, "No other node is connected.".to_owned(), Some(labels::ADVICE_JOIN)),
-            (all, 0) => (FindingState::Fair, format!("All {all} connections run through relays."), Some(labels::ADVICE_UDP)),
-            (all, direct) => (FindingState::Good, format!("{all} nodes are connected, {direct} of them directly."), None),
-        };
-        let reach = match verdict {
-            Verdict::Reachable => (FindingState::Good, None),
-            Verdict::Unreachable if status.relays.through.is_empty() => (FindingState::Bad, Some(labels::ADVICE_FORWARD)),
-            Verdict::Unreachable => (FindingState::Fair, Some(labels::ADVICE_FORWARD)),
-            Verdict::Alone | Verdict::Asking => (FindingState::Fair, Some(labels::ADVICE_WAIT)),
-        };
-        let relays = match (status.relays.allowed, status.relays.through.is_empty()) {
-            (_, false) => (FindingState::Good, None),
-            (_, true) if verdict == Verdict::Reachable => (FindingState::Good, None),
-            (false, true) => (FindingState::Fair, Some(labels::ADVICE_ALLOW_RELAYS)),
-            (true, true) => (FindingState::Fair, Some(labels::ADVICE_RELAYS)),
-        };
-        let routing = match status.reach.nodes {
-            0 => (FindingState::Fair, "The routing knows no node yet: other nodes cannot be looked up.".to_owned()),
-            n => (FindingState::Good, format!("The routing knows {n} nodes.")),
-        };
-        let finding = |what: &str, (state, says, advice): (FindingState, String, Option<&str>)| api::Finding {
-            what: what.to_owned(),
-            state,
-            says,
-            advice: advice.map(str::to_owned),
-        };
-        let mut findings = vec![
-            finding("peers", peers),
-            finding("reached", (reach.0, status.reach.why, reach.1)),
-            finding("relays", (relays.0, status.relays.why, relays.1)),
-            finding("routing", (routing.0, routing.1, None)),
-        ];
-        if let Some(why) = status.clock {
-            findings.push(finding("clock", (FindingState::Bad, why, Some(labels::ADVICE_CLOCK))));
-        }
-        for role in status.roles.into_iter().filter(|role| role.on) {
-            let state = if role.announced { FindingState::Good } else { FindingState::Fair };
-            let ports = role.tcp_port.zip(role.udp_port);
-            let advice = ports.filter(|_| !role.announced).map(|(tcp, udp)| {
-                format!(
-                    "Forward TCP port {tcp} and UDP port {udp} on your router, and UDP port {} for the node itself.",
-                    self.net.port()
-                )
-            });
-            findings.push(finding("relay role", (state, role.why, advice.as_deref())));
-        }
-        Ok(findings)
     }
 }
 

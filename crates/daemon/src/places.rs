@@ -10,14 +10,10 @@ use samizdat_core::link::InviteLink;
 use samizdat_net::PeerAddr;
 use tracing::debug;
 
-use crate::limits::PLACES_MAX;
+use crate::limits::{PLACES_AGAIN_MS, PLACES_FIRST_MS, PLACES_MAX};
 use crate::node::Node;
 
 const PLACES: &str = "places";
-/// After the start, those who are remembered or were named come first.
-const FIRST_MS: u64 = 5_000;
-/// Between two attempts, as long as nobody is connected.
-const AGAIN_MS: u64 = 60_000;
 
 /// Where relays were when somebody invited us.
 pub(crate) struct Places {
@@ -30,7 +26,16 @@ impl Places {
         let bytes = chat.kept(PLACES).ok().flatten().unwrap_or_default();
         let text = String::from_utf8(bytes).unwrap_or_default();
         let known = text.lines().filter_map(|line| line.parse().ok()).take(PLACES_MAX).collect();
-        Self { known, next_ms: FIRST_MS }
+        Self { known, next_ms: PLACES_FIRST_MS }
+    }
+
+    /// Whether they are to be asked now; then they are.
+    pub(crate) fn are_due(&mut self, neighbours: usize, now_ms: u64) -> bool {
+        let due = !self.known.is_empty() && neighbours == 0 && now_ms >= self.next_ms;
+        if due {
+            self.next_ms = now_ms.saturating_add(PLACES_AGAIN_MS);
+        }
+        due
     }
 
     fn text(&self) -> String {
@@ -60,11 +65,9 @@ impl Node {
     /// As long as nobody is connected, those who once were in links are asked for the way.
     pub(crate) fn ask_places(&mut self) {
         let now = self.clock.now();
-        if self.places.known.is_empty() || !self.is_alone() || now.mono_ms < self.places.next_ms {
-            return;
+        if self.places.are_due(self.engine.peers().count(), now.mono_ms) {
+            self.places.known.iter().for_each(|place| self.net.introduce(*place, now.unix_ms / 1000));
         }
-        self.places.next_ms = now.mono_ms.saturating_add(AGAIN_MS);
-        self.places.known.iter().for_each(|place| self.net.introduce(*place, now.unix_ms / 1000));
     }
 
     /// A relay said who it is.

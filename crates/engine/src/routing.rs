@@ -1,5 +1,7 @@
 //! Finding nodes, and finding out whether we can be found: where the routing and the view from outside meet the bytes.
 
+mod probe;
+
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -74,6 +76,8 @@ enum Purpose {
     Introduction(PeerId),
     /// A node shall show that it lives.
     Probe(PeerId),
+    /// Another one shall show that we would have heard the former.
+    Control(PeerId),
 }
 
 /// Both machines, and what is under way.
@@ -94,6 +98,7 @@ pub(crate) struct Routing {
     rng: ChaCha20Rng,
     verified: Verified,
     asking: BTreeMap<u64, (Purpose, Option<Prefix>)>,
+    probes: BTreeMap<PeerId, probe::Probe>,
     ticket: u64,
     /// Checks made for others in this minute.
     checks: (u64, usize),
@@ -122,6 +127,7 @@ impl Routing {
             rng: ChaCha20Rng::from_seed(seed()),
             verified: Verified::default(),
             asking: BTreeMap::new(),
+            probes: BTreeMap::new(),
             ticket: 0,
             checks: (0, 0),
             checking: BTreeMap::new(),
@@ -134,6 +140,7 @@ impl Routing {
     /// Another node from now on, at another position. Of the old one it keeps whom it knew, and nothing else.
     pub(crate) fn renew(&mut self, rng: &mut ChaCha20Rng, own: PeerId, now: Now) {
         let (known, families) = (self.router.nodes(now), self.families);
+        let probes = std::mem::take(&mut self.probes);
         *self = Self {
             ticket: self.ticket,
             standing: self.standing.clone(),
@@ -142,6 +149,8 @@ impl Routing {
             ..Self::new(rng, own)
         };
         self.speak(families, now);
+        // The answers will not find us.
+        probes.into_keys().for_each(|peer| self.probed(peer, None));
         known.iter().for_each(|record| self.learn(record, now));
         self.settle(now);
     }
@@ -218,9 +227,8 @@ impl Routing {
                 }
                 Err(_) => self.router.handle(RouterInput::Failed { ticket: asked }, now),
             },
-            Purpose::Probe(peer) => {
-                self.out.push_back(Output::Probed { peer, answered: Some(AnswerIn::decode(answer).is_ok()) });
-            }
+            Purpose::Probe(peer) => self.probed(peer, Some(AnswerIn::decode(answer).is_ok())),
+            Purpose::Control(peer) => self.controlled(peer, from.filter(|_| AnswerIn::decode(answer).is_ok()), now),
             Purpose::Introduction(peer) => {
                 if let Ok(answer) = AnswerIn::decode(answer)
                     && let Answer::Nodes { found, closer } = answer.verify(&mut self.verified, unix_s(now))
@@ -237,10 +245,8 @@ impl Routing {
         match self.asking.remove(&ticket) {
             Some((Purpose::Routing(ticket), _)) => self.router.handle(RouterInput::Failed { ticket }, now),
             Some((Purpose::Reach(ticket), _)) => self.reach.answered(ticket, None, None, now),
-            // Whoever is connected to nobody may have lost its own network.
-            Some((Purpose::Probe(peer), _)) => {
-                self.out.push_back(Output::Probed { peer, answered: connected.then_some(false) });
-            }
+            Some((Purpose::Probe(peer), _)) => self.probe_failed(peer, connected, now),
+            Some((Purpose::Control(peer), _)) => self.controlled(peer, None, now),
             Some((Purpose::Introduction(_), _)) | None => {}
         }
         self.settle(now);
@@ -257,17 +263,6 @@ impl Routing {
     pub(crate) fn serve(&mut self, port: u16, relay: Option<RelayService>, now: Now) {
         self.reach.serve(Check { port, relay });
         self.settle(now);
-    }
-
-    /// Asks a node, whatever the age of its record, so that it shows that it lives.
-    pub(crate) fn probe(&mut self, record: NodeRecord) {
-        let peer = record.peer();
-        if self.may_ask() {
-            let question = QuestionIn::of(None, &Question::Find { target: Key::of(&peer) }).encode();
-            self.ask(Purpose::Probe(peer), None, Whom::Node(Arc::new(record)), question);
-        } else {
-            self.out.push_back(Output::Probed { peer, answered: None });
-        }
     }
 
     pub(crate) fn set_record(&mut self, record: Option<Arc<NodeRecord>>, now: Now) {

@@ -34,13 +34,38 @@ struct World {
     found: Vec<Found>,
     /// Through which relays each is reached.
     through: BTreeMap<u8, Vec<Chosen>>,
+    /// Nodes that answer nobody.
+    dead: Vec<u8>,
+    /// What happens to the questions of node 1.
+    line: Line,
+    /// What node 1 found out about others that it probed.
+    probed: Vec<(PeerId, Option<bool>)>,
+}
+
+/// What somebody's line carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Works,
+    /// Nothing over UDP: who is asked where he is does not hear it.
+    NoUdp,
+    /// The same, but those asked are neighbours through a relay.
+    RelayOnly,
 }
 
 impl World {
     fn new(count: u8, hidden: &[u8]) -> Self {
         let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
         let nodes = (1..=count).map(|n| (n, engine(n, now))).collect();
-        Self { now, nodes, hidden: hidden.to_vec(), found: Vec::new(), through: BTreeMap::new() }
+        Self {
+            now,
+            nodes,
+            hidden: hidden.to_vec(),
+            found: Vec::new(),
+            through: BTreeMap::new(),
+            dead: Vec::new(),
+            line: Line::Works,
+            probed: Vec::new(),
+        }
     }
 
     /// `a` dialled `b`.
@@ -75,8 +100,10 @@ impl World {
                     Whom::Neighbour(peer, _) => *peer,
                 };
                 let whom = self.number(&asked);
-                match self.ask(n, whom, question) {
-                    Some(answer) => Input::Answered { ticket, from: Some(ip(whom)), answer },
+                let line = if n == 1 { self.line } else { Line::Works };
+                let heard = line != Line::NoUdp && !self.dead.contains(&whom);
+                match heard.then(|| self.ask(n, whom, question)).flatten() {
+                    Some(answer) => Input::Answered { ticket, from: (line == Line::Works).then(|| ip(whom)), answer },
                     None => Input::AskFailed { ticket },
                 }
             }
@@ -85,6 +112,7 @@ impl World {
                 let input = Input::Frame { peer: peer(n), bytes };
                 return self.nodes.get_mut(&to).unwrap().handle(input, self.now);
             }
+            Output::Probed { peer, answered } => return self.probed.push((peer, answered)),
             Output::Found(found) => return self.found.push(found),
             Output::Standing => return self.say(n),
             Output::Relays(chosen) => return drop(self.through.insert(n, chosen)),
@@ -254,4 +282,89 @@ fn nobody_makes_us_dial_without_end_nor_through_a_relay() {
     let nowhere = CheckIn::of(Check { port: 0, relay: None }).encode();
     node.handle(Input::Asked { token: 10, peer: peer(1), from: Some(ip(1)), question: nowhere }, later);
     assert!(node.poll_output().is_none());
+}
+
+/// Five who know each other; node 1 has neighbours whatever happens to its line.
+fn keepers() -> World {
+    let mut world = World::new(5, &[]);
+    for (a, b) in [(1, 2), (1, 3), (1, 4), (1, 5), (2, 3), (3, 4), (4, 5), (5, 2)] {
+        world.connect(a, b);
+    }
+    world.pass(180_000);
+    assert_eq!(world.nodes[&1].standing().verdict, Verdict::Reachable);
+    world
+}
+
+/// What node 1 finds out about this record.
+fn probe(world: &mut World, record: NodeRecord) -> Option<bool> {
+    let peer = record.peer();
+    world.probed.clear();
+    world.nodes.get_mut(&1).unwrap().probe(record);
+    world.settle();
+    assert_eq!(world.probed.iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [peer], "one answer to one probe");
+    world.probed[0].1
+}
+
+fn record(world: &World, n: u8) -> NodeRecord {
+    NodeRecord::clone(world.nodes[&n].record().unwrap())
+}
+
+#[test]
+fn who_is_silent_while_others_answer_is_dead_and_who_answers_lives() {
+    let mut world = keepers();
+    let five = record(&world, 5);
+    assert_eq!(probe(&mut world, five.clone()), Some(true));
+    world.dead = vec![5];
+    assert_eq!(probe(&mut world, five.clone()), Some(false));
+    world.dead = vec![5, 2, 3];
+    assert_eq!(probe(&mut world, five), Some(false), "one who answers will do");
+}
+
+#[test]
+fn who_hears_nobody_where_they_are_served_does_not_take_them_for_dead() {
+    let mut world = keepers();
+    let five = record(&world, 5);
+    for line in [Line::NoUdp, Line::RelayOnly] {
+        world.line = line;
+        // Through a relay Bob answers, and lives; what does not answer there is not judged.
+        world.dead = if line == Line::RelayOnly { vec![5] } else { vec![] };
+        assert_eq!(probe(&mut world, five.clone()), None, "{line:?}");
+    }
+    world.line = Line::Works;
+    world.dead = vec![2, 3, 4, 5];
+    assert_eq!(probe(&mut world, five.clone()), None, "nobody is left who could show that our line works");
+    world.dead = vec![5];
+    assert_eq!(probe(&mut world, five), Some(false), "it works again");
+}
+
+#[test]
+fn who_is_served_in_another_version_of_ip_is_judged_only_by_those_who_hear_others_there() {
+    let mut world = keepers();
+    world.dead = vec![5];
+    let five = record(&world, 5);
+    let also_v6 = |addrs: &[&str]| {
+        let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
+        NodeRecord::sign(&secret(5), NodeFields { addrs, ..five.fields().clone() }).unwrap()
+    };
+    let (v6, dual) = (also_v6(&["[2001:db8:5::1]:4001"]), also_v6(&["198.51.5.1:4001", "[2001:db8:5::1]:4001"]));
+    assert_eq!(probe(&mut world, v6.clone()), None, "all others that are known have IPv4 alone");
+    assert_eq!(probe(&mut world, dual.clone()), None);
+    let now = world.now;
+    let families = |v4, v6| samizdat_core::record::Families { v4, v6 };
+    world.nodes.get_mut(&1).unwrap().speak(families(true, false), now);
+    assert_eq!(probe(&mut world, dual), Some(false), "who speaks no IPv6 checks what he can");
+    assert_eq!(probe(&mut world, v6), None, "and what he cannot reach at all is not his to judge");
+}
+
+#[test]
+fn a_probe_that_a_new_key_interrupts_says_nothing() {
+    let mut world = keepers();
+    let five = record(&world, 5);
+    let now = world.now;
+    let node = world.nodes.get_mut(&1).unwrap();
+    node.probe(five);
+    node.renew(peer(9), vec![9], now);
+    let said = std::iter::from_fn(|| node.poll_output())
+        .filter_map(|output| if let Output::Probed { peer, answered } = output { Some((peer, answered)) } else { None });
+    assert_eq!(said.collect::<Vec<_>>(), [(peer(5), None)]);
 }

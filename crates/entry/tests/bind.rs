@@ -20,12 +20,14 @@ use hickory_proto::{
 };
 use named::{Named, ZONE, keygen};
 use samizdat_core::{
-    NodeRecord, Now, PeerSecret,
+    NodeRecord, Now, PeerId, PeerSecret,
     record::{NodeFields, Via},
 };
 use samizdat_entry::{
     Found, Hint, Input, Keeper, NameServers, Output, PublishError, Publisher, Rfc2136, Said, Swap, Swapped, TsigKey, Txt,
-    limits::ENTRIES_MAX, lookup, lookup::LookupError,
+    limits::{CHECK_INTERVAL_MS, ENTRIES_MAX},
+    lookup,
+    lookup::LookupError,
 };
 
 const DOMAIN: &str = "entry.samizdat.test";
@@ -197,15 +199,20 @@ async fn nothing_is_remembered_from_one_lookup_to_the_next_and_a_silent_server_i
     assert_eq!(lookup(DOMAIN, &servers, now()).await.unwrap().records.len(), 1);
 }
 
-/// Does what a keeper wants, at once, until it waits; says what it said.
+/// Does what a keeper wants, at once, until it waits; says what it said. Node 9 does not answer.
 async fn drive(keeper: &mut Keeper, publisher: &Rfc2136, now: Now) -> Vec<Said> {
+    drive_beside(keeper, publisher, now, |who| Some(who != peer(9))).await
+}
+
+/// The same where each node answers, or not, or cannot be asked, as `answers` says.
+async fn drive_beside(keeper: &mut Keeper, publisher: &Rfc2136, now: Now, answers: impl Fn(PeerId) -> Option<bool>) -> Vec<Said> {
     let mut said = Vec::new();
     keeper.tick(now);
     while let Some(output) = keeper.output() {
         let input = match output {
             Output::Look => Input::Looked(publisher.look().await),
             Output::Swap(swap) => Input::Swapped(publisher.swap(&swap, now).await),
-            Output::Probe(record) => Input::Probed { peer: record.peer(), answered: Some(record.peer() != peer(9)) },
+            Output::Probe(record) => Input::Probed { peer: record.peer(), answered: answers(record.peer()) },
             Output::Say(what) => {
                 said.push(what);
                 continue;
@@ -217,7 +224,7 @@ async fn drive(keeper: &mut Keeper, publisher: &Rfc2136, now: Now) -> Vec<Said> 
     said
 }
 
-fn peer(secret: u8) -> samizdat_core::PeerId {
+fn peer(secret: u8) -> PeerId {
     PeerSecret([secret; 32]).peer()
 }
 
@@ -248,4 +255,42 @@ async fn the_machine_of_bob_takes_the_place_of_a_dead_node_and_carol_gets_it_whe
     assert_eq!(drive(&mut keepers[winner], &publisher, at).await, [Said::Withdrawn]);
     assert_eq!(drive(&mut keepers[1 - winner], &publisher, at).await, [Said::Published]);
     assert_eq!(peers().await, [of[1 - winner]]);
+}
+
+/// Bob, who waits for the one place of the domain, in which Alice stands. She is killed at this time, or never: then he only hears
+/// nobody. When he has taken her place, within two hours.
+async fn takes_over(named: &Named, seed: u8, killed_ms: Option<u64>) -> Option<u64> {
+    let (alice, bob) = (record(9, 0), record(1, 0));
+    let publisher = named.publisher(DOMAIN);
+    let seen = publisher.look().await.unwrap();
+    assert_eq!(publisher.swap(&Swap { remove: seen.clone(), ..adding(&alice, seen) }, now()).await, Ok(Swapped::Done));
+    let mut keeper = Keeper::new(1, [seed; 32], now());
+    keeper.input(Input::Own(bob), now());
+    while let Some(at_ms) = keeper.next_timeout().filter(|at_ms| *at_ms < 2 * 3_600_000) {
+        let at = Now { mono_ms: at_ms, ..now() };
+        let answers = |_| killed_ms.map(|killed_ms| at_ms < killed_ms);
+        let said = drive_beside(&mut keeper, &publisher, at, answers).await;
+        if said.contains(&Said::TookOver(peer(9))) {
+            assert_eq!(find(named, DOMAIN).await.unwrap().records.iter().map(NodeRecord::peer).collect::<Vec<_>>(), [peer(1)]);
+            return Some(at_ms);
+        }
+        assert_eq!(find(named, DOMAIN).await.unwrap().records, std::slice::from_ref(&alice));
+    }
+    None
+}
+
+#[tokio::test]
+async fn the_place_of_a_node_that_is_killed_is_another_s_within_one_check_interval_whenever_that_happens() {
+    let named = Named::start("");
+    for seed in 0..20 {
+        let killed_ms = 600_000 + u64::from(seed) * 37_000;
+        let taken_ms = takes_over(&named, seed, Some(killed_ms)).await.unwrap();
+        assert!(taken_ms > killed_ms && taken_ms - killed_ms <= CHECK_INTERVAL_MS, "seed {seed}: {} ms", taken_ms - killed_ms);
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_ask_by_the_way_others_are_served_takes_nobody_s_place() {
+    let named = Named::start("");
+    assert_eq!(takes_over(&named, 1, None).await, None);
 }

@@ -19,7 +19,7 @@ struct Counts {
 
 /// A neighbourhood that one party is likely to own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Origin {
+pub(crate) enum Origin {
     Loopback,
     /// IPv4 /24.
     V4([u8; 3]),
@@ -91,7 +91,7 @@ impl Drop for Admission {
 }
 
 impl Origin {
-    fn of(socket: Option<SocketAddr>) -> Self {
+    pub(crate) fn of(socket: Option<SocketAddr>) -> Self {
         match socket.map(|s| s.ip().to_canonical()) {
             None => Self::Hidden,
             Some(ip) if ip.is_loopback() => Self::Loopback,

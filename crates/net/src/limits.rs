@@ -76,6 +76,10 @@ pub const CHECK_PATIENCE: Duration = Duration::from_secs(4);
 pub const PINS_MAX: usize = 256;
 /// Keys of peers that our relay keeps unpacked.
 pub const RELAY_KEYS_MAX: usize = 1024;
+/// Senders, and networks of senders, whose bytes our relay counts at a time.
+pub const QUOTAS_MAX: usize = 4096;
+/// Largest message that our relay takes from a peer, bytes: what the relay protocol allows.
+pub const RELAY_MESSAGE_MAX: usize = 1024 * 1024;
 /// User name of a SOCKS5 proxy, bytes, and its password (*wire*).
 pub const PROXY_LOGIN_MAX: usize = 255;
 /// Connections through a proxy at a time.
@@ -113,10 +117,14 @@ pub struct RelayLimits {
     pub handshakes: usize,
     /// From the TCP connection to the request to be relayed.
     pub handshake: Duration,
-    /// Bytes a second that one connection may send.
+    /// Bytes a second that one peer may send, over all its connections.
     pub bytes_per_second: NonZeroU32,
     /// Bytes that it may send at once.
     pub burst_bytes: NonZeroU32,
+    /// Bytes a second that all may send who come from one IPv4 /24 or IPv6 /48.
+    pub prefix_bytes_per_second: NonZeroU32,
+    /// Bytes that they may send at once.
+    pub prefix_burst_bytes: NonZeroU32,
 }
 
 impl RelayLimits {
@@ -134,7 +142,9 @@ impl RelayLimits {
 
 impl Default for RelayLimits {
     fn default() -> Self {
-        const KIB: u32 = 1024;
+        const fn kib(n: u32) -> NonZeroU32 {
+            NonZeroU32::MIN.saturating_add(n.saturating_mul(1024).saturating_sub(1))
+        }
         Self {
             connections: 512,
             per_prefix: 32,
@@ -142,8 +152,10 @@ impl Default for RelayLimits {
             per_peer: 2,
             handshakes: 64,
             handshake: Duration::from_secs(10),
-            bytes_per_second: NonZeroU32::MIN.saturating_add(256 * KIB - 1),
-            burst_bytes: NonZeroU32::MIN.saturating_add(1024 * KIB - 1),
+            bytes_per_second: kib(256),
+            burst_bytes: kib(1024),
+            prefix_bytes_per_second: kib(1024),
+            prefix_burst_bytes: kib(4096),
         }
     }
 }

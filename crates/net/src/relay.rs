@@ -6,13 +6,17 @@
 
 mod certificate;
 mod client;
+mod connection;
 mod deaths;
 mod introduce;
 mod names;
 mod pins;
 mod place;
 mod places;
+mod quota;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;

@@ -228,7 +228,7 @@ fn run(command: Command) -> Result<bool> {
                     println!("median time to direct, {} : {} = {ratio:.2}", second.engine, first.engine);
                 }
             }
-            Ok(matrices.iter().all(matrix::Matrix::as_expected))
+            Ok(fail(&matrix::failings(&matrices)))
         }
         Command::Rehome { trials, json } => {
             permitted()?;
@@ -240,7 +240,7 @@ fn run(command: Command) -> Result<bool> {
                 done.push(trial);
             }
             tell(&done, json, |done| rehome::summary(done))?;
-            Ok(done.iter().all(rehome::Trial::passed))
+            Ok(fail(&rehome::failings(&done)))
         }
         Command::Flood { strangers, json } => {
             permitted()?;
@@ -300,6 +300,12 @@ fn tell<T: Serialize>(what: &T, json: bool, text: impl Fn(&T) -> String) -> Resu
         print!("{}", text(what));
     }
     Ok(())
+}
+
+/// Says what is not as it must be, after all else; whether it is.
+fn fail(failings: &[String]) -> bool {
+    failings.iter().for_each(|failing| eprintln!("FAILED: {failing}"));
+    failings.is_empty()
 }
 
 /// Runs something to its end.

@@ -34,6 +34,8 @@ pub const UNSAID_MAX: usize = 3000;
 pub const WORDS_AT_END: u64 = 50;
 /// Longest time that a live link may be silent when it is re-homed or moves.
 pub const GAP_MAX: Duration = Duration::from_secs(5);
+/// How many times as long as iroh by itself our node may take to a direct path, by the medians.
+pub const RATIO_MAX: f64 = 1.2;
 /// Packets that pass between one change and the next of a network that goes down and up.
 pub const FLAP_PACKETS: usize = 8;
 /// Tasks that a node may have more after its network has gone down and up often: those of one more path, not of each outage.

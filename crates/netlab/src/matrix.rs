@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     engine::{Engine, Outcome},
     lab::{Family, Plan},
+    limits::RATIO_MAX,
     nat::{Kind, Nat},
 };
 
@@ -177,7 +178,39 @@ pub fn ratio(first: &Matrix, second: &Matrix) -> Option<f64> {
     Some(middle(second.into_iter())? / middle(first.into_iter())?)
 }
 
+/// What is not as it must be, a sentence each; nothing if all is well.
+pub fn failings(matrices: &[Matrix]) -> Vec<String> {
+    let mut failings: Vec<String> =
+        matrices.iter().flat_map(|matrix| matrix.cells.iter().filter_map(|cell| cell.failing(matrix.engine))).collect();
+    if let [first, second] = matrices {
+        let ratio = ratio(first, second);
+        if ratio.is_none_or(|ratio| ratio > RATIO_MAX) {
+            let is =
+                ratio.map_or("cannot be told: they have no direct pairing in common".to_owned(), |ratio| format!("is {ratio:.2}"));
+            failings.push(format!(
+                "the median time to a direct path, {} : {}, {is}; at most {RATIO_MAX} is allowed",
+                second.engine, first.engine
+            ));
+        }
+    }
+    failings
+}
+
 impl Cell {
+    fn failing(&self, engine: &str) -> Option<String> {
+        let pairing = format!("{engine}: {} x {}", self.a, self.b);
+        match &self.outcome {
+            None => Some(format!("{pairing} is not connected: {}", self.error.as_deref().unwrap_or("nobody said why"))),
+            Some(outcome) if self.direct_expected && outcome.direct_ms.is_none() => {
+                Some(format!("{pairing} must become direct and is relayed"))
+            }
+            Some(_) if !self.as_expected() => {
+                Some(format!("{pairing} became direct, so the laboratory is not what it is said to be"))
+            }
+            Some(_) => None,
+        }
+    }
+
     /// Whether it came out as it should.
     pub fn as_expected(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| outcome.direct_ms.is_some() == self.direct_expected)
@@ -286,20 +319,44 @@ mod tests {
         );
     }
 
+    fn cell(direct_expected: bool, direct_ms: Option<f64>) -> Cell {
+        Cell {
+            a: Kind::Port.into(),
+            b: Kind::Port.into(),
+            direct_expected,
+            outcome: Some(Outcome { connected_ms: 1.0, first_byte_ms: 1.0, direct_ms, path: String::new() }),
+            error: None,
+        }
+    }
+
+    fn matrix<const N: usize>(engine: &'static str, times: [Option<f64>; N]) -> Matrix {
+        Matrix { engine, cells: times.map(|direct_ms| cell(true, direct_ms)).into() }
+    }
+
     #[test]
     fn only_pairings_that_both_went_through_directly_are_compared() {
-        let matrix = |times: [Option<f64>; 3]| {
-            let cell = |direct_ms| Cell {
-                a: Kind::Port.into(),
-                b: Kind::Port.into(),
-                direct_expected: true,
-                outcome: Some(Outcome { connected_ms: 1.0, first_byte_ms: 1.0, direct_ms, path: String::new() }),
-                error: None,
-            };
-            Matrix { engine: "test", cells: times.map(cell).into() }
-        };
-        let (bare, node) = (matrix([Some(100.0), Some(1.0), None]), matrix([Some(110.0), None, Some(900.0)]));
+        let (bare, node) = (matrix("bare", [Some(100.0), Some(1.0), None]), matrix("node", [Some(110.0), None, Some(900.0)]));
         assert_eq!(ratio(&bare, &node), Some(1.1));
-        assert_eq!(ratio(&bare, &matrix([None; 3])), None);
+        assert_eq!(ratio(&bare, &matrix("node", [None; 3])), None);
+    }
+
+    #[test]
+    fn a_run_fails_for_what_is_relayed_or_not_connected_or_slow_and_says_so() {
+        let well = || [matrix("bare", [Some(100.0), Some(200.0)]), matrix("node", [Some(120.0), Some(200.0)])];
+        assert_eq!(failings(&well()), [""; 0]);
+        assert_eq!(failings(&well()[..1]), [""; 0], "one engine alone has no ratio");
+        let with = |cell: Cell| {
+            let [bare, mut node] = well();
+            node.cells[1] = cell;
+            failings(&[bare, node])
+        };
+        assert_eq!(with(cell(true, None)), ["node: port x port must become direct and is relayed"]);
+        let broken = Cell { outcome: None, error: Some("no relay".to_owned()), ..cell(false, None) };
+        assert_eq!(with(broken), ["node: port x port is not connected: no relay"]);
+        assert_eq!(with(cell(false, Some(1.0))).len(), 1, "a NAT that lets through what it must not");
+        assert_eq!(with(cell(false, None)), [""; 0]);
+        let slow = [matrix("bare", [Some(100.0)]), matrix("node", [Some(121.0)])];
+        assert_eq!(failings(&slow), ["the median time to a direct path, node : bare, is 1.21; at most 1.2 is allowed"]);
+        assert_eq!(failings(&[matrix("bare", [None]), matrix("node", [None])]).len(), 3, "and without any there is no ratio");
     }
 }

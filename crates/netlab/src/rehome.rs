@@ -90,6 +90,19 @@ impl Trial {
     }
 }
 
+/// What is not as it must be, a sentence each; nothing if all is well.
+pub fn failings(trials: &[Trial]) -> Vec<String> {
+    let failing = |trial: &Trial| {
+        let lost: u64 = trial.reports.iter().map(|report| report.lost).fold(0, u64::saturating_add);
+        let name = trial.loss.name();
+        let slow = trial.gap_ms() >= GAP_MAX.as_secs_f64() * 1e3;
+        let slow =
+            slow.then(|| format!("{name}: nothing arrived for {:.0} ms, less than {GAP_MAX:?} is asked for", trial.gap_ms()));
+        slow.into_iter().chain((lost > 0).then(|| format!("{name}: {lost} words were lost"))).collect::<Vec<_>>()
+    };
+    trials.iter().flat_map(failing).collect()
+}
+
 /// Two talk, something goes away, and they come to an end. All that is said after that moment, and what was under way, can only
 /// arrive by another path.
 pub fn trial(program: &Program, loss: Loss) -> Result<Trial> {
@@ -133,4 +146,23 @@ pub fn summary(trials: &[Trial]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_of_five_seconds_or_a_lost_word_fails_and_is_named() {
+        let report = |longest_gap_ms, lost| Report { longest_gap_ms, lost, ..Report::default() };
+        let trial = |reports| Trial { loss: Loss::Relay, reports };
+        let well = trial([report(100.0, 0), report(4999.0, 0)]);
+        assert!(well.passed() && failings(&[well]).is_empty());
+        let slow = trial([report(100.0, 0), report(5000.0, 0)]);
+        assert!(!slow.passed());
+        let named = failings(&[slow, trial([report(1.0, 2), report(1.0, 1)])]);
+        let relay = Loss::Relay.name();
+        assert_eq!(named[0], format!("{relay}: nothing arrived for 5000 ms, less than 5s is asked for"));
+        assert_eq!((named.len(), named[1].as_str()), (2, format!("{relay}: 3 words were lost").as_str()));
+    }
 }

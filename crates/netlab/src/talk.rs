@@ -28,7 +28,7 @@ pub enum Told {
 }
 
 /// How a conversation went, as one of both saw it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Words of ours; all were acknowledged.
     pub said: u64,

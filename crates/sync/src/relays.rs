@@ -282,6 +282,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stranger_who_announces_roles_of_later_versions_gets_nothing_for_it() {
+        let announce = |n: u8, relay: bool, bits: u32| {
+            let before = record(n, &format!("198.51.{n}.1"), relay, START_S);
+            let roles = Roles::from_bits(before.fields().roles.bits() | bits);
+            let fields = NodeFields { roles, ..before.fields().clone() };
+            Arc::new(NodeRecord::sign(&PeerSecret([n; 32]), fields).unwrap())
+        };
+        let all = Role::ALL.into_iter().fold(Roles::default(), Roles::with).bits() | 1 << 20;
+        let later = all & !Roles::default().with(Role::Relay).bits();
+        let mut alice = relays(0);
+        alice.offer(&announce(9, false, later));
+        assert_eq!(alice.known(), 0, "no relay runs there");
+        alice.offer(&announce(8, true, later));
+        assert_eq!((alice.known(), alice.some(3).len()), (1, 1), "here one does, and it counts as any other");
+    }
+
+    #[test]
     fn who_speaks_one_version_of_ip_chooses_none_that_speak_the_other() {
         let mut alice = relays(2);
         alice.offer(&record(10, "[2001:db8:10::1]", true, START_S));

@@ -101,7 +101,7 @@ fn export(context: &Context, client: &Client, of: &ExportQuery, file: &Path) -> 
     part.push(".part");
     let part = PathBuf::from(part);
     let mut out = File::create(&part).map_err(|e| Failure::file(&part, &e))?;
-    let written = client.log_export(of, &mut Counted::new(&mut out, None)).map_err(|error| match error {
+    let written = client.log_export(of, &mut Counted::new(&mut out, None, shown())).map_err(|error| match error {
         CallError::File(e) => Failure::file(&part, &e),
         other => other.into(),
     });
@@ -118,50 +118,96 @@ fn export(context: &Context, client: &Client, of: &ExportQuery, file: &Path) -> 
 fn import(context: &Context, client: &Client, file: &Path) -> Result<(), Failure> {
     let slice = File::open(file).map_err(|e| Failure::file(file, &e))?;
     let length = slice.metadata().map_err(|e| Failure::file(file, &e))?.len();
-    let report = client.log_import(&mut Counted::new(BufReader::new(slice), Some(length)))?;
+    let report = client.log_import(&mut Counted::new(BufReader::new(slice), Some(length), shown()))?;
     context.output.row(&report, || format!("{} new, {} known already, {} refused", report.new, report.duplicate, report.refused))
 }
 
 /// A file that says how much of it has passed.
-struct Counted<F> {
+struct Counted<F, S> {
     file: F,
     done: u64,
     of: Option<u64>,
-    progress: Progress,
+    show: S,
 }
 
-impl<F> Counted<F> {
-    fn new(file: F, of: Option<u64>) -> Self {
-        Self { file, done: 0, of, progress: Progress::new() }
+impl<F, S: FnMut(&str)> Counted<F, S> {
+    fn new(file: F, of: Option<u64>, show: S) -> Self {
+        Self { file, done: 0, of, show }
     }
 
     fn passed(&mut self, bytes: usize) {
         let before = self.done;
         self.done = self.done.saturating_add(bytes as u64);
-        if before / SHOWN_EVERY == self.done / SHOWN_EVERY && self.of != Some(self.done) {
+        if bytes == 0 || before / SHOWN_EVERY == self.done / SHOWN_EVERY && self.of != Some(self.done) {
             return;
         }
         match self.of {
             // What the node does with it then may take as long.
-            Some(of) if self.done >= of => self.progress.show(&format!("{} given to the node, which checks it", size(of))),
-            Some(of) => self.progress.show(&format!("{} of {}", size(self.done), size(of))),
-            None => self.progress.show(&size(self.done)),
+            Some(of) if self.done >= of => (self.show)(&format!("{} given to the node, which checks it", size(of))),
+            Some(of) => (self.show)(&format!("{} of {}", size(self.done), size(of))),
+            None => (self.show)(&size(self.done)),
         }
     }
 }
 
-impl<F: Read> Read for Counted<F> {
+/// Shows each line in the place of the one before.
+fn shown() -> impl FnMut(&str) {
+    let mut progress = Progress::new();
+    move |line| progress.show(line)
+}
+
+impl<F: Read, S: FnMut(&str)> Read for Counted<F, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.file.read(bytes).inspect(|count| self.passed(*count))
     }
 }
 
-impl<F: Write> Write for Counted<F> {
+impl<F: Write, S: FnMut(&str)> Write for Counted<F, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes).inspect(|count| self.passed(*count))
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    /// What is shown while so many bytes pass in pieces of `piece`.
+    fn shown_of(length: usize, piece: usize, of: Option<u64>) -> Vec<String> {
+        let (bytes, mut lines) = (vec![7; length], Vec::new());
+        let mut counted = Counted::new(&bytes[..], of, |line: &str| lines.push(line.to_owned()));
+        let mut buffer = vec![0; piece];
+        while counted.read(&mut buffer).unwrap() > 0 {}
+        assert_eq!(counted.done, length as u64);
+        lines
+    }
+
+    #[test]
+    fn an_import_shows_how_much_of_the_file_was_given_and_then_that_it_is_checked() {
+        let length = 3 * MIB + MIB / 2;
+        let of = size(length as u64);
+        let part = |mib: usize| format!("{} of {of}", size((mib * MIB) as u64));
+        let last = format!("{of} given to the node, which checks it");
+        assert_eq!(shown_of(length, MIB / 4, Some(length as u64)), [part(1), part(2), part(3), last.clone()]);
+        assert_eq!(shown_of(length, 100, Some(length as u64)).len(), 4, "and no more often in smaller pieces");
+        assert_eq!(shown_of(length, length, Some(length as u64)), [last]);
+        assert_eq!(shown_of(0, 10, Some(0)), [""; 0]);
+    }
+
+    #[test]
+    fn an_export_shows_how_much_came_for_nobody_knows_how_much_comes() {
+        let mut lines = Vec::new();
+        let mut counted = Counted::new(Vec::new(), None, |line: &str| lines.push(line.to_owned()));
+        for _ in 0..10 {
+            counted.write_all(&[7; MIB / 4]).unwrap();
+        }
+        assert_eq!(counted.file.len(), 10 * MIB / 4);
+        assert_eq!(lines, [size(MIB as u64), size(2 * MIB as u64)]);
     }
 }

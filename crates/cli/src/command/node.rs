@@ -1,7 +1,7 @@
 //! `node`: what my node does for others, what it uses of them, and what it shows.
 
 use clap::{Args, Subcommand, ValueEnum};
-use samizdat_api::{RoleStatus, Status, call::NodeEdit};
+use samizdat_api::{RoleStatus, Status, call::NodeEdit, later::NO_SUCH_ROLE};
 
 use super::{entry::Keep, proxy::Behind};
 use crate::{arguments::Context, failure::Failure, output::count, printable::printable};
@@ -42,6 +42,12 @@ enum Command {
 enum Role {
     /// Carries the packets of people who cannot reach each other.
     Relay,
+    /// Has its place in the protocol and comes with a later version; who asks for it learns that.
+    #[value(hide = true)]
+    Custodian,
+    /// The same.
+    #[value(hide = true)]
+    Mix,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,12 +60,13 @@ impl Node {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
         match self.command {
             Command::Role { role, switch } => {
-                let client = context.client()?;
                 let status = match role.zip(switch) {
+                    Some((Role::Custodian | Role::Mix, _)) => return Err(Failure::usage(NO_SUCH_ROLE)),
                     Some((Role::Relay, switch)) => {
-                        client.edit_node(&NodeEdit { relay: Some(switch == Switch::On), ..NodeEdit::default() })?
+                        let edit = NodeEdit { relay: Some(switch == Switch::On), ..NodeEdit::default() };
+                        context.client()?.edit_node(&edit)?
                     }
-                    None => client.status()?,
+                    None => context.client()?.status()?,
                 };
                 status.roles.iter().try_for_each(|role| context.output.row(role, || role_page(role)))
             }

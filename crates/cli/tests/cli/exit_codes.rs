@@ -79,6 +79,26 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn a_role_of_a_later_version_is_told_apart_from_a_typing_error_and_changes_nothing() {
+    let node = Node::alice();
+    for (role, switch) in [("custodian", "on"), ("custodian", "off"), ("mix", "on"), ("mix", "off")] {
+        let arguments = ["node", "role", role, switch];
+        node.samizdat(&arguments).assert().code(2).stdout("").stderr(
+            "samizdat: this version has no such role yet: a node can be a relay (`samizdat node role relay on`) or an entry point \
+             (`samizdat node entry`); nothing was changed\n",
+        );
+        let out = node.samizdat(&arguments).arg("--json").assert().code(2).stdout("").get_output().clone();
+        assert_eq!(error(&out.stderr)["kind"], "usage");
+    }
+    node.samizdat(&["node", "role", "baker", "on"]).assert().code(2);
+    assert!(node.asked().is_empty());
+    let listed = node.prints(&["node", "role"]);
+    assert!(listed.contains("relay") && !listed.contains("custodian") && !listed.contains("mix"), "{listed}");
+    let help = node.prints(&["node", "role", "--help"]);
+    assert!(help.contains("relay") && !help.contains("custodian") && !help.contains("mix"), "{help}");
+}
+
+#[test]
 fn an_empty_message_is_wrong_usage() {
     let node = Node::alice();
     node.samizdat(&["send", "bob", " "]).assert().code(2);

@@ -196,3 +196,11 @@ proptest! {
         prop_assert_eq!(read(&bytes).is_ok(), bytes == record.bytes());
     }
 }
+
+#[test]
+fn bits_of_roles_that_this_version_does_not_know_are_kept_under_the_signature() {
+    let bits = Roles::default().with(Role::Relay).with(Role::Custodian).with(Role::Mix).bits() | 1 << 20;
+    let record = NodeRecord::sign(&secret(1), NodeFields { roles: Roles::from_bits(bits), ..fields() }).unwrap();
+    let back = read(record.bytes()).unwrap();
+    assert_eq!((back.fields().roles.bits(), back.bytes()), (bits, record.bytes()));
+}

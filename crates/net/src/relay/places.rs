@@ -1,18 +1,18 @@
-//! Who may use our relay, and how many of them: counted from the TCP connection to the end of the relayed one.
+//! Who may use our relay, how many of them and how much: counted from the TCP connection to the end of the relayed one.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use iroh::EndpointId;
 use iroh_relay::server::{Access, AccessControl, ClientRequest, ConnectionId};
-use std::net::SocketAddr;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::quota::{Quotas, Sender};
 use crate::admission::{Admission, Gate};
 use crate::limits::RelayLimits;
-
-/// The header in which the accept loop tells the relay which connection it is. Whatever a client writes there is overwritten.
-pub(crate) const PLACE_HEADER: &str = "x-samizdat-place";
 
 /// How much a relay is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +29,8 @@ pub(crate) struct Places {
     gate: Gate,
     limits: RelayLimits,
     table: Mutex<Table>,
+    quotas: Mutex<Quotas>,
+    began: Instant,
     closed: watch::Sender<bool>,
 }
 
@@ -47,7 +49,9 @@ type ConnectionKey = String;
 
 impl Places {
     pub(crate) fn new(limits: RelayLimits) -> Self {
-        Self { gate: Gate::default(), limits, table: Mutex::default(), closed: watch::Sender::new(false) }
+        let quotas = Mutex::new(Quotas::new(&limits));
+        let closed = watch::Sender::new(false);
+        Self { gate: Gate::default(), limits, table: Mutex::default(), quotas, began: Instant::now(), closed }
     }
 
     /// A place for a connection from `socket`, by its number.
@@ -67,6 +71,13 @@ impl Places {
     /// The connection ended, or is in the hands of the relay, which keeps its place.
     pub(crate) fn leave(&self, number: u64) {
         self.table().waiting.remove(&number);
+    }
+
+    /// For how long nothing more is read from somebody who has just sent so many bytes.
+    pub(crate) fn spend(&self, sender: Sender, bytes: usize) -> Duration {
+        let now = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let mut quotas = self.quotas.lock().unwrap_or_else(PoisonError::into_inner);
+        Duration::from_micros(quotas.spend(sender, bytes, now))
     }
 
     pub(crate) fn limits(&self) -> &RelayLimits {
@@ -91,9 +102,9 @@ impl Places {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(&self, peer: EndpointId, connection: ConnectionId, number: Option<u64>) -> bool {
+    fn admit(&self, peer: EndpointId, connection: ConnectionId, number: u64) -> bool {
         let mut table = self.table();
-        let Some(mut admission) = number.and_then(|number| table.waiting.remove(&number)) else { return false };
+        let Some(mut admission) = table.waiting.remove(&number) else { return false };
         let held = table.relayed.values().filter(|(other, _)| *other == peer).count();
         if *self.closed.borrow() || held >= self.limits.per_peer {
             table.refused = table.refused.saturating_add(1);
@@ -105,14 +116,16 @@ impl Places {
     }
 }
 
-/// The door that the relay asks, once it has proof of who the peer is.
+/// The door for one connection, asked once there is proof of who the peer is.
 #[derive(Debug)]
-pub(crate) struct Door(pub(crate) Arc<Places>);
+pub(crate) struct Door {
+    pub(crate) places: Arc<Places>,
+    pub(crate) number: u64,
+}
 
 impl AccessControl for Door {
     async fn on_connect(&self, request: &ClientRequest) -> Access {
-        let number = request.headers().get(PLACE_HEADER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
-        if self.0.admit(request.endpoint_id(), request.connection_id(), number) {
+        if self.places.admit(request.endpoint_id(), request.connection_id(), self.number) {
             Access::Allow
         } else {
             Access::Deny { reason: Some("this relay has no room for you".to_owned()) }
@@ -120,6 +133,6 @@ impl AccessControl for Door {
     }
 
     fn on_disconnect(&self, _peer: EndpointId, connection: ConnectionId) {
-        self.0.table().relayed.remove(&connection.to_string());
+        self.places.table().relayed.remove(&connection.to_string());
     }
 }

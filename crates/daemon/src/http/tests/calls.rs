@@ -214,3 +214,17 @@ async fn the_way_into_the_page_is_a_file_that_only_its_owner_can_read_and_works_
     let again = server.raw(&format!("GET {path}"), &[("Host", HOST)], b"").await;
     assert_eq!((again.status, again.header("location")), (404, None));
 }
+
+#[tokio::test]
+async fn a_role_of_a_later_version_cannot_be_switched_and_nothing_else_is() {
+    // Whatever reaches the node is refused there, with another status.
+    let server = Server::new(|_| Err(ApiError::refused("the node was asked")));
+    for body in [r#"{"custodian":true}"#, r#"{"mix":false}"#, r#"{"relay":true,"mix":true}"#] {
+        let answer = server.call("PATCH /api/v1/node", body).await;
+        assert_eq!(answer.error(), (400, "usage".to_owned()), "{body}");
+        assert!(answer.body.contains(samizdat_api::later::NO_SUCH_ROLE), "{}", answer.body);
+    }
+    assert_eq!(server.call("PATCH /api/v1/node", r#"{"relay":true}"#).await.status, 409);
+    let schema = serde_json::to_value(Document::openapi()).unwrap()["components"]["schemas"]["NodeEdit"].to_string();
+    assert!(schema.contains("relay") && !schema.contains("custodian") && !schema.contains("mix"), "{schema}");
+}

@@ -137,7 +137,10 @@ fn answer(asked: Request) -> Result<Response, ApiError> {
             Response::Imported(Imported { new, duplicate: 0, refused: 0 })
         }
         Request::EditNode(edit) => {
-            assert_eq!(edit, NodeEdit { relay: Some(true), use_relays: None, lan: Some(true), proxy: Some(Secret::new("off")) });
+            assert_eq!(
+                edit,
+                NodeEdit { relay: Some(true), lan: Some(true), proxy: Some(Secret::new("off")), ..NodeEdit::default() }
+            );
             Response::Status(status())
         }
         Request::NetTable => Response::NetTable(vec![]),
@@ -180,7 +183,7 @@ async fn every_call_of_the_client_is_understood() {
         assert_eq!(client.join_room("lobby").unwrap(), room());
         assert_eq!(
             client
-                .edit_node(&NodeEdit { relay: Some(true), use_relays: None, lan: Some(true), proxy: Some(Secret::new("off")) })
+                .edit_node(&NodeEdit { relay: Some(true), lan: Some(true), proxy: Some(Secret::new("off")), ..NodeEdit::default() })
                 .unwrap(),
             status()
         );
