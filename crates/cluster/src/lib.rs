@@ -6,6 +6,7 @@
 mod cbor;
 mod schulze;
 
+pub mod anonymous;
 pub mod aside;
 pub mod audit;
 pub mod ballot;

@@ -113,3 +113,18 @@ pub const PHRASE_PASSES: u32 = 3;
 
 /// One-time tags of a door for each day: requests that find room there.
 pub const DOOR_SLOTS: u8 = 8;
+
+/// Anonymous messages of one member at one epoch.
+pub const ANONYMOUS_SLOTS: usize = 4;
+/// Members that an anonymous message hides among at least: of two each knows who the other is.
+pub const RING_MIN: usize = 3;
+/// Members that an anonymous message hides among at most: more the signature does not take.
+pub const RING_MAX: usize = 255;
+/// Sets of keys for anonymous messages of one member at one epoch that are kept: an honest one makes one.
+pub const SETS_PER_MEMBER: usize = 2;
+/// Largest encoded set of keys for anonymous messages, bytes.
+pub const SLOTS_MAX: usize = 512;
+/// Longest body of an anonymous message, bytes: the longest text, encrypted to one member.
+pub const ANONYMOUS_BODY_MAX: usize = SEALED_ASIDE_MAX;
+/// Largest encoded anonymous message, bytes: 40 for each of those that it hides among.
+pub const ANONYMOUS_MAX: usize = ANONYMOUS_BODY_MAX + 40 * RING_MAX + 512;

@@ -59,9 +59,13 @@ fn bless(folder: &Path, seeds: &Seeds) {
     seeds.iter().for_each(|(name, bytes)| fs::write(folder.join(name), bytes).unwrap());
 }
 
+fn vectors(name: &str) -> Value {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../vectors").join(name);
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
 fn seeds() -> BTreeMap<&'static str, Seeds> {
-    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/cluster.json")).unwrap();
-    let vectors: Value = serde_json::from_str(&text).unwrap();
+    let (vectors, secret) = (vectors("cluster.json"), vectors("cluster-secret.json"));
     let hex = |value: &Value| HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
     let of = |pointer: &str| hex(vectors.pointer(pointer).unwrap());
     let messages = vectors["messages"].as_array().unwrap();
@@ -71,7 +75,12 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let link = vectors["doors"]["link"].as_str().unwrap().to_owned();
     let asked = ["join", "return", "merge"].map(|what| (what.to_owned(), of(&format!("/doors/{what}"))));
     let parts = Seeds::from([("only".into(), of("/parts/part")), ("last".into(), of("/parts/last_of_64000_bytes_1"))]);
+    let of_secret = |pointer: &str| hex(secret.pointer(pointer).unwrap());
+    let anonymous = ["all", "one"].into_iter().zip(0..);
+    let anonymous = anonymous.map(|(to, n)| (format!("to-{to}"), of_secret(&format!("/anonymous/messages/{n}/message"))));
     BTreeMap::from([
+        ("cluster_anonymous", damaged(anonymous.collect())),
+        ("cluster_slots", damaged(one("slots", of_secret("/anonymous/published/0/slots")))),
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
         ("cluster_bundle", damaged(one("bundle", of("/statements/bundle")))),
         ("cluster_charter", damaged(one("charter", of("/names/charter")))),
