@@ -3,7 +3,8 @@
 //! `cargo test` calls these for the files of `corpus/` by way of `crates/cluster/tests/fuzz_corpus.rs`, which includes this very file.
 
 use samizdat_cluster::{
-    Charter, ClusterId, MemberId, Past, Roster, StateId,
+    Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
+    anonymous::{AnonymousIn, Pool, SlotSecrets, SlotsIn},
     ballot::Equivocation,
     branch::{Branches, Node},
     bundle::Bundle,
@@ -18,7 +19,8 @@ use samizdat_cluster::{
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
+    ("cluster_anonymous", anonymous),
     ("cluster_answer", answer),
     ("cluster_branches", branches),
     ("cluster_bundle", bundle),
@@ -28,12 +30,37 @@ pub const TARGETS: [Target; 9] = [
     ("cluster_part", part),
     ("cluster_proof", proof),
     ("cluster_request", request),
+    ("cluster_slots", slots),
 ];
 
 const CLUSTER: ClusterId = ClusterId([7; 32]);
 
 fn past() -> Option<Past> {
     Some(Past::founded(Roster::of((0..3).map(|n| MemberId([n; 32]))), Charter::new("circle").ok()?))
+}
+
+/// The epoch of the vectors, at which three members published keys for anonymous messages.
+fn pool() -> Option<Pool> {
+    let secret = |who: u8| MemberSecret::from_seed([who; 32]);
+    let mut pool = Pool::new(CLUSTER, 258, Roster::of((1..=3).map(|who| secret(who).member())));
+    for who in 1..=3u8 {
+        pool.add(SlotSecrets::new([who + 100; 32], CLUSTER, 258).publish(&secret(who)).unverified()).ok()?;
+    }
+    Some(pool)
+}
+
+/// A message of some member.
+pub fn anonymous(bytes: &[u8]) -> bool {
+    let Ok(message) = AnonymousIn::decode(bytes) else { return false };
+    assert_eq!(message.encode(), bytes);
+    pool().is_some_and(|pool| message.verify(&pool).is_ok())
+}
+
+/// Keys for anonymous messages.
+pub fn slots(bytes: &[u8]) -> bool {
+    let Ok(slots) = SlotsIn::decode(bytes) else { return false };
+    assert_eq!(slots.encode(), bytes);
+    pool().is_some_and(|mut pool| pool.add(slots).is_ok())
 }
 
 /// What lets somebody in.

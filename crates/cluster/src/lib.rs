@@ -6,6 +6,7 @@
 mod cbor;
 mod schulze;
 
+pub mod anonymous;
 pub mod aside;
 pub mod audit;
 pub mod ballot;
@@ -31,6 +32,7 @@ pub mod phrase;
 pub mod request;
 pub mod rollout;
 pub mod roster;
+pub mod secret;
 pub mod tally;
 
 #[cfg(test)]
