@@ -217,8 +217,9 @@ impl Work<'_> {
     /// The newest messages of the other side that have come as far as `state`.
     fn their_heads(&self, conversation: i64, state: State) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT id FROM message m WHERE conversation = ?1 AND mine = 0 AND state >= ?3 AND NOT EXISTS
-             (SELECT 1 FROM parent p JOIN message c ON c.id = p.child WHERE p.parent = m.id AND c.mine = 0 AND c.state >= ?3)
+            "SELECT coalesce(name, id) FROM message m WHERE conversation = ?1 AND mine = 0 AND state >= ?3 AND NOT EXISTS
+             (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
+              WHERE p.parent = coalesce(m.name, m.id) AND c.conversation = ?1 AND c.mine = 0 AND c.state >= ?3)
              ORDER BY message DESC LIMIT ?2",
         )?;
         let rows = statement.query_map((conversation, PARENTS_MAX, state.number()), |row| row.get(0))?;

@@ -1,14 +1,19 @@
 //! Stories that need a look, or a hand, behind the face of the crate.
 #![allow(clippy::arithmetic_side_effects)]
 
-use samizdat_cluster::{Charter, MemberId, ballot::BallotIn, motion::Method};
-use samizdat_core::{Envelope, IdentitySecret, Name, Now, Unstamped, announce::Announcement, seal::ContactSecret, stamp::Mint};
+use samizdat_cluster::{Charter, MemberId, ballot::BallotIn, door::Invite, link::OpenDoor, motion::Method};
+use samizdat_core::{
+    Envelope, IdentitySecret, Name, Now, Unstamped,
+    announce::Announcement,
+    seal::{ContactSecret, door::DoorKey},
+    stamp::Mint,
+};
 use samizdat_store::{Log, Vault};
 
 use crate::{
     Answer, Chat, Filter, Proposal, State,
     content::Content,
-    limits::{ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, REQUESTS_MAX, TAG_WINDOW},
+    limits::{ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, PARENT_PATIENCE_MS, REQUESTS_MAX, TAG_WINDOW},
     timeline::{MessageId, NewRow},
 };
 
@@ -313,4 +318,60 @@ fn who_says_the_same_in_two_clusters_learns_nothing_of_who_is_in_both() {
             .unwrap()
     };
     assert_ne!(told(&mut alice, "nest"), told(&mut alice, "club"), "kept apart here");
+}
+
+#[test]
+fn what_builds_on_something_in_another_conversation_tells_nobody_that_it_is_here() {
+    let (mut alice, said) = nest();
+    alice.found_cluster(&Charter::new("club").unwrap(), "somebody", NOW).unwrap();
+    let text = |alice: &mut Chat, name: u8, parent: [u8; 16], which: &str, now: Now| {
+        alice
+            .transact(|work| {
+                let conversation = work.cluster_conversation(work.find_cluster(which)?.cluster)?;
+                let new = NewRow { mine: false, state: State::Received, author: "mallory", ..NewRow::ours("guess", now) };
+                let id = work.insert(&NewRow { id: MessageId([name; 16]), conversation, nonce: Some([name; 16]), ..new }, now)?;
+                work.set_parents(&id.unwrap(), &[parent])?;
+                work.show_when_complete(id.unwrap())?;
+                Ok(id.unwrap())
+            })
+            .unwrap()
+    };
+    let shown = |alice: &Chat, id: MessageId| {
+        let sql = "SELECT position IS NOT NULL FROM message WHERE id = ?1";
+        alice.vault.conn().query_row(sql, [id.0], |row| row.get::<_, bool>(0)).unwrap()
+    };
+    let here = text(&mut alice, 1, said.0, "nest", NOW);
+    let elsewhere = text(&mut alice, 2, said.0, "club", NOW);
+    assert!(shown(&alice, here) && !shown(&alice, elsewhere));
+
+    // One that builds on itself, and what builds on that.
+    let (itself, next) = (text(&mut alice, 3, [3; 16], "nest", NOW), text(&mut alice, 4, [3; 16], "nest", NOW));
+    assert!(!shown(&alice, itself) && !shown(&alice, next));
+    let later = Now { unix_ms: NOW.unix_ms + 3 * PARENT_PATIENCE_MS, ..NOW };
+    alice.transact(|work| work.give_up_on_parents(later)).unwrap();
+    assert!([elsewhere, itself, next].into_iter().all(|id| shown(&alice, id)));
+}
+
+#[test]
+fn doors_have_bounds_and_belong_to_one_cluster() {
+    let (mut alice, _) = nest();
+    alice.found_cluster(&Charter::new("club").unwrap(), "somebody", NOW).unwrap();
+    let hour = NOW.hour().0;
+    let door = |n: u8, expires: u32| Invite { open: OpenDoor::new(&[n; 20], DoorKey([n; 32])), label: String::new(), expires };
+    let mut take = |which: &str, author: u8, invite: &Invite, now: Now| {
+        alice
+            .transact(|work| {
+                let cluster = work.find_cluster(which)?.cluster;
+                work.take_invite(cluster, &MemberId([author; 32]), invite, false, now)
+            })
+            .unwrap()
+    };
+    assert!(!take("nest", 1, &door(1, hour), NOW) && !take("nest", 1, &door(1, u32::MAX), NOW), "over, or for ever");
+    let first: Vec<bool> = (1..=5).map(|n| take("nest", 1, &door(n, hour + 24), NOW)).collect();
+    assert_eq!(first, [true, true, true, true, false], "four of one member");
+    assert!(!take("club", 2, &door(1, hour + 24), NOW), "what comes by it belongs to the nest");
+    let tomorrow = Now { unix_ms: NOW.unix_ms + 25 * 3_600_000, ..NOW };
+    assert!(take("nest", 1, &door(6, hour + 48), tomorrow), "the old ones are closed by now");
+    let others: Vec<bool> = (0..17).map(|n| take("nest", 10 + n, &door(20 + n, hour + 48), tomorrow)).collect();
+    assert_eq!(others.iter().filter(|taken| **taken).count(), 15, "sixteen in all");
 }

@@ -339,7 +339,8 @@ impl Work<'_> {
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL
-                               AND state NOT IN (0, 6, 7) AND aside IS NULL ORDER BY position DESC LIMIT ?3) m
+                               AND state NOT IN (0, 6, 7) AND aside IS NULL AND vouched IS NULL
+                               ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
                                WHERE p.parent = m.name AND c.conversation = ?1) LIMIT ?2",
         )?;
@@ -359,14 +360,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Shows a message once its parents are shown, and then what waited for it.
+    /// Shows a message once its parents are shown, and then what waited for it. What is in other conversations counts for nothing: by
+    /// what somebody sees of us there, they would learn that both are ours.
     pub(crate) fn show_when_complete(&mut self, id: MessageId) -> Result<(), ChatError> {
         let mut next = VecDeque::from([id]);
         while let Some(id) = next.pop_front() {
             let incomplete = self
                 .conn
                 .prepare_cached(
-                    "SELECT 1 FROM parent p LEFT JOIN message m ON m.id = p.parent WHERE p.child = ?1 AND (m.id IS NULL OR m.position IS NULL)",
+                    "SELECT 1 FROM message c JOIN parent p ON p.child = c.id WHERE c.id = ?1
+                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = p.parent AND m.name IS NULL
+                                     AND m.conversation = c.conversation AND m.position IS NOT NULL)
+                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.name = p.parent
+                                     AND m.conversation = c.conversation AND m.position IS NOT NULL)",
                 )?
                 .exists([id.0])?;
             let hidden = self.conn.prepare_cached("SELECT 1 FROM message WHERE id = ?1 AND position IS NULL")?.exists([id.0])?;
@@ -374,26 +380,44 @@ impl Work<'_> {
                 continue;
             }
             self.show(&id)?;
-            let mut children = self.conn.prepare_cached("SELECT child FROM parent WHERE parent = ?1")?;
-            for child in children.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {
-                next.push_back(child?);
-            }
+            next.extend(self.children(&id)?);
         }
         Ok(())
     }
 
+    /// What builds on a message in its conversation.
+    fn children(&self, id: &MessageId) -> Result<Vec<MessageId>, ChatError> {
+        let mut children = self.conn.prepare_cached(
+            "SELECT c.id FROM message m JOIN parent p ON p.parent = coalesce(m.name, m.id)
+             JOIN message c ON c.id = p.child AND c.conversation = m.conversation WHERE m.id = ?1",
+        )?;
+        Ok(children.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))?.collect::<Result<_, _>>()?)
+    }
+
     /// Shows what has waited too long for a parent: it may have expired before it reached us.
     pub(crate) fn give_up_on_parents(&mut self, now: Now) -> Result<(), ChatError> {
-        let old: Vec<MessageId> = self
-            .conn
-            .prepare_cached("SELECT id FROM message WHERE position IS NULL AND arrived < ?1 ORDER BY message")?
-            .query_map([now.unix_ms.saturating_sub(PARENT_PATIENCE_MS)], |row| Ok(MessageId(row.get(0)?)))?
-            .collect::<Result<_, _>>()?;
-        for id in old {
-            self.conn.execute("DELETE FROM parent WHERE child = ?1 AND parent NOT IN (SELECT id FROM message)", [id.0])?;
+        for id in self.hidden_since(now.unix_ms.saturating_sub(PARENT_PATIENCE_MS))? {
+            self.conn
+                .prepare_cached(
+                    "DELETE FROM parent WHERE child = ?1 AND NOT EXISTS
+                     (SELECT 1 FROM message c JOIN message m ON m.conversation = c.conversation
+                      WHERE c.id = ?1 AND (m.id = parent.parent AND m.name IS NULL OR m.name = parent.parent))",
+                )?
+                .execute([id.0])?;
             self.show_when_complete(id)?;
         }
+        // What builds on itself, by way of others or not, would wait for ever.
+        for id in self.hidden_since(now.unix_ms.saturating_sub(PARENT_PATIENCE_MS.saturating_mul(2)))? {
+            self.show(&id)?;
+            self.children(&id)?.into_iter().try_for_each(|child| self.show_when_complete(child))?;
+        }
         Ok(())
+    }
+
+    fn hidden_since(&self, arrived: u64) -> Result<Vec<MessageId>, ChatError> {
+        let sql = "SELECT id FROM message WHERE position IS NULL AND arrived < ?1 ORDER BY message";
+        let mut hidden = self.conn.prepare_cached(sql)?;
+        Ok(hidden.query_map([arrived], |row| Ok(MessageId(row.get(0)?)))?.collect::<Result<_, _>>()?)
     }
 
     /// The other side has `heads` and so all that they build on.

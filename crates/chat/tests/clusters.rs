@@ -392,30 +392,6 @@ fn a_newcomer_is_told_what_the_charter_gives_and_by_whom() {
 }
 
 #[test]
-fn the_name_of_a_text_is_that_of_one_text_of_one_author() {
-    // Both draw the same nonce, and say the same.
-    let taken = "CREATE TRIGGER taken AFTER INSERT ON message WHEN NEW.mine = 1
-                 BEGIN UPDATE message SET nonce = x'11111111111111111111111111111111' WHERE message = NEW.message; END;";
-    for first in [1, 2] {
-        let whom = vec![
-            (Person::new(1), "alice"),
-            (Person::whose_program_was_changed(2, taken), "bob"),
-            (Person::whose_program_was_changed(3, taken), "mallory"),
-        ];
-        let mut people = nest_of(&Charter::new(NEST).unwrap(), whom);
-        for person in &mut people[1..] {
-            person.chat.write_in_cluster(NEST, "yes", LIFETIME, person.now).unwrap();
-            person.settle();
-        }
-        let (alice, others) = people.split_first_mut().unwrap();
-        for from in [first, 3 - first, first, 3 - first] {
-            carry(&others[from - 1], alice);
-        }
-        assert_eq!(alice.texts(), ["yes", "yes"]);
-    }
-}
-
-#[test]
 fn nobody_votes_twice_and_an_outsider_learns_nothing_from_what_is_stored() {
     let mut people = nest(&["alice", "bob", "carol"]);
     let now = people[0].now;

@@ -9,10 +9,10 @@ use crate::{
     ballot::BallotIn,
     cbor::{Malformed, Out, Wire, Written, array, blob, exact, from_bytes, list, text, to_bytes, write_list},
     claim::ClaimIn,
-    door::{DoorSecret, Invite},
+    door::Invite,
     ids::MemberId,
     leave::LeaveIn,
-    limits::{MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
+    limits::{DOORS_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
 };
 
@@ -25,7 +25,7 @@ const MOTION: u8 = 3;
 const BALLOT: u8 = 4;
 const LEAVE: u8 = 5;
 const INVITE: u8 = 6;
-const INVITE_CLOSED: u8 = 7;
+const DOORS: u8 = 7;
 const CLAIM: u8 = 8;
 const HISTORY: u8 = 9;
 const ASIDE: u8 = 10;
@@ -86,11 +86,8 @@ pub enum Body {
     Leave(LeaveIn),
     /// A door that was opened: requests come in by it.
     Invite(Invite),
-    /// A door that was closed.
-    InviteClosed {
-        /// Which.
-        door: DoorSecret,
-    },
+    /// The doors that are open and who opened them: for newcomers, on the word of its author.
+    Doors(Vec<(MemberId, Invite)>),
     /// Its author says which name it is.
     Claim(ClaimIn),
     /// What was written before somebody came: for newcomers, on the word of its author, the oldest first.
@@ -166,7 +163,7 @@ impl Body {
             Self::Ballot(_) => (4, BALLOT),
             Self::Leave(_) => (4, LEAVE),
             Self::Invite(_) => (4, INVITE),
-            Self::InviteClosed { .. } => (4, INVITE_CLOSED),
+            Self::Doors(_) => (4, DOORS),
             Self::Claim(_) => (5, CLAIM),
             Self::History(_) => (4, HISTORY),
             Self::Aside(_) => (4, ASIDE),
@@ -186,7 +183,11 @@ impl Body {
             Self::Ballot(ballot) => ballot.write(e),
             Self::Leave(leave) => leave.write(e),
             Self::Invite(invite) => invite.write(e),
-            Self::InviteClosed { door } => door.write(e),
+            Self::Doors(doors) => write_list(e, doors, |e, (author, invite)| {
+                e.array(2)?;
+                author.write(e)?;
+                invite.write(e)
+            }),
             Self::Claim(claim) => claim.write(e),
             Self::Aside(sealed) => e.bytes(sealed).map(|_| ()),
             Self::History(memories) => write_list(e, memories, |e, memory| memory.write(e)),
@@ -202,7 +203,10 @@ impl Body {
             BALLOT => Self::Ballot(BallotIn::read(d)?),
             LEAVE => Self::Leave(LeaveIn::read(d)?),
             INVITE => Self::Invite(Invite::read(d)?),
-            INVITE_CLOSED => Self::InviteClosed { door: DoorSecret::read(d)? },
+            DOORS => Self::Doors(list(d, DOORS_MAX as usize, |d| {
+                array(d, 2)?;
+                Some((MemberId::read(d)?, Invite::read(d)?))
+            })?),
             CLAIM => Self::Claim(ClaimIn::read(d)?),
             ASIDE => Self::Aside(blob(d, SEALED_ASIDE_MAX)?),
             HISTORY => Self::History(list(d, MEMORIES_MAX, Memory::read)?),
@@ -294,7 +298,6 @@ mod tests {
 
     fn bodies() -> Vec<Body> {
         let motion = motion(&circle(1..=3), 1, admit(9));
-        let door = || DoorSecret([3; 32]);
         vec![
             Body::Here,
             Body::Text(Text { nonce: [1; 16], at: 5, parents: vec![[2; 16]; 8], mentions: vec![member(2)], text: "hello".into() }),
@@ -304,7 +307,7 @@ mod tests {
             Body::Leave(Leave::sign(CLUSTER, &secret(1)).unverified()),
             Body::Invite(invite("the book fair")),
             Body::Invite(Invite { expires: 0, ..invite("") }),
-            Body::InviteClosed { door: door() },
+            Body::Doors(vec![(member(1), invite("the book fair")), (member(2), invite(""))]),
             Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1))),
             Body::History(vec![Memory { author: member(3), nonce: [4; 16], at: 6, text: "long ago".into() }; 2]),
             Body::History(Vec::new()),

@@ -7,13 +7,13 @@ use minicbor::Decoder;
 use samizdat_core::{
     Hour,
     limits::{CLOCK_SLACK_HOURS, LIFETIMES},
-    seal::door::DoorKey,
 };
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::{
     cbor::{Out, Wire, Written, array, exact, is_line, text},
     limits::{DOOR_SLOTS, LABEL_MAX},
+    link::OpenDoor,
 };
 
 const DAY_HOURS: u32 = 24;
@@ -25,10 +25,8 @@ pub struct DoorSecret(pub [u8; 32]);
 /// An open door, as members tell it each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invite {
-    /// Under which requests come in.
-    pub door: DoorSecret,
-    /// What opens them.
-    pub key: DoorKey,
+    /// Its link, and what opens requests.
+    pub open: OpenDoor,
     /// What it is for, one line; may be empty.
     pub label: String,
     /// Hour since 1970 in which it closes.
@@ -41,29 +39,16 @@ impl fmt::Debug for DoorSecret {
     }
 }
 
-impl Wire for DoorKey {
-    fn write(&self, e: &mut Out) -> Written {
-        e.bytes(&self.0).map(|_| ())
-    }
-
-    fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        exact(d).map(Self)
-    }
-}
-
 impl Wire for Invite {
     fn write(&self, e: &mut Out) -> Written {
-        e.array(4)?;
-        self.door.write(e)?;
-        self.key.write(e)?;
+        e.array(3)?.bytes(self.open.secret().as_slice())?;
         e.str(&self.label)?.u32(self.expires).map(|_| ())
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        array(d, 4)?;
+        array(d, 3)?;
         Some(Self {
-            door: DoorSecret::read(d)?,
-            key: DoorKey::read(d)?,
+            open: OpenDoor::restore(&exact(d)?),
             label: text(d, LABEL_MAX).filter(|label| label.is_empty() || is_line(label, LABEL_MAX))?,
             expires: d.u32().ok()?,
         })

@@ -119,11 +119,6 @@ impl ConsentIn {
         &self.merge
     }
 
-    /// Which cluster it says it is of.
-    pub fn claimed_cluster(&self) -> &ClusterId {
-        &self.fields.cluster
-    }
-
     /// The motion by which it is said to have agreed.
     pub fn motion(&self) -> MotionId {
         self.fields.id()

@@ -7,9 +7,9 @@ use crate::{
     ballot::{Ballot, Choice},
     certificate::CertificateIn,
     charter::Charter,
-    door::{DoorSecret, Invite},
+    door::Invite,
     ids::{ClusterId, MemberId, MemberSecret, MotionId},
-    link::{ClusterLink, LINK_LEN},
+    link::{ClusterLink, LINK_LEN, OpenDoor},
     merge::{ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     roster::{Past, Roster},
@@ -51,7 +51,7 @@ pub(crate) fn motion(past: &Past, proposer: u8, kind: Kind) -> Motion {
 }
 
 pub(crate) fn invite(label: &str) -> Invite {
-    Invite { door: DoorSecret([3; 32]), key: DoorKey([4; 32]), label: label.into(), expires: 500_000 }
+    Invite { open: OpenDoor::new(&[3; 20], DoorKey([4; 32])), label: label.into(), expires: 500_000 }
 }
 
 pub(crate) fn admission(who: u8) -> Admission {

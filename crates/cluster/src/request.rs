@@ -7,12 +7,12 @@ use minicbor::Decoder;
 use samizdat_core::limits::KEY_PACKAGE_MAX;
 
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, array, blob, from_bytes, is_line, list, text, to_bytes, versioned, write_list},
+    cbor::{Malformed, Out, Wire, Written, blob, from_bytes, is_line, text, to_bytes, versioned},
     comeback::ComebackIn,
     done::Done,
-    door::{DoorSecret, Invite},
-    ids::{ClusterId, MemberId},
-    limits::{DOORS_MAX, NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
+    door::DoorSecret,
+    ids::ClusterId,
+    limits::{NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
     merge::{ConsentIn, GuestIn},
     roster::PastIn,
 };
@@ -63,8 +63,6 @@ pub struct Answer {
     pub welcome: Vec<u8>,
     /// The door of the cluster for members who were away.
     pub door: DoorSecret,
-    /// Its other doors that are open, and who opened them.
-    pub invites: Vec<(MemberId, Invite)>,
     /// What the newcomer must know of the past to judge motions.
     pub past: PastIn,
     /// What was carried out and could be again.
@@ -143,29 +141,20 @@ impl Wire for Request {
 
 impl Wire for Answer {
     fn write(&self, e: &mut Out) -> Written {
-        e.array(7)?.u8(VERSION)?;
+        e.array(6)?.u8(VERSION)?;
         self.cluster.write(e)?;
         e.bytes(&self.welcome)?;
         self.door.write(e)?;
-        write_list(e, &self.invites, |e, (author, invite)| {
-            e.array(2)?;
-            author.write(e)?;
-            invite.write(e)
-        })?;
         self.past.write(e)?;
         self.done.write(e)
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        versioned(d, 7, VERSION)?;
+        versioned(d, 6, VERSION)?;
         Some(Self {
             cluster: ClusterId::read(d)?,
             welcome: blob(d, PAYLOAD_MAX)?,
             door: DoorSecret::read(d)?,
-            invites: list(d, DOORS_MAX as usize, |d| {
-                array(d, 2)?;
-                Some((MemberId::read(d)?, Invite::read(d)?))
-            })?,
             past: PastIn::read(d)?,
             done: Done::read(d)?,
         })
@@ -203,8 +192,7 @@ mod tests {
 
     fn answer() -> Answer {
         let done = Done::default().with(&BTreeMap::from([(MotionId([1; 32]), 4), (MotionId([2; 32]), 5)]), [(member(1), 6)]);
-        let invites = vec![(member(1), people::invite("the book fair")), (member(2), people::invite(""))];
-        Answer { cluster: CLUSTER, welcome: vec![3; 50], door: DoorSecret([4; 32]), invites, past: circle(1..=3).into(), done }
+        Answer { cluster: CLUSTER, welcome: vec![3; 50], door: DoorSecret([4; 32]), past: circle(1..=3).into(), done }
     }
 
     #[test]

@@ -184,16 +184,18 @@ fn statements() -> Value {
 }
 
 fn invite() -> Invite {
-    Invite { door: DoorSecret([6; 32]), key: DoorKey([8; 32]), label: "the book fair".into(), expires: 500_000 }
+    Invite { open: OpenDoor::new(&[9; 20], DoorKey([8; 32])), label: "the book fair".into(), expires: 500_000 }
 }
 
 fn messages() -> Vec<Value> {
-    let door = || DoorSecret([6; 32]);
     let (member, identity) = (secret(1).member(), IdentitySecret::from_seed([40; 32]));
     let written =
         Text { nonce: [1; 16], at: 1_800_000_000_000, parents: vec![[2; 16]], mentions: vec![member], text: "hello".into() };
     let motion = motion(kinds().remove(0).1);
     let ballot = Ballot::cast(&motion, &secret(2), Choice::Decision(true)).unwrap();
+    let told = Memory { author: member, nonce: [1; 16], at: 0, text: "hello".into() };
+    assert_eq!(written.id(&member), hash(&[b"samizdat text v1\0", &member.0, &[1; 16], b"hello"])[..16]);
+    assert_eq!(told.id(), written.id(&member));
     let bodies = [
         ("here", Body::Here),
         ("text", Body::Text(written)),
@@ -202,7 +204,7 @@ fn messages() -> Vec<Value> {
         ("ballot", Body::Ballot(ballot.unverified())),
         ("leave", Body::Leave(Leave::sign(CLUSTER, &secret(2)).unverified())),
         ("invite", Body::Invite(invite())),
-        ("invite closed", Body::InviteClosed { door: door() }),
+        ("doors", Body::Doors(vec![(member, invite())])),
         ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
         ("history", Body::History(vec![Memory { author: member, nonce: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
         ("aside", Body::Aside(vec![7; 8])),
@@ -214,7 +216,9 @@ fn messages() -> Vec<Value> {
 /// What is encrypted for one member.
 fn aside() -> Value {
     let aside = Aside { nonce: [1; 16], at: 1_800_000_000_000, text: "between us".into() };
-    json!({ "nonce": hex(&aside.nonce), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()) })
+    let id = aside.id(&secret(1).member());
+    assert_eq!(id, hash(&[b"samizdat aside v1\0", &secret(1).member().0, &[1; 16], b"between us"])[..16]);
+    json!({ "author": hex(&secret(1).member().0), "id": hex(&id), "nonce": hex(&aside.nonce), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()) })
 }
 
 fn doors() -> Value {
@@ -228,9 +232,7 @@ fn doors() -> Value {
     let join = Purpose::Join { nick: "dora".into(), words: "We met at the fair.".into() };
     let request = |purpose| Request { reply: DoorSecret([1; 32]), key_package: vec![2; 8], purpose };
     let come = Purpose::Merge { consent: Box::new(consent()), guest: guest() };
-    let invites = vec![(secret(1).member(), invite())];
-    let answer =
-        Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), invites, past: past().into(), done: done() };
+    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done: done() };
     let days = door::days(Hour(500_000));
     json!({
         "link": link.to_string(), "merge_link": MergeLink { link: link.clone(), cluster: CLUSTER }.to_string(), "door": hex(&link.door().0),

@@ -222,13 +222,13 @@ impl Work<'_> {
         // The answer first: whoever waits outside is waited for, and what they say before the others have followed is found then.
         if let (Some(welcome), Some(door)) = (committed.welcome, row.door) {
             let door = samizdat_cluster::door::DoorSecret(door);
-            let invites = self.invites(row.cluster)?;
-            let answer = Answer { cluster: id, welcome, door, invites, past: next.past.clone().into(), done: next.done.clone() };
+            let answer = Answer { cluster: id, welcome, door, past: next.past.clone().into(), done: next.done.clone() };
             self.answer_all(row, &agenda.requests, &answer, now)?;
         }
         self.publish(row, &state.state, Kind::Change, &bundle.encode(), &DECIDING_LIFETIMES, now)?;
         self.follow_tip(row, now)?;
         if self.cluster_row(row.cluster)?.tip == Some(next.state) && !agenda.requests.is_empty() {
+            self.tell_doors(row, &next, now)?;
             self.tell_history(row, &next, now)?;
         }
         self.touch(row.cluster);

@@ -187,7 +187,8 @@ impl Work<'_> {
             }
         }
         self.conn.execute(
-            "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3, 4, 5)",
+            "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3, 4, 5)
+             AND nonce IS NOT NULL",
             (self.cluster_conversation(row.cluster)?, left.0, State::Waiting.number()),
         )?;
         Ok(())
@@ -198,7 +199,7 @@ impl Work<'_> {
     pub(crate) fn say_again(&self, row: &ClusterRow, state: &StateRow, apart: Option<u64>) -> Result<(), ChatError> {
         let apart = apart.map_or(i64::MAX, |since| ms(since.saturating_sub(APART_MARGIN_MS)));
         self.conn.execute(
-            "UPDATE message SET state = ?4 WHERE conversation = ?1 AND mine = 1 AND vouched IS NULL AND at > ?2
+            "UPDATE message SET state = ?4 WHERE conversation = ?1 AND mine = 1 AND vouched IS NULL AND nonce IS NOT NULL AND at > ?2
              AND (state IN (1, 2, 3) OR state IN (4, 5) AND at > ?3)",
             (self.cluster_conversation(row.cluster)?, ms(state.began.saturating_sub(SAY_AGAIN_MS)), apart, State::Waiting.number()),
         )?;

@@ -316,7 +316,10 @@ impl Work<'_> {
 
     fn admission(&self, row: &ClusterRow, who: &str) -> Result<Admission, ChatError> {
         let requests = self.join_requests(row)?;
-        let found: Vec<_> = requests.iter().filter(|request| request.id.to_string() == who || request.nick == who).collect();
+        // Nicknames are chosen, and may be numbers.
+        let numbered = requests.iter().find(|request| request.id.to_string() == who);
+        let called = || requests.iter().filter(|request| request.nick == who).collect();
+        let found: Vec<_> = numbered.map_or_else(called, |request| vec![request]);
         match found.as_slice() {
             [one] => Ok(Admission { member: one.member, key_package: one.hash, nick: one.nick.clone() }),
             [] => Err(ChatError::NotFound(format!("nobody called \"{who}\" asks to be let in: see `cluster requests`"))),

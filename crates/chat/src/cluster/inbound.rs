@@ -114,9 +114,9 @@ impl Work<'_> {
                 }
             }
             Body::Invite(invite) => {
-                self.take_invite(cluster, &said.member, &invite, None, now)?;
+                self.take_invite(cluster, &said.member, &invite, false, now)?;
             }
-            Body::InviteClosed { door } => self.close_door(cluster, door.0)?,
+            Body::Doors(doors) => self.take_doors(&row, &at, &doors, now)?,
         }
         Ok(owned)
     }

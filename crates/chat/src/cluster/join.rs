@@ -114,8 +114,8 @@ impl Work<'_> {
         let row = self.find_cluster(which)?;
         let (_, tip) = row.place()?;
         let expires = now.hour().0.saturating_add(days.clamp(1, DOOR_DAYS_MAX).saturating_mul(24));
-        let invite = Invite { door: open.link.door(), key: open.key.clone(), label: label.to_owned(), expires };
-        if !self.take_invite(row.cluster, &row.member, &invite, Some(&open.link), now)? {
+        let invite = Invite { open: open.clone(), label: label.to_owned(), expires };
+        if !self.take_invite(row.cluster, &row.member, &invite, true, now)? {
             return Err(ChatError::Refused(format!(
                 "{DOORS_OF_MEMBER_MAX} links of yours to this cluster are open, or {DOORS_MAX} of all members: wait until one expires"
             )));
@@ -130,13 +130,18 @@ impl Work<'_> {
         cluster: i64,
         author: &MemberId,
         invite: &Invite,
-        link: Option<&ClusterLink>,
+        ours: bool,
         now: Now,
     ) -> Result<bool, ChatError> {
-        let count = "SELECT count(*), count(*) FILTER (WHERE author = ?2) FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL";
+        let (hour, door) = (now.hour().0, invite.open.link.door());
+        // What came by the door of another cluster must not come to this one.
+        if self.conn.prepare_cached("SELECT 1 FROM cluster_door WHERE secret = ?1 AND cluster <> ?2")?.exists((door.0, cluster))? {
+            return Ok(false);
+        }
+        let count = "SELECT count(*), count(*) FILTER (WHERE author = ?2) FROM cluster_door
+                     WHERE cluster = ?1 AND key IS NOT NULL AND expires > ?3";
         let (all, theirs): (u32, u32) =
-            self.conn.prepare_cached(count)?.query_row((cluster, author.0), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let hour = now.hour().0;
+            self.conn.prepare_cached(count)?.query_row((cluster, author.0, hour), |row| Ok((row.get(0)?, row.get(1)?)))?;
         let last = hour.saturating_add(DOOR_DAYS_MAX.saturating_add(1).saturating_mul(24));
         if all >= DOORS_MAX || theirs >= DOORS_OF_MEMBER_MAX || !(hour.saturating_add(1)..=last).contains(&invite.expires) {
             return Ok(false);
@@ -144,41 +149,72 @@ impl Work<'_> {
         self.conn.execute(
             "INSERT OR IGNORE INTO cluster_door(cluster, secret, link, label, expires, key, author)
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (cluster, invite.door.0, link.map(|link| link.0), &invite.label, invite.expires, invite.key.0, author.0),
+            (
+                cluster,
+                door.0,
+                ours.then_some(invite.open.link.0),
+                &invite.label,
+                invite.expires,
+                invite.open.secret().as_slice(),
+                author.0,
+            ),
         )?;
-        self.watch_new_door(cluster, &invite.door, now)?;
+        self.watch_new_door(cluster, &door, now)?;
         Ok(true)
     }
 
-    /// The doors that members opened, for those who come.
-    pub(crate) fn invites(&self, cluster: i64) -> Result<Vec<(MemberId, Invite)>, ChatError> {
-        let mut doors = self.conn.prepare_cached(
-            "SELECT author, secret, key, label, expires FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL ORDER BY door",
-        )?;
-        let rows = doors.query_map([cluster], |row| {
-            let invite =
-                Invite { door: DoorSecret(row.get(1)?), key: DoorKey(row.get(2)?), label: row.get(3)?, expires: row.get(4)? };
-            Ok((MemberId(row.get(0)?), invite))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    /// Tells those who came by a Commit of ours which doors are open, or they would not see who else comes. Not in what they are
+    /// answered: who was expelled can read that of those who return.
+    pub(crate) fn tell_doors(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
+        let doors = {
+            let mut doors = self.conn.prepare_cached(
+                "SELECT author, key, label, expires FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL AND expires > ?2
+                 ORDER BY door LIMIT ?3",
+            )?;
+            let rows = doors.query_map((row.cluster, now.hour().0, DOORS_MAX), |row| {
+                let invite = Invite { open: OpenDoor::restore(&row.get(1)?), label: row.get(2)?, expires: row.get(3)? };
+                Ok((MemberId(row.get(0)?), invite))
+            })?;
+            rows.collect::<Result<Vec<_>, _>>()?
+        };
+        if !doors.is_empty() {
+            self.send_message(row, &state.state, Body::Doors(doors), &DECIDING_LIFETIMES, now)?;
+        }
+        Ok(())
+    }
+
+    /// What somebody tells us of the doors that were opened before we came.
+    pub(crate) fn take_doors(
+        &mut self,
+        row: &ClusterRow,
+        at: &StateRow,
+        doors: &[(MemberId, Invite)],
+        now: Now,
+    ) -> Result<(), ChatError> {
+        if !self.is_new_here(row, now)? {
+            return Ok(());
+        }
+        for (author, invite) in doors.iter().filter(|(author, _)| at.roster().contains(author)) {
+            self.take_invite(row.cluster, author, invite, false, now)?;
+        }
+        Ok(())
     }
 
     /// Asks by a link; nobody else who has it can read what.
     pub(crate) fn knock_by(&mut self, link: &ClusterLink, request: &Request, now: Now) -> Result<(), ChatError> {
         let sealed = seal::door::seal(&link.key(), &link.door().0, &request.encode(), self.rng);
-        // A link that somebody made up may hold no key: nobody is behind it.
-        let Ok(sealed) = sealed else { return Ok(()) };
+        let sealed = sealed.map_err(|_| ChatError::Usage("nobody can be behind this link: ask a member for another".into()))?;
         self.knock(link.door().0, &sealed, now)
     }
 
     /// What came by a door; nothing if it was not sealed to it.
     fn opened(&self, door: i64, bytes: &[u8]) -> Result<Option<Request>, ChatError> {
         let sql = "SELECT secret, key FROM cluster_door WHERE door = ?1";
-        let (secret, key): ([u8; 32], Option<[u8; 32]>) =
+        let (secret, open): ([u8; 32], Option<[u8; LINK_LEN]>) =
             self.conn.prepare_cached(sql)?.query_row([door], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(match key {
+        Ok(match open {
             None => Request::decode(bytes).ok(),
-            Some(key) => DoorKey(key).open(&secret, bytes).ok().and_then(|opened| Request::decode(&opened).ok()),
+            Some(open) => OpenDoor::restore(&open).key.open(&secret, bytes).ok().and_then(|opened| Request::decode(&opened).ok()),
         })
     }
 
@@ -390,9 +426,6 @@ impl Work<'_> {
         };
         let state = first_state(&snapshot, context, past, answer.done, now);
         self.begin(cluster, &answer.cluster, &state, answer.door.0, now)?;
-        for (author, invite) in answer.invites.iter().filter(|(author, _)| state.roster().contains(author)) {
-            self.take_invite(cluster, author, invite, None, now)?;
-        }
         self.conn.execute("UPDATE cluster SET joined_at = ?2 WHERE cluster = ?1", (cluster, ms(now.unix_ms)))?;
         if row.standing == Standing::Asking { Ok(()) } else { self.come_back(&row, &state) }
     }
@@ -415,7 +448,8 @@ impl Work<'_> {
         self.say_again(row, state, self.apart_since(row, state)?)?;
         for left in old {
             self.conn.execute(
-                "UPDATE message SET state = 0 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3)",
+                "UPDATE message SET state = 0 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3)
+                 AND nonce IS NOT NULL",
                 (conversation, left.0),
             )?;
             self.forget_state(row.cluster, &id, &left)?;

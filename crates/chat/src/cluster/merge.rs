@@ -61,31 +61,28 @@ impl Work<'_> {
         Ok(Kind::Merge(Merge { into, link, name: name.trim().to_owned(), from: state.context.charter.name.clone() }))
     }
 
-    /// To let in those who came with the cluster that calls itself `name`, or whose id begins so, as many as one motion takes.
+    /// To let in those who came with the cluster that calls itself `name`, or whose motion to come begins so, as many as one motion takes.
+    /// Anybody can say it is of any cluster; but the motion binds who decided it.
     pub(crate) fn take_in(&self, row: &ClusterRow, state: &StateRow, name: &str) -> Result<Kind, ChatError> {
         let all = self.coming(row, state)?;
         let (name, id) = (name.trim(), name.trim().to_lowercase());
-        let is_named = |coming: &&Coming| {
-            let is_id = id.len() >= ID_LETTERS_MIN && coming.consent.claimed_cluster().to_string().starts_with(&id);
-            coming.consent.claimed().from == name || is_id
-        };
+        let motion = |coming: &Coming| coming.consent.motion().to_string();
+        let is_whole = all.iter().any(|coming| motion(coming) == id);
+        let begins = |coming: &Coming| id.len() >= ID_LETTERS_MIN && motion(coming).starts_with(&id);
+        let is_named = |coming: &&Coming| begins(coming) || (!is_whole && coming.consent.claimed().from == name);
         let named: Vec<&Coming> = all.iter().filter(is_named).collect();
         let first = named
             .first()
             .ok_or_else(|| ChatError::NotFound(format!("nobody came with a cluster called \"{name}\": see `cluster requests`")))?;
         let consent = &first.consent;
         if named.iter().any(|coming| coming.consent.motion() != consent.motion()) {
-            // Anybody can call a cluster so.
-            let ids: BTreeSet<String> = named.iter().map(|coming| coming.consent.claimed_cluster().to_string()).collect();
+            let ids: BTreeSet<String> = named.iter().map(|coming| motion(coming)).collect();
             let ids: Vec<&str> = ids.iter().filter_map(|id| id.get(..2 * ID_LETTERS_MIN)).collect();
-            return Err(ChatError::Refused(match ids.as_slice() {
-                [_] => format!("\"{name}\" decided twice to come: admit its members one by one"),
-                ids => format!(
-                    "several clusters call themselves \"{name}\": ask a member of the one that you mean for the beginning of its id, \
-                     and name it by that ({})",
-                    ids.join(", ")
-                ),
-            }));
+            return Err(ChatError::Refused(format!(
+                "several decisions to come are called \"{name}\": ask a member of the cluster that you mean how the id of its motion \
+                 begins, and name it by that ({})",
+                ids.join(", ")
+            )));
         }
         let verified = row.id.and_then(|id| consent.verify(&id).ok()).ok_or(ChatError::Bug("consent of a cluster"))?;
         let mut guests: Vec<GuestIn> = Vec::new();

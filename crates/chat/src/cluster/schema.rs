@@ -316,4 +316,6 @@ ALTER TABLE cluster_door ADD COLUMN key BLOB;
 ALTER TABLE cluster_door ADD COLUMN author BLOB;
 DELETE FROM cluster_door WHERE label <> char(1) || 'return';
 UPDATE cluster SET standing = 2 WHERE standing = 0;
+UPDATE message SET state = 7 WHERE state = 0 AND conversation IN (SELECT conversation FROM conversation WHERE cluster IS NOT NULL);
+CREATE INDEX message_name ON message(conversation, name) WHERE name IS NOT NULL;
 ";
