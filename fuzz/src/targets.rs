@@ -26,7 +26,6 @@ use samizdat_sync::{
         handshake::{Channel, Greeted, HelloIn},
     },
     limits::CONTACT_TAGS,
-    networks::Network,
     reach::{CheckIn, CheckedIn},
     routing::codec::{AnswerIn, QuestionIn, Verified},
 };
@@ -256,7 +255,7 @@ pub fn gossip(bytes: &[u8]) -> bool {
         rest = tail;
         let peer = PeerId([step & 3; 32]);
         let input = match step >> 2 {
-            0 => Input::Connected { peer, addr: PeerAddr(body.to_vec()), dialed: body.len() % 2 == 0, network: Network::Near },
+            0 => Input::Connected { peer, addr: PeerAddr(body.to_vec()), dialed: body.len() % 2 == 0 },
             1 => Input::Disconnected { peer },
             2 => Input::Junk { peer },
             3 => {

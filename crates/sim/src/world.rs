@@ -1,7 +1,6 @@
 //! All nodes, what happens between them, and the one clock.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 use samizdat_chat::{Chat, ChatError};
 use samizdat_core::{EnvelopeId, Now, PeerId};
@@ -367,8 +366,8 @@ impl World {
             let failed = Event::DialFailed { from, peer };
             self.queue.push(self.now.saturating_add(DIAL_TIMEOUT_MS), failed);
         } else if self.network.open(from, to) {
-            self.input(to, Input::Connected { peer: dialer_id, addr: Vec::new(), dialed: false, ip: home(from) })?;
-            self.input(from, Input::Connected { peer: called_id, addr, dialed: true, ip: home(to) })?;
+            self.input(to, Input::Connected { peer: dialer_id, addr: Vec::new(), dialed: false, ip: None })?;
+            self.input(from, Input::Connected { peer: called_id, addr, dialed: true, ip: None })?;
         }
         Ok(())
     }
@@ -477,11 +476,4 @@ impl World {
             Passage::Nowhere => {}
         }
     }
-}
-
-/// Everybody lives in a network of his own: how few of one may come near is not what is simulated here.
-fn home(node: usize) -> Option<IpAddr> {
-    const FIRST: u32 = 0x1000_0000;
-    let network = u32::try_from(node).ok()?.checked_mul(256)?;
-    Some(Ipv4Addr::from_bits(FIRST.checked_add(network)?).into())
 }

@@ -33,15 +33,6 @@ pub const GREETING_MAX: usize = 16;
 pub const DIALING_MAX: usize = 3;
 /// Peers told to others in a shuffle or when turned away.
 pub const SAMPLE_SIZE: usize = 8;
-/// Neighbours in one network prefix, IPv4 /24 or IPv6 /48; whom the person named is not counted.
-pub const VIEW_PER_PREFIX: usize = 3;
-/// Neighbours that a relay hides. More than of one prefix, since whoever has no other way shares it with all who have none, and
-/// not all, since whoever wants to surround us may hide there.
-pub const VIEW_HIDDEN: usize = 8;
-/// Peers of one network prefix that are remembered.
-pub const KNOWN_PER_PREFIX: usize = 8;
-/// The same of those that can be reached through relays only.
-pub const KNOWN_HIDDEN: usize = 32;
 /// Walks (introductions of a newcomer) taken from one peer per minute.
 pub const WALKS_PER_MINUTE: u32 = 60;
 /// Failed dials after which a peer that nobody named is forgotten.

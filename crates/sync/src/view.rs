@@ -4,8 +4,7 @@
 //! passive view of others to fall back on. It differs in four points. Walks end by a coin, so that no frame carries a hop
 //! count. Peers are exchanged with neighbours only. A neighbour that we chose, that is trusted or that has been there for
 //! long is never displaced by a stranger. And now and then a node tries a peer outside its neighbourhood, so that the two
-//! halves of a healed partition find each other. Keys are cheap and networks are not, so of one network few become neighbours,
-//! and few are remembered ([`Networks`]).
+//! halves of a healed partition find each other.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +17,6 @@ use crate::limits::{
     ACTIVE_MAX, ACTIVE_TARGET, ADDR_MAX, DIALING_MAX, FAILURES_MAX, GREETING_MAX, PASSIVE_MAX, PROVEN_MAX, SAMPLE_SIZE,
     TRUSTED_MAX, WALKS_PER_MINUTE,
 };
-use crate::networks::{Network, Networks};
 
 /// Time to answer a greeting.
 const GREETING_MS: u64 = 15_000;
@@ -63,8 +61,6 @@ pub struct Link {
     pub since_ms: Option<u64>,
     /// Whether we dialled.
     pub dialed: bool,
-    /// In whose network the other end is, as the connection shows it.
-    network: Network,
     connected_ms: u64,
     shuffled_ms: Option<u64>,
     asked: bool,
@@ -80,8 +76,6 @@ struct Known {
     proven: bool,
     /// It worked under the transport key of now. Whom a node met before is told to nobody: the set would name it again.
     met: bool,
-    /// Where it was when a connection stood, which counts more than where it is said to be.
-    seen: Option<Network>,
     failures: u8,
     retry_ms: u64,
 }
@@ -91,7 +85,6 @@ struct Known {
 pub struct View {
     own: PeerId,
     own_addr: PeerAddr,
-    networks: Networks,
     links: BTreeMap<PeerId, Link>,
     dialing: BTreeMap<PeerId, u64>,
     known: BTreeMap<PeerId, Known>,
@@ -111,7 +104,6 @@ impl View {
         Self {
             own,
             own_addr,
-            networks: Networks::default(),
             links: BTreeMap::new(),
             dialing: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -122,11 +114,6 @@ impl View {
             tell_ms: None,
             acts: Vec::new(),
         }
-    }
-
-    /// How the networks are read out of addresses.
-    pub fn read_networks(&mut self, networks: Networks) {
-        self.networks = networks;
     }
 
     /// The address to tell. All neighbours hear of a new one soon: by the old one nobody new may find us.
@@ -194,21 +181,18 @@ impl View {
     }
 
     /// A connection stands.
-    pub fn connected(&mut self, peer: PeerId, addr: PeerAddr, dialed: bool, network: Network, now: u64, draw: &mut Draw) {
+    pub fn connected(&mut self, peer: PeerId, addr: PeerAddr, dialed: bool, now: u64, draw: &mut Draw) {
         self.drop_link(&peer);
         self.dialing.remove(&peer);
         self.wake_ms = 0;
-        let greeting = self.links.values().filter(|link| link.since_ms.is_none());
-        let beside = greeting.clone().filter(|link| link.network == network).count();
-        if peer == self.own || greeting.count() >= GREETING_MAX || beside >= network.neighbours_max() {
+        let greeting = self.links.values().filter(|link| link.since_ms.is_none()).count();
+        if peer == self.own || greeting >= GREETING_MAX {
             self.acts.push(Act::Hangup(peer, HangupReason::Full));
             return;
         }
         self.remember(peer, addr, draw);
-        self.see(&peer, network, draw);
         if dialed {
             let proven = self.known.values().filter(|k| k.proven).count();
-            let beside = self.known.iter().filter(|(p, k)| **p != peer && k.proven && k.seen == Some(network)).count();
             let unused = self.known.iter().filter(|(p, k)| k.proven && !self.links.contains_key(p)).map(|(p, _)| *p);
             if proven >= PROVEN_MAX
                 && let Some(old) = draw.pick(unused).and_then(|old| self.known.get_mut(&old))
@@ -216,7 +200,7 @@ impl View {
                 old.proven = false;
             }
             if let Some(known) = self.known.get_mut(&peer) {
-                (known.proven, known.met) = (beside < network.known_max() || known.trusted, true);
+                (known.proven, known.met) = (true, true);
                 known.failures = 0;
             }
             let addr = self.own_addr.clone();
@@ -227,8 +211,7 @@ impl View {
             };
             self.acts.push(Act::Send(peer, greeting));
         }
-        let link =
-            Link { since_ms: None, dialed, network, connected_ms: now, shuffled_ms: None, asked: false, walks: 0, walks_ms: now };
+        let link = Link { since_ms: None, dialed, connected_ms: now, shuffled_ms: None, asked: false, walks: 0, walks_ms: now };
         self.links.insert(peer, link);
     }
 
@@ -277,7 +260,7 @@ impl View {
             }
             Frame::Welcome if greeting && link.dialed => {
                 // Others may have come while we were dialling.
-                if self.fits(&peer) && self.make_room(true, now, draw) {
+                if self.make_room(true, now, draw) {
                     self.activate(peer, now, draw);
                 } else {
                     self.dismiss(peer, HangupReason::Full, now, draw);
@@ -361,10 +344,9 @@ impl View {
 
     /// Dials the trusted first and then others at random until there are neighbours enough.
     fn fill_up(&mut self, now: u64, draw: &mut Draw) {
-        let full = self.full_networks();
         loop {
-            let due = self.idle().filter(|(_, k)| k.retry_ms <= now && self.may_fit(k, &full));
-            let (trusted, others): (Vec<_>, Vec<_>) = due.map(|(p, k)| (*p, k.trusted)).partition(|(_, t)| *t);
+            let (trusted, others): (Vec<_>, Vec<_>) =
+                self.idle().filter(|(_, k)| k.retry_ms <= now).map(|(p, k)| (*p, k.trusted)).partition(|(_, t)| *t);
             let pending = self.pending();
             let choice = if pending < ACTIVE_MAX && !trusted.is_empty() {
                 draw.pick(trusted)
@@ -390,9 +372,7 @@ impl View {
             let victim = came.or(draw.pick(spare.iter())).map(|(p, _)| *p);
             victim.into_iter().for_each(|peer| self.dismiss(peer, HangupReason::Replaced, now, draw));
         } else if self.pending() >= ACTIVE_TARGET {
-            let full = self.full_networks();
-            let due = self.idle().filter(|(_, k)| k.retry_ms <= now && self.may_fit(k, &full));
-            let choice = draw.pick(due.map(|(p, _)| *p));
+            let choice = draw.pick(self.idle().filter(|(_, k)| k.retry_ms <= now).map(|(p, _)| *p));
             choice.into_iter().for_each(|peer| self.dial(peer, now));
         }
     }
@@ -400,7 +380,7 @@ impl View {
     /// Takes in a peer that came, if there is room or somebody to make room.
     fn admit(&mut self, peer: PeerId, urgent: bool, now: u64, draw: &mut Draw) -> bool {
         let pressing = self.trusted(&peer) || urgent && draw.percent(50);
-        let room = self.fits(&peer) && self.make_room(pressing, now, draw);
+        let room = self.make_room(pressing, now, draw);
         if room {
             self.acts.push(Act::Send(peer, Frame::Welcome));
             self.activate(peer, now, draw);
@@ -423,36 +403,6 @@ impl View {
             None => return false,
         }
         true
-    }
-
-    /// Whether its network has room for one more neighbour. Whom the person named is not asked where he is.
-    fn fits(&self, peer: &PeerId) -> bool {
-        let Some(network) = self.links.get(peer).map(|link| link.network) else { return false };
-        self.trusted(peer) || self.neighbours_in(network) < network.neighbours_max()
-    }
-
-    /// Networks that have their share of the neighbours.
-    fn full_networks(&self) -> Vec<Network> {
-        let mut full: Vec<Network> = Vec::new();
-        for (_, link) in self.active() {
-            if !full.contains(&link.network) && self.neighbours_in(link.network) >= link.network.neighbours_max() {
-                full.push(link.network);
-            }
-        }
-        full
-    }
-
-    /// Whether somebody who is not connected is in none of them: by where he was seen, or else by where he would be dialled.
-    fn may_fit(&self, known: &Known, full: &[Network]) -> bool {
-        full.is_empty() || known.trusted || !self.networks_of(known).iter().any(|network| full.contains(network))
-    }
-
-    fn neighbours_in(&self, network: Network) -> usize {
-        self.active().filter(|(p, link)| link.network == network && !self.trusted(p)).count()
-    }
-
-    fn networks_of(&self, known: &Known) -> Vec<Network> {
-        known.seen.map_or_else(|| self.networks.of(&known.addr), |seen| vec![seen])
     }
 
     fn activate(&mut self, peer: PeerId, now: u64, draw: &mut Draw) {
@@ -483,12 +433,7 @@ impl View {
         let next = draw.pick(self.active().map(|(p, _)| *p).filter(|p| *p != from && *p != newcomer));
         match next {
             Some(next) if !draw.percent(WALK_ENDS) => self.acts.push(Act::Send(next, Frame::Walk { peer: newcomer, addr })),
-            _ if self.pending() < ACTIVE_TARGET && self.dialing.len() < DIALING_MAX => {
-                let full = self.full_networks();
-                if self.known.get(&newcomer).is_some_and(|known| self.may_fit(known, &full)) {
-                    self.dial(newcomer, now);
-                }
-            }
+            _ if self.pending() < ACTIVE_TARGET && self.dialing.len() < DIALING_MAX => self.dial(newcomer, now),
             _ => {}
         }
         self.wake_ms = 0;
@@ -523,62 +468,29 @@ impl View {
         draw.sample(sound, SAMPLE_SIZE)
     }
 
-    /// Keeps a peer in mind; when there is no room, or none for its network, another unproven one goes, and the least reachable
-    /// first.
+    /// Keeps a peer in mind; when there is no room, another unproven one goes, and the least reachable first.
     fn remember(&mut self, peer: PeerId, addr: PeerAddr, draw: &mut Draw) {
         if peer == self.own || addr.0.len() > ADDR_MAX {
             return;
         }
-        if let Some(known) = self.known.get(&peer) {
+        if let Some(known) = self.known.get_mut(&peer) {
             let broken = !known.proven || known.failures > 0 || self.links.contains_key(&peer);
-            let fits = known.seen.is_some() || self.networks.of(&addr).into_iter().all(|network| self.knows_few_in(network, &peer));
-            if broken && fits && !known.trusted && !addr.0.is_empty() && known.addr != addr {
+            if broken && !known.trusted && !addr.0.is_empty() && known.addr != addr {
                 // Whoever could not be reached there may be reached here, and need not wait. The failures count on.
-                self.known.insert(peer, Known { addr, retry_ms: 0, ..known.clone() });
+                (known.addr, known.retry_ms) = (addr, 0);
             }
             return;
         }
-        let seen = self.links.get(&peer).map(|link| link.network);
-        for network in seen.map_or_else(|| self.networks.of(&addr), |seen| vec![seen]) {
-            if !self.knows_few_in(network, &peer) {
-                let Some(victim) = self.least(|known| self.networks_of(known).contains(&network), draw) else { return };
-                self.known.remove(&victim);
-            }
-        }
         if self.known.len() >= PASSIVE_MAX.saturating_add(ACTIVE_MAX) {
-            let Some(victim) = self.least(|_| true, draw) else { return };
+            let loose = |(peer, known): &(&PeerId, &Known)| {
+                !known.proven && !known.trusted && !self.links.contains_key(peer) && !self.dialing.contains_key(peer)
+            };
+            let loose: Vec<(u8, PeerId)> = self.known.iter().filter(loose).map(|(p, k)| (k.failures, *p)).collect();
+            let worst = loose.iter().map(|(failures, _)| *failures).max();
+            let Some((_, victim)) = draw.pick(loose.into_iter().filter(|(f, _)| Some(*f) == worst)) else { return };
             self.known.remove(&victim);
         }
-        let known = Known { addr, trusted: false, proven: false, met: false, seen, failures: 0, retry_ms: 0 };
-        self.known.insert(peer, known);
-    }
-
-    /// A connection shows where a peer is. That may be where there are too many already.
-    fn see(&mut self, peer: &PeerId, network: Network, draw: &mut Draw) {
-        let Some(known) = self.known.get_mut(peer) else { return };
-        known.seen = Some(network);
-        if !self.knows_few_in(network, peer)
-            && let Some(victim) = self.least(|known| known.seen == Some(network), draw)
-        {
-            self.known.remove(&victim);
-        }
-    }
-
-    /// Whether there is room for it among those known in a network.
-    fn knows_few_in(&self, network: Network, peer: &PeerId) -> bool {
-        let beside = self.known.iter().filter(|(p, known)| *p != peer && self.networks_of(known).contains(&network));
-        beside.count() < network.known_max()
-    }
-
-    /// One of those that nothing speaks for.
-    fn least(&self, of: impl Fn(&Known) -> bool, draw: &mut Draw) -> Option<PeerId> {
-        let loose = |(peer, known): &(&PeerId, &Known)| {
-            !known.proven && !known.trusted && !self.links.contains_key(peer) && !self.dialing.contains_key(peer)
-        };
-        let loose: Vec<(u8, PeerId)> =
-            self.known.iter().filter(loose).filter(|(_, k)| of(k)).map(|(p, k)| (k.failures, *p)).collect();
-        let worst = loose.iter().map(|(failures, _)| *failures).max();
-        draw.pick(loose.into_iter().filter(|(f, _)| Some(*f) == worst)).map(|(_, victim)| victim)
+        self.known.insert(peer, Known { addr, trusted: false, proven: false, met: false, failures: 0, retry_ms: 0 });
     }
 
     fn dial(&mut self, peer: PeerId, now: u64) {
@@ -634,8 +546,7 @@ impl View {
         let greeting = greeting.map(|link| link.connected_ms.saturating_add(GREETING_MS));
         let room = self.dialing.len() < DIALING_MAX;
         let (trusted, any) = (room && self.pending() < ACTIVE_MAX, room && self.pending() < ACTIVE_TARGET);
-        let full = self.full_networks();
-        let retries = self.idle().filter(|(_, k)| (any || trusted && k.trusted) && self.may_fit(k, &full)).map(|(_, k)| k.retry_ms);
+        let retries = self.idle().filter(|(_, k)| any || trusted && k.trusted).map(|(_, k)| k.retry_ms);
         let periodic = [self.shuffle_ms, self.explore_ms].into_iter().filter(|_| !self.links.is_empty());
         let all = greeting.chain(retries).chain(periodic).chain(self.dialing.values().copied()).chain(self.tell_ms);
         all.min().unwrap_or(u64::MAX).max(now.saturating_add(1))
@@ -646,7 +557,6 @@ impl View {
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
     use super::*;
-    use crate::limits::{KNOWN_PER_PREFIX, VIEW_HIDDEN, VIEW_PER_PREFIX};
 
     fn id(n: u8) -> PeerId {
         PeerId([n; 32])
@@ -654,10 +564,6 @@ mod tests {
 
     fn addr(n: u8) -> PeerAddr {
         PeerAddr(vec![n])
-    }
-
-    fn view() -> View {
-        View::new(id(0), addr(0))
     }
 
     /// Runs the view for so long; every dial fails at once. Returns the times of the dials.
@@ -681,7 +587,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_cannot_be_reached_is_tried_ever_more_rarely_and_forgotten() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
         view.learn(id(1), addr(1), false, &mut draw);
         let dials = dials_in_vain(&mut view, &mut draw, 86_400_000);
         assert_eq!(dials.len(), usize::from(FAILURES_MAX));
@@ -691,7 +597,7 @@ mod tests {
 
     #[test]
     fn a_trusted_peer_is_tried_for_ever_and_at_once_when_named_again() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
         view.learn(id(1), addr(1), true, &mut draw);
         let dials = dials_in_vain(&mut view, &mut draw, 86_400_000);
         assert!(dials.len() > 500 && dials.windows(2).all(|w| w[1] - w[0] <= BACKOFF_MAX_MS * 5 / 4));
@@ -702,7 +608,7 @@ mod tests {
 
     #[test]
     fn a_lost_neighbour_is_replaced_from_the_passive_view() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
         (1..=20).for_each(|n| view.learn(id(n), addr(n), false, &mut draw));
         let mut now = 1;
         let mut settle = |view: &mut View, draw: &mut Draw| {
@@ -711,7 +617,7 @@ mod tests {
                 view.poll(now, draw);
                 for act in view.take_acts() {
                     if let Act::Dial(peer, at) = act {
-                        view.connected(peer, at, true, Network::Near, now, draw);
+                        view.connected(peer, at, true, now, draw);
                         view.handle(peer, Frame::Welcome, now, draw);
                     }
                 }
@@ -729,7 +635,7 @@ mod tests {
 
     #[test]
     fn whoever_is_somewhere_else_now_is_dialled_there_at_once() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
         view.learn(id(1), addr(1), false, &mut draw);
         let dials = dials_in_vain(&mut view, &mut draw, 10_000);
         let now = dials[dials.len() - 1] + 1;
@@ -743,13 +649,12 @@ mod tests {
 
     #[test]
     fn whoever_moves_tells_all_neighbours_and_they_tell_others() {
-        let (mut alice, mut draw) = (view(), Draw::new([1; 32]));
-        let mut bob = View::new(id(1), addr(1));
+        let (mut alice, mut bob, mut draw) = (View::new(id(0), addr(0)), View::new(id(1), addr(1)), Draw::new([1; 32]));
         (1..=5).for_each(|n| {
-            alice.connected(id(n), addr(n), true, Network::Near, 1, &mut draw);
+            alice.connected(id(n), addr(n), true, 1, &mut draw);
             alice.handle(id(n), Frame::Welcome, 1, &mut draw);
         });
-        bob.connected(id(0), addr(0), false, Network::Near, 1, &mut draw);
+        bob.connected(id(0), addr(0), false, 1, &mut draw);
         bob.handle(id(0), Frame::Join { addr: addr(0) }, 1, &mut draw);
         alice.poll(40_000, &mut draw);
         alice.take_acts();
@@ -775,9 +680,9 @@ mod tests {
 
     #[test]
     fn under_another_key_nobody_is_told_whom_the_old_one_met() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
         (1..=3).for_each(|n| {
-            view.connected(id(n), addr(n), true, Network::Near, 1, &mut draw);
+            view.connected(id(n), addr(n), true, 1, &mut draw);
             view.handle(id(n), Frame::Welcome, 1, &mut draw);
         });
         view.disconnected(id(3), 2, &mut draw);
@@ -787,7 +692,7 @@ mod tests {
         view.renew(id(9), addr(9));
         let downs = view.take_acts();
         assert_eq!(downs, [Act::Down(id(1)), Act::Down(id(2))], "nothing is said to those of the old key");
-        view.connected(id(1), addr(1), true, Network::Near, 10_000, &mut draw);
+        view.connected(id(1), addr(1), true, 10_000, &mut draw);
         view.handle(id(1), Frame::Welcome, 10_000, &mut draw);
         let joins = |act: &Act| matches!(act, Act::Send(_, Frame::Join { addr: told }) if *told == addr(9));
         assert!(view.take_acts().iter().any(joins));
@@ -795,104 +700,11 @@ mod tests {
         assert_eq!(view.remembered().len(), 3, "but they are known, and dialled");
     }
 
-    fn far(n: u8) -> Network {
-        Network::of_link(Some(core::net::Ipv4Addr::new(198, 51, n, 1).into()))
-    }
-
-    /// Somebody from that network comes, and becomes a neighbour if there is room.
-    fn meet(view: &mut View, n: u8, network: Network, draw: &mut Draw) -> bool {
-        view.connected(id(n), PeerAddr::default(), false, network, 1, draw);
-        view.handle(id(n), Frame::Neighbor { urgent: true, addr: addr(n) }, 1, draw);
-        view.active().any(|(peer, _)| *peer == id(n))
-    }
-
-    #[test]
-    fn of_one_network_few_become_neighbours_and_others_find_room() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
-        assert_eq!((1..=10).filter(|n| meet(&mut view, *n, far(7), &mut draw)).count(), VIEW_PER_PREFIX);
-        assert_eq!((11..=30).filter(|n| meet(&mut view, *n, Network::Hidden, &mut draw)).count(), VIEW_HIDDEN);
-        assert!(meet(&mut view, 31, far(8), &mut draw));
-        assert!((32..=40).any(|n| meet(&mut view, n, Network::Near, &mut draw)), "those nearby press as ever");
-    }
-
-    #[test]
-    fn whom_the_person_named_is_not_asked_where_he_is() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
-        (1..=5).for_each(|n| view.learn(id(n), addr(n), true, &mut draw));
-        assert!((1..=5).all(|n| meet(&mut view, n, far(7), &mut draw)));
-        assert_eq!((6..=20).filter(|n| meet(&mut view, *n, far(7), &mut draw)).count(), VIEW_PER_PREFIX);
-    }
-
-    #[test]
-    fn one_network_does_not_hold_all_who_are_being_greeted() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
-        (1..=20).for_each(|n| view.connected(id(n), PeerAddr::default(), false, far(7), 1, &mut draw));
-        assert_eq!(view.links.len(), VIEW_PER_PREFIX);
-        assert!(meet(&mut view, 21, far(8), &mut draw));
-    }
-
-    /// Addresses of one byte: the network is its first four bits.
-    fn by_byte() -> Networks {
-        Networks::by(|addr| addr.iter().map(|byte| far(byte >> 4)).collect())
-    }
-
-    #[test]
-    fn of_one_network_few_are_remembered_and_those_that_worked_stay() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
-        view.read_networks(by_byte());
-        view.connected(id(1), PeerAddr(vec![0x31]), true, far(3), 1, &mut draw);
-        (2..=200).for_each(|n| view.learn(id(n), PeerAddr(vec![0x30]), false, &mut draw));
-        assert_eq!(view.known.len(), KNOWN_PER_PREFIX);
-        assert!(view.known.contains_key(&id(1)));
-        (201..=202).for_each(|n| view.learn(id(n), PeerAddr(vec![0x40]), false, &mut draw));
-        assert_eq!(view.known.len(), KNOWN_PER_PREFIX + 2, "another network has its own room");
-        let elsewhere = *view.known.keys().find(|peer| **peer != id(1)).unwrap();
-        view.learn(id(201), PeerAddr(vec![0x31]), false, &mut draw);
-        view.learn(elsewhere, PeerAddr(vec![0x50, 0x30]), false, &mut draw);
-        let there = |known: &Known| by_byte().of(&known.addr).contains(&far(3));
-        assert_eq!(
-            view.known.values().filter(|known| there(known)).count(),
-            KNOWN_PER_PREFIX,
-            "nobody moves in by another address"
-        );
-    }
-
-    #[test]
-    fn whoever_says_to_be_elsewhere_counts_where_he_is_seen() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
-        view.read_networks(by_byte());
-        for n in 1..=100 {
-            view.learn(id(n), PeerAddr(vec![n]), false, &mut draw);
-            view.connected(id(n), PeerAddr(vec![n]), true, far(15), 1, &mut draw);
-            view.handle(id(n), Frame::Welcome, 1, &mut draw);
-        }
-        assert_eq!(view.active().count(), VIEW_PER_PREFIX);
-        let seen = view.known.values().filter(|known| known.seen == Some(far(15)));
-        assert!(seen.clone().count() <= KNOWN_PER_PREFIX, "{}", seen.count());
-        assert!(view.known.values().filter(|known| known.proven).count() <= KNOWN_PER_PREFIX);
-    }
-
-    #[test]
-    fn a_network_that_has_its_share_is_not_dialled_any_more() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
-        view.read_networks(by_byte());
-        (1..=3).for_each(|n| assert!(meet(&mut view, n, far(3), &mut draw)));
-        view.learn(id(4), PeerAddr(vec![0x30]), false, &mut draw);
-        view.take_acts();
-        view.poll(2, &mut draw);
-        let dials = |view: &mut View| view.take_acts().into_iter().filter(|act| matches!(act, Act::Dial(..))).count();
-        assert_eq!(dials(&mut view), 0);
-        assert!(view.next_timeout().is_some_and(|at| at > 1_000), "and nothing turns in circles for it");
-        view.disconnected(id(1), 3, &mut draw);
-        view.poll(100_000, &mut draw);
-        assert!(dials(&mut view) > 0);
-    }
-
     #[test]
     fn oneself_is_never_a_neighbour() {
-        let (mut view, mut draw) = (view(), Draw::new([1; 32]));
+        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
         view.learn(id(0), addr(0), true, &mut draw);
-        view.connected(id(0), addr(0), true, Network::Near, 1, &mut draw);
+        view.connected(id(0), addr(0), true, 1, &mut draw);
         view.poll(1, &mut draw);
         assert_eq!(view.take_acts(), [Act::Hangup(id(0), HangupReason::Full)]);
     }
