@@ -10,10 +10,10 @@ use samizdat_sync::limits::{ACTIVE_TARGET, KNOWN_PER_PREFIX, VIEW_PER_PREFIX};
 use samizdat_sync::networks::{Network, Networks};
 use world::{World, peer};
 
-const HONEST: usize = 30;
+const HONEST: usize = 20;
 const KEYS: usize = 1_000;
 /// So many of them are there at the same time; who leaves makes room for a fresh one.
-const AT_ONCE: usize = 150;
+const AT_ONCE: usize = 100;
 
 /// The honest live each in a network of his own, all of Mallory's keys in one.
 fn home(node: usize) -> Network {

@@ -56,7 +56,7 @@ pub(crate) struct Asked {
 pub(crate) fn answer<B>(mut request: http::Request<B>) -> Option<(HeaderMap, Asked)> {
     let headers = request.headers();
     let is = |name, value: &[u8]| headers.get(name).is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value));
-    if !is(UPGRADE, b"websocket") || !is(SEC_WEBSOCKET_VERSION, b"13") {
+    if request.method() != http::Method::GET || !is(UPGRADE, b"websocket") || !is(SEC_WEBSOCKET_VERSION, b"13") {
         return None;
     }
     let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
