@@ -30,6 +30,8 @@ struct World {
     /// Whether stamps are found.
     mints: bool,
     minting: VecDeque<(usize, EnvelopeId, u64)>,
+    /// All that Alice says as a node, questions too, and all that she says at her endpoints for contacts.
+    said: [Vec<u8>; 2],
     now: Now,
 }
 
@@ -56,6 +58,7 @@ impl World {
             relays: true,
             mints: true,
             minting: VecDeque::new(),
+            said: [Vec::new(), Vec::new()],
             now,
         };
         for (from, to, dialed) in [(ALICE, BOB, true), (BOB, ALICE, false)] {
@@ -156,6 +159,13 @@ impl World {
 
     fn carry(&mut self, node: usize, output: Output) {
         let (other, now) = (1 - node, self.now);
+        if node == ALICE {
+            match &output {
+                Output::Send { bytes, .. } | Output::Ask { question: bytes, .. } => self.said[0].extend(bytes),
+                Output::ContactSend { bytes, .. } => self.said[1].extend(bytes),
+                _ => {}
+            }
+        }
         match output {
             Output::Send { bytes, .. } if self.gossip => self.nodes[other].handle(Input::Frame { peer: peer(node), bytes }, now),
             Output::Dial { peer, .. } => self.nodes[node].handle(Input::DialFailed { peer }, now),
@@ -406,4 +416,42 @@ fn who_is_blocked_is_not_told() {
     world.command(ALICE, |chat| chat.edit_contact(&who, &ContactEdit { blocked: Some(true), ..ContactEdit::default() }));
     world.run(60_000);
     assert_eq!((world.session(BOB), world.nodes[BOB].held()), (SessionState::Waiting, held));
+}
+
+/// What is left of some bytes without these.
+fn without(mut bytes: Vec<u8>, all: &[Vec<u8>]) -> Vec<u8> {
+    for what in all {
+        while let Some(at) = bytes.windows(what.len()).position(|window| window == what) {
+            bytes.drain(at..at + what.len());
+        }
+    }
+    bytes
+}
+
+/// Bob is a neighbour of Alice's node and talks with her: he serves both endpoints, and sees every frame of both.
+#[test]
+fn who_serves_the_node_and_the_endpoint_for_contacts_finds_nothing_in_common_but_what_is_public() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(10_000);
+    for n in 0..5 {
+        world.write(ALICE, &format!("over the session {n}"));
+    }
+    world.run(60_000);
+    let endpoint = world.endpoints[ALICE][&Way::Relayed].peer;
+    let (log, name) = (world.nodes[ALICE].log(), world.name(ALICE));
+    let ids: Vec<EnvelopeId> = log.entries().unwrap().into_iter().map(|(_, id)| id).collect();
+    let envelopes: Vec<Vec<u8>> = log.get(&ids).unwrap().into_iter().flatten().map(|envelope| envelope.to_vec()).collect();
+    // Envelopes are public, whichever way they come; a frame may carry one before it has its stamp.
+    let [node, contact] = world.said.clone().map(|said| without(said, &envelopes));
+    assert!(node.len() > 100 && contact.len() > 100, "{} and {} bytes", node.len(), contact.len());
+    let has = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).any(|window| window == what);
+    assert!(!has(&node, &endpoint.0) && !has(&contact, &peer(ALICE).0), "neither names the other");
+    let raw = name.parse::<samizdat_core::Name>().unwrap().0;
+    for said in [&node, &contact] {
+        assert!(!has(said, name.as_bytes()) && !has(said, &raw), "and neither names her");
+    }
+    let of_node: std::collections::BTreeSet<&[u8]> = node.windows(8).collect();
+    // Zeros name nobody: there are some where a stamp will be.
+    let both: Vec<&[u8]> = contact.windows(8).filter(|window| of_node.contains(window) && **window != [0; 8]).collect();
+    assert_eq!(both, Vec::<&[u8]>::new());
 }

@@ -56,7 +56,7 @@ pub(crate) struct Asked {
 pub(crate) fn answer<B>(mut request: http::Request<B>) -> Option<(HeaderMap, Asked)> {
     let headers = request.headers();
     let is = |name, value: &[u8]| headers.get(name).is_some_and(|found| found.as_bytes().eq_ignore_ascii_case(value));
-    if !is(UPGRADE, b"websocket") || !is(SEC_WEBSOCKET_VERSION, b"13") {
+    if request.method() != http::Method::GET || !is(UPGRADE, b"websocket") || !is(SEC_WEBSOCKET_VERSION, b"13") {
         return None;
     }
     let offered = headers.get(SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
@@ -86,7 +86,7 @@ impl Asked {
         let mut messages = Messages(ServerBuilder::new().limits(limits).serve(parts.io.into_inner()));
         let proof = self.request.headers.get(CLIENT_AUTH_HEADER).cloned();
         let proven = handshake::serverside(&mut messages, proof).await.ok()?;
-        messages.0.get_mut().get_mut().0.sender.peer = Some(*proven.client_key.as_bytes());
+        messages.0.get_mut().get_mut().0.is_of(*proven.client_key.as_bytes());
         let request = ClientRequest::new(proven.client_key, self.version, self.request);
         let door: Arc<dyn DynAccessControl> = Arc::new(door);
         let guard = proven.authorize_with(&request, &door, &mut messages).await.ok()?;
@@ -106,8 +106,23 @@ pub(crate) struct Metered {
 }
 
 impl Metered {
+    /// Whose network owes something waits from the first byte on: nobody gains by coming again.
     pub(crate) fn new(stream: TcpStream, places: Arc<Places>, sender: Sender) -> Self {
-        Self { stream, places, sender, asleep: None }
+        let mut metered = Self { stream, places, sender, asleep: None };
+        metered.spend(0);
+        metered
+    }
+
+    /// From now on it is known whose bytes these are.
+    fn is_of(&mut self, peer: [u8; 32]) {
+        self.sender.peer = Some(peer);
+        self.spend(0);
+    }
+
+    fn spend(&mut self, bytes: usize) {
+        let wait = self.places.spend(self.sender, bytes);
+        let until = Instant::now().checked_add(wait).filter(|_| !wait.is_zero());
+        self.asleep = until.map(|until| Box::pin(sleep_until(until)));
     }
 }
 
@@ -120,11 +135,7 @@ impl AsyncRead for Metered {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        let wait = this.places.spend(this.sender, buf.filled().len().saturating_sub(before));
-        this.asleep = Some(wait).filter(|wait| !wait.is_zero()).and_then(|wait| {
-            let until = Instant::now().checked_add(wait)?;
-            Some(Box::pin(sleep_until(until)))
-        });
+        this.spend(buf.filled().len().saturating_sub(before));
         Poll::Ready(Ok(()))
     }
 }
