@@ -32,6 +32,7 @@ pub mod phrase;
 pub mod request;
 pub mod rollout;
 pub mod roster;
+pub mod secret;
 pub mod tally;
 
 #[cfg(test)]

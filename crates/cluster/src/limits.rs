@@ -128,3 +128,27 @@ pub const SLOTS_MAX: usize = 512;
 pub const ANONYMOUS_BODY_MAX: usize = SEALED_ASIDE_MAX;
 /// Largest encoded anonymous message, bytes: 40 for each of those that it hides among.
 pub const ANONYMOUS_MAX: usize = ANONYMOUS_BODY_MAX + 40 * RING_MAX + 512;
+
+/// Voters that a secret vote needs at least: of fewer, the result tells each how the other voted.
+pub const SECRET_VOTERS_MIN: usize = 3;
+/// Ballots that are opened together at least.
+pub const SECRET_BALLOTS_MIN: usize = 3;
+/// Trustees of a secret vote at most: the shares that they send each other grow with the square of their number.
+pub const TRUSTEES_MAX: usize = 21;
+/// Dealings of one trustee for one motion that are kept, and acceptances: an honest one makes one.
+pub const DEALINGS_PER_TRUSTEE: usize = 2;
+/// Secret ballots of one voter that are kept, and openings of one trustee: an honest one makes one.
+pub const BALLOTS_PER_VOTER: usize = 2;
+/// Largest encoded dealing, bytes: 64 for each of [`TRUSTEES_MAX`].
+pub const DEALING_MAX: usize = 64 * TRUSTEES_MAX + 256;
+/// Largest encoded share of a dealing, bytes.
+pub const SHARE_MAX: usize = 128;
+/// Largest encoded acceptance of dealings, bytes.
+pub const ACCEPT_MAX: usize = 32 * TRUSTEES_MAX + 256;
+/// Largest encoded secret ballot, bytes: 128 for each of [`OPTIONS_MAX`].
+pub const SECRET_BALLOT_MAX: usize = 128 * OPTIONS_MAX + 384;
+/// Largest encoded opening, bytes.
+pub const OPENING_MAX: usize = 8 * CAP_MAX as usize + 96 * OPTIONS_MAX + 256;
+/// Largest encoded transcript of a secret vote, bytes.
+pub const TRANSCRIPT_MAX: usize =
+    MOTION_MAX + TRUSTEES_MAX * (DEALING_MAX + ACCEPT_MAX + OPENING_MAX) + CAP_MAX as usize * SECRET_BALLOT_MAX + 64;

@@ -10,6 +10,8 @@
     unreachable_pub
 )]
 
+#[path = "../../../fuzz/src/secret.rs"]
+mod secret;
 #[path = "../../../fuzz/src/cluster.rs"]
 mod targets;
 
@@ -18,15 +20,19 @@ use std::{collections::BTreeMap, fs, path::Path, path::PathBuf};
 use data_encoding::HEXLOWER;
 use proptest::prelude::*;
 use serde_json::Value;
-use targets::TARGETS;
+use targets::Target;
 
 /// Files of one target by name.
 type Seeds = BTreeMap<String, Vec<u8>>;
 
+fn all_targets() -> impl Iterator<Item = Target> {
+    targets::TARGETS.into_iter().chain(secret::TARGETS)
+}
+
 #[test]
 fn the_corpus_is_taken_and_refused_as_its_names_say() {
     let made = seeds();
-    for (target, run) in TARGETS {
+    for (target, run) in all_targets() {
         let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
         if std::env::var_os("BLESS").is_some() {
             bless(&folder, &made[target]);
@@ -80,6 +86,13 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let anonymous = anonymous.map(|(to, n)| (format!("to-{to}"), of_secret(&format!("/anonymous/messages/{n}/message"))));
     BTreeMap::from([
         ("cluster_anonymous", damaged(anonymous.collect())),
+        ("cluster_accept", damaged(one("accept", of_secret("/secret/accept")))),
+        ("cluster_complaint", damaged(one("complaint", of_secret("/secret/complaint")))),
+        ("cluster_dealing", damaged(one("dealing", of_secret("/secret/dealing")))),
+        ("cluster_opening", damaged(one("opening", of_secret("/secret/opening")))),
+        ("cluster_secret_ballot", damaged(one("ballot", of_secret("/secret/ballot")))),
+        ("cluster_share", damaged(one("share", of_secret("/secret/share")))),
+        ("cluster_transcript", damaged(one("transcript", of_secret("/secret/transcript")))),
         ("cluster_slots", damaged(one("slots", of_secret("/anonymous/published/0/slots")))),
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
         ("cluster_bundle", damaged(one("bundle", of("/statements/bundle")))),
@@ -129,7 +142,7 @@ fn damaged(good: Seeds) -> Seeds {
 
 /// A corpus is small; the same must hold for anything.
 fn holds_for_anything(bytes: &[u8]) {
-    TARGETS.iter().for_each(|(_, run)| {
+    all_targets().for_each(|(_, run)| {
         run(bytes);
     });
 }

@@ -2,10 +2,15 @@
 //! Hashes and signed bytes are put together here from docs/protocol/cluster-secret.md, not by the code under test.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, missing_docs)]
 
+#[path = "../../../fuzz/src/secret.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod votes;
+
 use data_encoding::HEXLOWER;
 use samizdat_cluster::{
-    ClusterId, MemberSecret, Roster,
+    ClusterId, MemberId, MemberSecret, Roster,
     anonymous::{Anonymous, AnonymousIn, Pool, Post, SlotSecrets, Slots},
+    secret::{Complaint, Key, SecretBallot, TranscriptIn},
 };
 use samizdat_core::IdentityKey;
 use serde_json::{Value, json};
@@ -87,10 +92,81 @@ fn an_image_shows_the_slot_and_nothing_else() {
     assert_ne!(first, image(write(3, 1, b"one", 1)));
 }
 
+/// Strings of bytes in an array of CBOR in which no length needs more than two bytes, after the version.
+fn strings(mut bytes: &[u8]) -> Vec<&[u8]> {
+    bytes = &bytes[2..];
+    let mut found = Vec::new();
+    while let [kind, rest @ ..] = bytes {
+        let (length, rest) = match kind {
+            0x40..=0x57 => (usize::from(kind - 0x40), rest),
+            0x58 => (usize::from(rest[0]), &rest[1..]),
+            _ => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+        };
+        found.push(&rest[..length]);
+        bytes = &rest[length..];
+    }
+    found
+}
+
+/// What is signed: a domain and the strings in these places. The last string is the signature by `author`.
+fn signed(bytes: &[u8], author: &MemberId, domain: &[u8], places: &[usize]) -> Vec<u8> {
+    let strings = strings(bytes);
+    let said: Vec<u8> = places.iter().flat_map(|place| strings[*place]).copied().collect();
+    let said = [domain, &said].concat();
+    let signature = strings.last().unwrap().first_chunk().unwrap();
+    assert_eq!(IdentityKey(author.0).verify(&said, signature), Ok(()));
+    said
+}
+
+/// As `votes` had it.
+fn vote_of(key: &Key, voter: &MemberId) -> SecretBallot {
+    let who = (1..=6).find(|who| secret(*who).member() == *voter).unwrap();
+    SecretBallot::cast(key, &secret(who), usize::from(who > 4), &[who; 32]).unwrap()
+}
+
+fn secret_vote() -> Value {
+    let vote = votes::vote().unwrap();
+    let (mut urn, panel) = (vote.urn.clone(), vote.setup.panel());
+    let ((us, ours, shares), key) = (&vote.trustees[0], vote.urn.key().clone());
+    let (motion, member) = (panel.motion().id().0, us.member());
+    let (dealing, sent) = ours.deal(panel, us).unwrap();
+    let said = signed(&dealing.unverified().encode(), &member, b"samizdat dealing v1\0", &[0, 2, 3]);
+    assert_eq!(dealing.id().0, hash(&[&said, &member.0]));
+    let complaint = Complaint::sign(panel, us, [shares[1].dealing()]).unwrap();
+    signed(&complaint.unverified().encode(), &member, b"samizdat complaint v1\0", &[0, 2]);
+    let accept = vote.setup.say(shares, us).unwrap();
+    signed(&accept.unverified().encode(), &member, b"samizdat trustee v1\0", &[0, 2]);
+    let dealings: Vec<u8> = accept.dealings().iter().flat_map(|id| id.0).collect();
+    assert_eq!(key.id().0, hash(&[b"samizdat key v1\0", &motion, &dealings]));
+    let ballot = vote_of(&key, &secret(1).member());
+    let said = signed(&ballot.unverified().encode(), &ballot.voter(), b"samizdat secret ballot v1\0", &[0, 1, 3, 4, 5]);
+    assert_eq!(ballot.id().0, hash(&[&said, &ballot.voter().0]));
+    for (member, ours, shares) in &vote.trustees {
+        let opening = urn.open(member, ours, shares, [9; 32]).unwrap();
+        urn.opened(opening.unverified()).unwrap();
+    }
+    let opening = urn.open(us, ours, shares, [9; 32]).unwrap();
+    signed(&opening.unverified().encode(), &member, b"samizdat opening v1\0", &[0, 1, 2, 4]);
+    let told = TranscriptIn::of(&vote.setup, &urn).unwrap();
+    let verdict = told.verify(&CLUSTER, &vote.past, &[2; 32]).unwrap();
+    assert_eq!((&verdict.counts[..], verdict.passed), (&[4, 2][..], true));
+    let ids: Vec<u8> = verdict.voters.iter().flat_map(|voter| vote_of(&key, voter).id().0).collect();
+    assert_eq!(opening.count().0, hash(&[b"samizdat count v1\0", &key.id().0, &ids]));
+    json!({
+        "cluster": hex(&CLUSTER.0), "salt": hex(&[2; 32]), "past": hex(&vote.past.encode()),
+        "motion": hex(&panel.motion().unverified().encode()), "needed": panel.needed(),
+        "trustees": panel.trustees().iter().map(|one| hex(&one.0)).collect::<Vec<_>>(),
+        "dealing": hex(&dealing.unverified().encode()), "dealing_id": hex(&dealing.id().0), "share": hex(&sent[0].1.encode()),
+        "complaint": hex(&complaint.unverified().encode()), "accept": hex(&accept.unverified().encode()), "key": hex(&key.id().0),
+        "ballot": hex(&ballot.unverified().encode()), "ballot_id": hex(&ballot.id().0), "opening": hex(&opening.unverified().encode()),
+        "transcript": hex(&told.encode()), "counts": verdict.counts,
+    })
+}
+
 #[test]
 fn the_vectors_are_what_the_code_makes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/cluster-secret.json");
-    let made = json!({ "anonymous": anonymous() });
+    let made = json!({ "anonymous": anonymous(), "secret": secret_vote() });
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
