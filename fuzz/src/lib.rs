@@ -1,4 +1,5 @@
-//! Fuzz targets: the machines in `targets.rs`, clusters in `cluster.rs`, their secret votes in `secret.rs`, the network's shell in `net.rs`, what DNS says in `entry.rs`.
+//! Fuzz targets: the machines in `targets.rs`, clusters in `cluster.rs` and their secret votes in `secret.rs`, the network's shell in
+//! `net.rs`, what DNS says in `entry.rs`.
 
 pub mod cluster;
 pub mod entry;

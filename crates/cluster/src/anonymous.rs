@@ -1,11 +1,12 @@
 //! Messages of some member, nobody can tell which.
 //!
-//! For each epoch every member publishes a few keys under its name. An anonymous message is signed so that it proves to be by one of
-//! many members who published, and which of their keys were used shows in an image that fits no name: so nobody writes more messages
-//! than it has keys. Who wrote what not even all others together can tell, nor does a signature need anybody's help.
+//! For each epoch every member publishes a few keys under its name. An anonymous message is signed so that it proves to be by one
+//! of many members who published, and which of their keys were used shows in an image that fits no name: so nobody writes more
+//! messages than it has keys. Those who collude can rule out themselves as the author and no others, and writing needs nobody's
+//! help.
 //!
-//! The network is not hidden by this: who publishes the envelope can be seen by whom it is published to. In docs/adr/0015-anonymous-and-secret.md
-//! what was weighed; byte by byte in docs/protocol/cluster-secret.md.
+//! The network is not hidden by this: who publishes the envelope can be seen by whom it is published to. What was weighed is in
+//! docs/adr/0015-anonymous-and-secret.md; byte by byte in docs/protocol/cluster-secret.md.
 
 mod pool;
 mod ring;

@@ -1,8 +1,9 @@
 //! Secret ballots: who voted everybody sees, how nobody, and what came out everybody can verify. Experimental.
 //!
-//! Members drawn by rank, the trustees, make a key of which each holds a part. Ballots are encrypted under it, with a proof that each says
-//! one thing; they are added up encrypted; and as many trustees as are needed open the sum, with a proof, too. From the [`Panel`] of a motion a
-//! [`Setup`] makes the [`Key`], an [`Urn`] the [`Verdict`], and a [`TranscriptIn`] shows it to those who were not there.
+//! Members drawn by rank, the trustees, make a key of which each holds a part. Ballots are encrypted under it, with a proof that
+//! each says one thing; they are added up encrypted; and as many trustees as are needed open the sum, with a proof, too. From the
+//! [`Panel`] of a motion a [`Setup`] makes the [`Key`], an [`Urn`] the [`Verdict`], and a [`TranscriptIn`] shows it to those who
+//! were not there.
 //!
 //! Byte by byte in docs/protocol/cluster-secret.md; what it promises and what not, in docs/adr/0015-anonymous-and-secret.md.
 

@@ -1,7 +1,7 @@
 //! CLSAG, the linkable ring signature of Monero, behind three functions: a key, a signature, its verification.
 //!
-//! Beside the key of each ring member CLSAG signs for a commitment, of which Monero makes use for amounts. Here it is the same for all
-//! and says nothing; the signer blinds it anew each time, as a sender of Monero does.
+//! Beside the key of each ring member CLSAG signs for a commitment, of which Monero makes use for amounts. Here it is the same for
+//! all and says nothing; the signer blinds it anew each time, as a sender of Monero does.
 
 use monero_clsag::{Clsag, ClsagContext, Decoys};
 use monero_ed25519::{Commitment, CompressedPoint, Point, Scalar};

@@ -17,7 +17,8 @@ use crate::{
 const VERSION: u8 = 1;
 const KEYS_LEN: usize = 32 * ANONYMOUS_SLOTS;
 
-/// The secrets of our own slots at one epoch. The seed is drawn for this epoch and goes with it: who finds it later can tell what we wrote.
+/// The secrets of our own slots at one epoch. The seed is drawn for this epoch and goes with it: who finds it later can tell what
+/// we wrote.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct SlotSecrets {
     seed: [u8; 32],

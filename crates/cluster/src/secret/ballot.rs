@@ -62,8 +62,8 @@ pub enum BadSecretBallot {
 }
 
 impl SecretBallot {
-    /// A ballot of our own: for an option of the question by its place from 0, or of a decision 0 for yes and 1 for no. `seed` is fresh for
-    /// each ballot; whoever has it can read the ballot.
+    /// A ballot of our own: for an option of the question by its place from 0, or of a decision 0 for yes and 1 for no. `seed` is
+    /// fresh for each ballot; whoever has it can read the ballot.
     ///
     /// # Errors
     /// If it would not count.
@@ -157,7 +157,8 @@ impl SecretBallotIn {
     }
 }
 
-/// Each voter has a key of its own to vote under, so that what one sealed is of no use to another: the key of the vote and a public number.
+/// Each voter has a key of its own to vote under, so that what one sealed is of no use to another: the key of the vote and a public
+/// number.
 fn params(key: &Key, voter: &MemberId) -> ChoiceParams<elastic_elgamal::group::Ristretto, elastic_elgamal::app::SingleChoice> {
     ChoiceParams::single(group::offset(key.keys().shared_key(), &seat(key, voter)), key.panel().options())
 }
@@ -262,6 +263,13 @@ impl SecretBallot {
 
 #[cfg(test)]
 impl SecretBallotIn {
+    /// With so many bytes more or fewer in one of its pieces.
+    pub(super) fn resized(mut self, piece: usize, more: isize) -> Self {
+        let bytes = &mut self.sealed[piece];
+        bytes.resize(bytes.len().saturating_add_signed(more), 0);
+        self
+    }
+
     /// The same, as if somebody else had cast it.
     pub(super) fn signed_by(self, secret: &MemberSecret) -> Self {
         let unsigned = Self { voter: secret.member(), ..self };

@@ -44,7 +44,8 @@ pub enum BadComplaint {
 }
 
 impl Complaint {
-    /// Of our own, as a trustee: about those dealings whose shares have not come or do not fit. All in one, and no more once we have accepted.
+    /// Of our own, as a trustee: about those dealings whose shares have not come or do not fit. All in one, and no more once we
+    /// have accepted.
     ///
     /// # Errors
     /// If it would not be heard.

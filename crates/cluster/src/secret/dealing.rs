@@ -288,6 +288,14 @@ impl fmt::Debug for Dealing {
 
 #[cfg(test)]
 impl DealingIn {
+    /// With so many numbers more or fewer.
+    pub(super) fn resized(mut self, polynomial: isize, proof: isize) -> Self {
+        for (bytes, more) in [(&mut self.polynomial, polynomial), (&mut self.proof, proof)] {
+            bytes.resize(bytes.len().saturating_add_signed(more.saturating_mul(32)), 0);
+        }
+        self
+    }
+
     /// The same, as if somebody else had dealt it.
     pub(super) fn signed_by(self, secret: &MemberSecret) -> Self {
         let unsigned = Self { trustee: secret.member(), ..self };

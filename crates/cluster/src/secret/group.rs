@@ -1,5 +1,5 @@
-//! ElGamal on Ristretto with its proofs, of `elastic-elgamal`: here its values are read and written, and nothing is computed but what
-//! the library offers.
+//! ElGamal on Ristretto with its proofs, of `elastic-elgamal`: here its values are read and written, and nothing is computed but sums
+//! and multiples.
 
 use elastic_elgamal::{
     CandidateDecryption, Ciphertext, LogEqualityProof, ProofOfPossession, PublicKey, SecretKey,
@@ -60,8 +60,8 @@ fn write_possession(e: &mut Out, challenge: &[u8; 32], responses: &[[u8; 32]]) -
     crate::cbor::write_list(e, responses, |e, one| e.bytes(one).map(|_| ()))
 }
 
-/// A choice in three pieces: ciphertexts, 64 bytes for each option; the proof that each is of 0 or 1, 32 and 64 bytes for each option;
-/// the proof that they are of 1 together, 64 bytes.
+/// A choice in three pieces: ciphertexts, 64 bytes for each option; the proof that each is of 0 or 1, 32 and 64 bytes for each
+/// option; the proof that they are of 1 together, 64 bytes.
 pub(super) fn sealed_bytes(sealed: &Sealed) -> [Vec<u8>; 3] {
     let ciphertexts = sealed.choices_unchecked().iter().flat_map(|one| one.to_bytes()).collect();
     [ciphertexts, sealed.range_proof().to_bytes(), sealed.sum_proof().to_bytes()]

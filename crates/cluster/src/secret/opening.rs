@@ -180,6 +180,13 @@ impl fmt::Debug for Opening {
 
 #[cfg(test)]
 impl OpeningIn {
+    /// With so many ballots and shares.
+    pub(super) fn resized(mut self, ballots: usize, shares: usize) -> Self {
+        self.ballots.truncate(ballots);
+        self.shares.resize(shares, [0; 96]);
+        self
+    }
+
     /// The same, as if somebody else had opened it.
     pub(super) fn signed_by(self, secret: &MemberSecret) -> Self {
         let unsigned = Self { trustee: secret.member(), ..self };

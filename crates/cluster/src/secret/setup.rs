@@ -80,7 +80,8 @@ pub enum Heard {
     Cheat,
 }
 
-/// What trustees have said of a key. The same for everybody who has heard the same, in whatever order.
+/// What trustees have said of a key. The same for everybody who has heard the same, in whatever order, as long as nobody says more
+/// than two different things.
 #[derive(Debug, Clone)]
 pub struct Setup {
     panel: Panel,
@@ -161,9 +162,10 @@ impl Setup {
         self.panel.trustees().iter().filter(|one| !self.dealings.values().any(|dealing| dealing.trustee() == **one))
     }
 
-    /// What a trustee with these shares says, once all have dealt or have had the time. It takes what the trustee with the lowest rank took, if
-    /// it can and nobody complained of that; and else all dealings that it has a share of, but for those of trustees who dealt twice and those of
-    /// which somebody complained, as long as enough are left. Said once for a motion: what we have said we say again.
+    /// What a trustee with these shares says, once all have dealt or have had the time. It takes what the trustee with the lowest
+    /// rank took, if it can and nobody complained of that; and else all dealings that it has a share of, but for those of trustees
+    /// who dealt twice and those of which somebody complained, as long as enough are left. Said once for a motion: what we have
+    /// said we say again.
     ///
     /// # Errors
     /// If it is no trustee, or has too few shares yet.
@@ -188,7 +190,8 @@ impl Setup {
         AcceptIn { signature: secret.sign(&unsigned.signed()), ..unsigned }.verify(&self.panel)
     }
 
-    /// The key, once enough trustees have accepted the same dealings and these are known. There is one, unless a third of the trustees cheat.
+    /// The key, once enough trustees have accepted the same dealings and these are known. There is one, unless a third of the
+    /// trustees cheat.
     pub fn key(&self) -> Option<Key> {
         let said = || self.accepts.values().flatten().map(|accept| &accept.0.dealings);
         let mut enough: Vec<&Vec<DealingId>> =

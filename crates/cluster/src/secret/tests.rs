@@ -1,5 +1,7 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod key;
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
@@ -125,23 +127,6 @@ fn everybody_learns_the_result_and_nobody_a_ballot() {
 }
 
 #[test]
-fn trustees_are_drawn_by_rank_and_more_than_two_thirds_are_needed() {
-    let numbers = |voters: u8| {
-        let panel = panel(motion(&circle(1..=voters), 1, admit(254)));
-        assert!(panel.trustees().iter().all(|one| panel.electorate().contains(one)));
-        (panel.trustees().len(), panel.needed())
-    };
-    let known: Vec<(usize, usize)> = [3, 4, 5, 6, 10, 20, 39, 40, 253].map(numbers).into();
-    assert_eq!(known, [(2, 2), (3, 3), (3, 3), (4, 3), (6, 5), (11, 8), (20, 14), (21, 15), (TRUSTEES_MAX, 15)]);
-    let past = circle(1..=9);
-    let (one, other) = (panel(motion(&past, 1, admit(20))), panel(motion(&past, 2, admit(21))));
-    assert_eq!(one.trustees(), other.trustees(), "nobody can draw by wording a motion");
-    assert_ne!(Panel::of(one.motion().clone(), &[3; 32]).unwrap().trustees(), one.trustees());
-    let expel = panel(motion(&past, 1, expel(3)));
-    assert!(!expel.trustees().contains(&member(3)), "nobody is a trustee in their own case");
-}
-
-#[test]
 fn what_cannot_be_secret_is_not() {
     let of = |people: u8, kind| Panel::of(motion(&circle(1..=people), 1, kind), &SALT).map(|panel| panel.options());
     assert_eq!(of(5, question(Method::Preference)), Err(NotSecret::Preference));
@@ -184,118 +169,6 @@ fn too_few_yes_do_not_pass() {
 }
 
 #[test]
-fn a_trustee_who_deals_badly_is_left_out() {
-    let mut vote = dealt(10, admit(99));
-    // The last one gave the first one a share of something else.
-    let (mallory, alice) = (vote.trustees.len() - 1, 0);
-    let liar = vote.trustees[mallory].who;
-    let (dealing, _) = vote.trustees[mallory].ours.deal(&vote.panel, &secret(liar)).unwrap();
-    let (_, wrong) = TrusteeSecret::new([77; 32]).deal(&vote.panel, &secret(liar)).unwrap();
-    let us = member(vote.trustees[alice].who);
-    let mut share = wrong[alice].1.clone();
-    assert_eq!(share.clone().verify(&dealing, &vote.panel, &us).unwrap_err(), BadShare::Elsewhere);
-    share.relabel(dealing.id());
-    assert_eq!(share.clone().verify(&dealing, &vote.panel, &us).unwrap_err(), BadShare::Wrong);
-    assert_eq!(share.verify(&dealing, &vote.panel, &member(99)).unwrap_err(), BadShare::Elsewhere);
-    vote.trustees[alice].shares.retain(|share| share.dealing() != dealing.id());
-    for trustee in &vote.trustees {
-        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
-        assert!(!accept.dealings().contains(&dealing.id()), "the others take what the first can");
-        vote.setup.accept(accept.unverified()).unwrap();
-        assert_eq!(vote.setup.say(&trustee.shares[1..], &trustee.secret()), Ok(accept), "what was said is said again");
-    }
-    let mut urn = vote.urn();
-    assert_eq!(urn.key().dealings().len(), 5);
-    all_yes(&mut urn, 1..=10);
-    // It can still help to open.
-    vote.open(&mut urn, 1..6);
-    assert_eq!(urn.verdict().map(|verdict| verdict.counts), Some(vec![10, 0]));
-}
-
-#[test]
-fn of_whom_one_complains_none_takes() {
-    let mut vote = dealt(10, admit(99));
-    let spare = vote.panel.spare();
-    assert_eq!(spare, 1);
-    // The first one has nothing to complain of, and does not know; the last one was dealt badly by the second.
-    let (first, last) = (&vote.trustees[0], &vote.trustees[5]);
-    let bad = vote.setup_dealing_of(1);
-    let complaint = Complaint::sign(&vote.panel, &last.secret(), [bad]).unwrap();
-    let received = ComplaintIn::decode(&complaint.unverified().encode()).unwrap();
-    assert_eq!(vote.setup.complain(received.clone()), Ok(Heard::New));
-    assert_eq!(vote.setup.complain(received.clone()), Ok(Heard::Known));
-    let another = Complaint::sign(&vote.panel, &last.secret(), [vote.setup_dealing_of(2)]).unwrap();
-    assert_eq!(vote.setup.complain(another.unverified()), Ok(Heard::Cheat), "one each");
-    let accept = vote.setup.say(&first.shares, &first.secret()).unwrap();
-    assert!(accept.dealings().len() == 5 && !accept.dealings().contains(&bad));
-    // What mallory takes nevertheless others do not take after him.
-    let mut unheard = dealt(10, admit(99)).setup;
-    let mallory = unheard.say(&first.shares, &first.secret()).unwrap();
-    assert!(mallory.dealings().contains(&bad));
-    vote.setup.accept(mallory.unverified()).unwrap();
-    let third = &vote.trustees[3];
-    assert_eq!(vote.setup.say(&third.shares, &third.secret()).unwrap().dealings(), accept.dealings());
-    unheard.accept(mallory.unverified()).unwrap();
-    assert_eq!(unheard.say(&third.shares, &third.secret()).unwrap().dealings(), mallory.dealings());
-    // Complaints cannot leave too few.
-    let two = Complaint::sign(&vote.panel, &first.secret(), [bad, vote.setup_dealing_of(2)]);
-    assert_eq!(two.unwrap_err(), BadComplaint::TooMany);
-    for (by, of) in [(0, 2), (1, 3), (2, 4)] {
-        let more = Complaint::sign(&vote.panel, &vote.trustees[by].secret(), [vote.setup_dealing_of(of)]).unwrap();
-        vote.setup.complain(more.unverified()).unwrap();
-    }
-    assert_eq!(vote.setup.say(&third.shares, &third.secret()).unwrap().dealings().len(), vote.panel.needed());
-    // Whose complaints are heard.
-    let stranger = (1..=10).find(|who| vote.panel.place(&member(*who)).is_none()).unwrap();
-    assert_eq!(Complaint::sign(&vote.panel, &secret(stranger), [bad]).unwrap_err(), BadComplaint::NotTrustee);
-    assert_eq!(received.clone().verify(&panel(motion(&vote.past, 1, admit(98)))).unwrap_err(), BadComplaint::OtherMotion);
-    let mut forged = received.encode();
-    let end = forged.len() - 1;
-    forged[end] ^= 1;
-    assert_eq!(ComplaintIn::decode(&forged).unwrap().verify(&vote.panel).unwrap_err(), BadComplaint::Forged);
-}
-
-#[test]
-fn too_few_dealings_make_no_key() {
-    let mut vote = dealt(10, admit(99));
-    let us = &vote.trustees[0];
-    let few = &us.shares[..vote.panel.needed() - 1];
-    assert_eq!(vote.setup.say(few, &us.secret()).unwrap_err(), BadAccept::TooFew);
-    assert_eq!(vote.setup.say(&us.shares, &secret(99)).unwrap_err(), BadAccept::NotTrustee);
-    for trustee in &vote.trustees[..vote.panel.needed() - 1] {
-        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
-        vote.setup.accept(accept.unverified()).unwrap();
-        assert!(vote.setup.key().is_none());
-    }
-    assert_eq!(vote.setup.awaited().count(), 0);
-}
-
-#[test]
-fn a_dealing_is_by_a_trustee_who_knows_its_secret() {
-    let mut vote = dealt(10, admit(99));
-    let deal = |who: u8, by: u8| {
-        let (dealing, _) = TrusteeSecret::new([by; 32]).deal(&vote.panel, &secret(by)).unwrap();
-        dealing.unverified().signed_by(&secret(who))
-    };
-    let (alice, bob) = (vote.trustees[0].who, vote.trustees[1].who);
-    let stranger = (1..=10).find(|who| vote.panel.place(&member(*who)).is_none()).unwrap();
-    let copied = deal(bob, alice);
-    assert_eq!(deal(stranger, alice).verify(&vote.panel).unwrap_err(), BadDealing::NotTrustee);
-    let other = panel(motion(&vote.past, 1, admit(98)));
-    assert_eq!(copied.clone().verify(&other).unwrap_err(), BadDealing::OtherMotion);
-    let mut forged = copied.clone().encode();
-    let end = forged.len() - 1;
-    forged[end] ^= 1;
-    assert_eq!(DealingIn::decode(&forged).unwrap().verify(&vote.panel).unwrap_err(), BadDealing::Forged);
-    // Bob says what alice said. It is proven, but he has no shares to give; and he has dealt before.
-    assert_eq!(vote.setup.deal(copied), Ok(Heard::Cheat));
-    // Who dealt twice is in no key.
-    let us = &vote.trustees[2];
-    let accept = vote.setup.say(&us.shares, &us.secret()).unwrap();
-    assert_eq!(accept.dealings().len(), vote.trustees.len() - 1);
-}
-
-#[test]
 fn a_ballot_is_its_voters_own() {
     let vote = ready(6, admit(9));
     let mut urn = vote.urn();
@@ -313,6 +186,32 @@ fn a_ballot_is_its_voters_own() {
     assert_eq!(SecretBallotIn::decode(&forged).unwrap().verify(urn.key()).unwrap_err(), BadSecretBallot::Forged);
     assert_eq!(urn.add(alice.clone()), Ok(Heard::New));
     assert_eq!(urn.add(alice), Ok(Heard::Known));
+}
+
+#[test]
+fn ballots_and_openings_of_another_size_prove_nothing() {
+    let (vote, trustee) = (ready(4, admit(9)), secret(1));
+    let mut urn = vote.urn();
+    let ballot = SecretBallot::cast(urn.key(), &trustee, 0, &[1; 32]).unwrap();
+    for (piece, more) in [(0, -64), (0, -128), (0, 64), (0, 1), (1, -32), (1, -160), (1, 32), (2, -32), (2, -64), (2, -1)] {
+        let resized = ballot.unverified().resized(piece, more).signed_by(&trustee);
+        let received = SecretBallotIn::decode(&resized.encode()).unwrap();
+        assert_eq!(received.verify(urn.key()).unwrap_err(), BadSecretBallot::Unproven, "{piece} {more}");
+    }
+    all_yes(&mut urn, 1..=4);
+    let trustee = &vote.trustees[0];
+    let opening = urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [5; 32]).unwrap().unverified();
+    for (ballots, shares, why) in [
+        (0, 0, BadOpening::Unproven),
+        (0, 1, BadOpening::Unproven),
+        (0, 3, BadOpening::Unproven),
+        (3, 2, BadOpening::Unheard),
+        (2, 2, BadOpening::TooFew),
+    ] {
+        let resized = opening.clone().resized(if ballots == 0 { 4 } else { ballots }, shares).signed_by(&trustee.secret());
+        let received = OpeningIn::decode(&resized.encode()).unwrap();
+        assert_eq!(received.verify(&urn).unwrap_err(), why, "{ballots} {shares}");
+    }
 }
 
 #[test]
@@ -386,8 +285,8 @@ fn one_urn_is_opened_even_if_a_ballot_comes_late() {
     for urn in [&mut first, &mut second] {
         all_yes(urn, 1..=4);
     }
-    // All but the first trustee have heard of the fifth ballot after the first one opened. Nobody opens anything else than they think is all:
-    // whoever knows more opens more, and the two are not put together.
+    // All but the first trustee have heard of the fifth ballot after the first one opened. Nobody opens anything else than they
+    // think is all: whoever knows more opens more, and the two are not put together.
     vote.open(&mut first, 0..1);
     let opening = first.openings().next().unwrap().unverified();
     assert_eq!(second.opened(opening.clone()), Ok(Heard::New));
@@ -431,13 +330,6 @@ fn a_transcript_proves_what_it_says_or_nothing() {
     // Other trustees are drawn.
     let elsewhere = (0..=u8::MAX).map(|salt| good.verify(&CLUSTER, &vote.past, &[salt; 32])).filter(Result::is_err).count();
     assert!(elsewhere > 100, "{elsewhere}");
-}
-
-#[test]
-fn nothing_of_secrets_is_shown() {
-    let vote = dealt(3, admit(9));
-    let shown = format!("{:?} {:?}", vote.trustees[0].ours, vote.trustees[0].shares[0]);
-    assert!(shown.starts_with("TrusteeSecret(..) verified a share for member:"), "{shown}");
 }
 
 proptest! {

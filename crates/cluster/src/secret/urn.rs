@@ -107,9 +107,10 @@ impl Urn {
         })
     }
 
-    /// Opens, as a trustee, what is in the urn: when it [is full](Self::is_full), or the motion is over. If a trustee of a lower rank has opened
-    /// an urn with all that we know, then that one. Once for each motion, since two results tell the ballots by which they differ: the opening is
-    /// kept, and put [back](Self::opened) into an urn that is built anew, which then yields it again. `seed` is fresh.
+    /// Opens, as a trustee, what is in the urn: when it [is full](Self::is_full), or the motion is over. If a trustee of a lower
+    /// rank has opened an urn with all that we know, then that one. Once for each motion, since two results tell the ballots by
+    /// which they differ: the opening is kept, and put [back](Self::opened) into an urn that is built anew, which then yields it
+    /// again. `seed` is fresh.
     ///
     /// # Errors
     /// If there is nothing to open, or nothing to open it with.

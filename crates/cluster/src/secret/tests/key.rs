@@ -1,0 +1,192 @@
+//! Making the key.
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+#[test]
+fn trustees_are_drawn_by_rank_and_more_than_two_thirds_are_needed() {
+    let numbers = |voters: u8| {
+        let panel = panel(motion(&circle(1..=voters), 1, admit(254)));
+        assert!(panel.trustees().iter().all(|one| panel.electorate().contains(one)));
+        (panel.trustees().len(), panel.needed())
+    };
+    let known: Vec<(usize, usize)> = [3, 4, 5, 6, 10, 20, 39, 40, 253].map(numbers).into();
+    assert_eq!(known, [(2, 2), (3, 3), (3, 3), (4, 3), (6, 5), (11, 8), (20, 14), (21, 15), (TRUSTEES_MAX, 15)]);
+    let past = circle(1..=9);
+    let (one, other) = (panel(motion(&past, 1, admit(20))), panel(motion(&past, 2, admit(21))));
+    assert_eq!(one.trustees(), other.trustees(), "nobody can draw by wording a motion");
+    assert_ne!(Panel::of(one.motion().clone(), &[3; 32]).unwrap().trustees(), one.trustees());
+    let expel = panel(motion(&past, 1, expel(3)));
+    assert!(!expel.trustees().contains(&member(3)), "nobody is a trustee in their own case");
+}
+
+#[test]
+fn a_trustee_who_deals_badly_is_left_out() {
+    let mut vote = dealt(10, admit(99));
+    // The last one gave the first one a share of something else.
+    let (mallory, alice) = (vote.trustees.len() - 1, 0);
+    let liar = vote.trustees[mallory].who;
+    let (dealing, _) = vote.trustees[mallory].ours.deal(&vote.panel, &secret(liar)).unwrap();
+    let (_, wrong) = TrusteeSecret::new([77; 32]).deal(&vote.panel, &secret(liar)).unwrap();
+    let us = member(vote.trustees[alice].who);
+    let mut share = wrong[alice].1.clone();
+    assert_eq!(share.clone().verify(&dealing, &vote.panel, &us).unwrap_err(), BadShare::Elsewhere);
+    share.relabel(dealing.id());
+    assert_eq!(share.clone().verify(&dealing, &vote.panel, &us).unwrap_err(), BadShare::Wrong);
+    assert_eq!(share.verify(&dealing, &vote.panel, &member(99)).unwrap_err(), BadShare::Elsewhere);
+    vote.trustees[alice].shares.retain(|share| share.dealing() != dealing.id());
+    for trustee in &vote.trustees {
+        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
+        assert!(!accept.dealings().contains(&dealing.id()), "the others take what the first can");
+        vote.setup.accept(accept.unverified()).unwrap();
+        assert_eq!(vote.setup.say(&trustee.shares[1..], &trustee.secret()), Ok(accept), "what was said is said again");
+    }
+    let mut urn = vote.urn();
+    assert_eq!(urn.key().dealings().len(), 5);
+    all_yes(&mut urn, 1..=10);
+    // It can still help to open.
+    vote.open(&mut urn, 1..6);
+    assert_eq!(urn.verdict().map(|verdict| verdict.counts), Some(vec![10, 0]));
+}
+
+#[test]
+fn of_whom_one_complains_none_takes() {
+    let mut vote = dealt(10, admit(99));
+    let spare = vote.panel.spare();
+    assert_eq!(spare, 1);
+    // The first one has nothing to complain of, and does not know; the last one was dealt badly by the second.
+    let (first, last) = (&vote.trustees[0], &vote.trustees[5]);
+    let bad = vote.setup_dealing_of(1);
+    let complaint = Complaint::sign(&vote.panel, &last.secret(), [bad]).unwrap();
+    let received = ComplaintIn::decode(&complaint.unverified().encode()).unwrap();
+    assert_eq!(vote.setup.complain(received.clone()), Ok(Heard::New));
+    assert_eq!(vote.setup.complain(received.clone()), Ok(Heard::Known));
+    let another = Complaint::sign(&vote.panel, &last.secret(), [vote.setup_dealing_of(2)]).unwrap();
+    assert_eq!(vote.setup.complain(another.unverified()), Ok(Heard::Cheat), "one each");
+    let accept = vote.setup.say(&first.shares, &first.secret()).unwrap();
+    assert!(accept.dealings().len() == 5 && !accept.dealings().contains(&bad));
+    // What mallory takes nevertheless others do not take after him.
+    let mut unheard = dealt(10, admit(99)).setup;
+    let mallory = unheard.say(&first.shares, &first.secret()).unwrap();
+    assert!(mallory.dealings().contains(&bad));
+    vote.setup.accept(mallory.unverified()).unwrap();
+    let third = &vote.trustees[3];
+    assert_eq!(vote.setup.say(&third.shares, &third.secret()).unwrap().dealings(), accept.dealings());
+    unheard.accept(mallory.unverified()).unwrap();
+    assert_eq!(unheard.say(&third.shares, &third.secret()).unwrap().dealings(), mallory.dealings());
+    // Complaints cannot leave too few.
+    let two = Complaint::sign(&vote.panel, &first.secret(), [bad, vote.setup_dealing_of(2)]);
+    assert_eq!(two.unwrap_err(), BadComplaint::TooMany);
+    for (by, of) in [(0, 2), (1, 3), (2, 4)] {
+        let more = Complaint::sign(&vote.panel, &vote.trustees[by].secret(), [vote.setup_dealing_of(of)]).unwrap();
+        vote.setup.complain(more.unverified()).unwrap();
+    }
+    assert_eq!(vote.setup.say(&third.shares, &third.secret()).unwrap().dealings().len(), vote.panel.needed());
+    // Whose complaints are heard.
+    let stranger = (1..=10).find(|who| vote.panel.place(&member(*who)).is_none()).unwrap();
+    assert_eq!(Complaint::sign(&vote.panel, &secret(stranger), [bad]).unwrap_err(), BadComplaint::NotTrustee);
+    assert_eq!(received.clone().verify(&panel(motion(&vote.past, 1, admit(98)))).unwrap_err(), BadComplaint::OtherMotion);
+    let mut forged = received.encode();
+    let end = forged.len() - 1;
+    forged[end] ^= 1;
+    assert_eq!(ComplaintIn::decode(&forged).unwrap().verify(&vote.panel).unwrap_err(), BadComplaint::Forged);
+}
+
+#[test]
+fn too_few_dealings_make_no_key() {
+    let mut vote = dealt(10, admit(99));
+    let us = &vote.trustees[0];
+    let few = &us.shares[..vote.panel.needed() - 1];
+    assert_eq!(vote.setup.say(few, &us.secret()).unwrap_err(), BadAccept::TooFew);
+    assert_eq!(vote.setup.say(&us.shares, &secret(99)).unwrap_err(), BadAccept::NotTrustee);
+    for trustee in &vote.trustees[..vote.panel.needed() - 1] {
+        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
+        vote.setup.accept(accept.unverified()).unwrap();
+        assert!(vote.setup.key().is_none());
+    }
+    assert_eq!(vote.setup.awaited().count(), 0);
+}
+
+#[test]
+fn a_dealing_is_by_a_trustee_who_knows_its_secret() {
+    let mut vote = dealt(10, admit(99));
+    let deal = |who: u8, by: u8| {
+        let (dealing, _) = TrusteeSecret::new([by; 32]).deal(&vote.panel, &secret(by)).unwrap();
+        dealing.unverified().signed_by(&secret(who))
+    };
+    let (alice, bob) = (vote.trustees[0].who, vote.trustees[1].who);
+    let stranger = (1..=10).find(|who| vote.panel.place(&member(*who)).is_none()).unwrap();
+    let copied = deal(bob, alice);
+    assert_eq!(deal(stranger, alice).verify(&vote.panel).unwrap_err(), BadDealing::NotTrustee);
+    let other = panel(motion(&vote.past, 1, admit(98)));
+    assert_eq!(copied.clone().verify(&other).unwrap_err(), BadDealing::OtherMotion);
+    let mut forged = copied.clone().encode();
+    let end = forged.len() - 1;
+    forged[end] ^= 1;
+    assert_eq!(DealingIn::decode(&forged).unwrap().verify(&vote.panel).unwrap_err(), BadDealing::Forged);
+    // Bob says what alice said. It is proven, but he has no shares to give; and he has dealt before.
+    assert_eq!(vote.setup.deal(copied), Ok(Heard::Cheat));
+    // Who dealt twice is in no key.
+    let us = &vote.trustees[2];
+    let accept = vote.setup.say(&us.shares, &us.secret()).unwrap();
+    assert_eq!(accept.dealings().len(), vote.trustees.len() - 1);
+}
+
+#[test]
+fn nothing_of_secrets_is_shown() {
+    let vote = dealt(3, admit(9));
+    let shown = format!("{:?} {:?}", vote.trustees[0].ours, vote.trustees[0].shares[0]);
+    assert!(shown.starts_with("TrusteeSecret(..) verified a share for member:"), "{shown}");
+}
+
+#[test]
+fn a_dealing_of_another_size_proves_nothing() {
+    let vote = dealt(10, admit(99));
+    let trustee = vote.trustees[0].secret();
+    let (dealing, _) = vote.trustees[0].ours.deal(&vote.panel, &trustee).unwrap();
+    for (polynomial, proof) in [(-1, 0), (0, -1), (-1, -1), (1, 0), (0, 1), (1, 1), (-5, -6)] {
+        let resized = dealing.unverified().resized(polynomial, proof).signed_by(&trustee);
+        let received = DealingIn::decode(&resized.encode()).unwrap();
+        assert_eq!(received.verify(&vote.panel).unwrap_err(), BadDealing::Unproven, "{polynomial} {proof}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    /// Whatever comes first: the same key, and the same result.
+    #[test]
+    fn all_come_to_the_same_in_whatever_order_they_hear(order in any::<u64>()) {
+        let vote = ready(5, admit(9));
+        let mut urn = vote.urn();
+        all_yes(&mut urn, 1..=4);
+        cast(&mut urn, 5, 1).unwrap();
+        vote.open(&mut urn, 0..3);
+        let shuffled = |mut messages: Vec<Vec<u8>>| {
+            messages.sort_by_cached_key(|bytes| <[u8; 32]>::from(Sha256::digest([&order.to_be_bytes()[..], bytes].concat())));
+            messages
+        };
+        let dealings = vote.trustees[0].shares.iter().map(|share| vote.setup.dealing(&share.dealing()).unwrap().unverified().encode());
+        let said = vote.trustees.iter().map(|one| vote.setup.say(&one.shares, &one.secret()).unwrap().unverified().encode());
+        let mut setup = Setup::new(vote.panel.clone());
+        for message in shuffled(dealings.chain(said).collect()) {
+            if let Ok(dealing) = DealingIn::decode(&message) {
+                prop_assert_eq!(setup.deal(dealing), Ok(Heard::New));
+            } else {
+                prop_assert_eq!(setup.accept(AcceptIn::decode(&message).unwrap()), Ok(Heard::New));
+            }
+        }
+        let key = setup.key().unwrap();
+        prop_assert_eq!(key.id(), urn.key().id());
+        let mut other = Urn::new(key);
+        for ballot in shuffled(urn.ballots().map(|one| one.unverified().encode()).collect()) {
+            prop_assert_eq!(other.add(SecretBallotIn::decode(&ballot).unwrap()), Ok(Heard::New));
+        }
+        for opening in shuffled(urn.openings().map(|one| one.unverified().encode()).collect()) {
+            prop_assert_eq!(other.opened(OpeningIn::decode(&opening).unwrap()), Ok(Heard::New));
+        }
+        prop_assert_eq!(other.verdict(), urn.verdict());
+        prop_assert_eq!(other.verdict().unwrap().counts, vec![4, 1]);
+    }
+}
