@@ -207,8 +207,8 @@ impl Sessions {
         self.drain();
     }
 
-    /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection: without
-    /// a relay neither would learn that the other does.
+    /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection, or do no
+    /// longer: without a relay neither would learn that of the other.
     fn place_for(&self, who: Who) -> Option<Presence> {
         let reached = |place: &&Place| !place.addr.0.is_empty();
         let relayed = self.own.get(&Way::Relayed)?;
@@ -220,7 +220,11 @@ impl Sessions {
             _ => Straight::No,
         };
         let place = Presence { until_s: 0, relayed: relayed.clone(), direct };
-        let news = || place.direct != Straight::No && self.told.get(&who).is_none_or(|told| told.lacks(&place));
+        let told = self.told.get(&who);
+        let news = || match place.direct {
+            Straight::No => told.is_some_and(|told| told.withdraws(&place)),
+            _ => told.is_none_or(|told| told.lacks(&place)),
+        };
         (!leads_nowhere(&place) || news()).then_some(place)
     }
 
