@@ -145,6 +145,22 @@ async fn the_relayed_endpoint_dials_no_address() {
     assert_eq!(alice.contacts.dial(1, Way::Direct, bobs, somewhere.as_bytes()), Err(DialError::Closed));
 }
 
+/// Somebody could else say that a relay of his is in her local network, and learn what answers there.
+#[tokio::test]
+async fn nobody_makes_us_knock_at_a_relay_that_is_near_while_that_is_not_wanted() {
+    let (_carol, at) = relay().await;
+    let (_bob, bobs, addr) = Node::reached_through(&at).await;
+    let mut alice = Node::new(Limits::default());
+    alice.contacts.want(Endpoints { relayed: Some(0), direct: None });
+    alice.here(|_, _| true).await;
+    let dial = |alice: &Node| alice.contacts.dial(1, Way::Relayed, bobs, addr.as_bytes());
+    assert_eq!(dial(&alice), Err(DialError::NoAddress));
+    alice.contacts.show_nearby(true);
+    dial(&alice).unwrap();
+    let ContactEvent::Opened { dial: Some(1), peer, .. } = alice.beyond().await else { panic!("not opened") };
+    assert_eq!(peer, bobs);
+}
+
 #[tokio::test]
 async fn direct_endpoints_meet_without_a_relay_and_have_no_key_in_common_with_others() {
     let (mut alice, mut bob) = (Node::new(Limits::default()), Node::new(Limits::default()));
