@@ -62,7 +62,8 @@ pub enum SessionChoice {
     Off,
     /// Through relays only: they see when I am there. The relay sees that two addresses talk, not who.
     Relayed,
-    /// Straight, where they allow it too: they learn my internet address. Otherwise as relayed.
+    /// Straight, where they allow it too: they learn my internet address, and may learn those in my local network. Otherwise as
+    /// relayed.
     Direct,
 }
 

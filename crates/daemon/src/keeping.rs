@@ -107,7 +107,7 @@ impl Keeping {
                     self.stands = match said {
                         Said::Published | Said::TookOver(_) => true,
                         Said::Withdrawn | Said::NotWithdrawn => false,
-                        Said::Trouble(_) | Said::Crowded | Said::NoRecord | Said::Well => self.stands,
+                        Said::Trouble(_) | Said::Crowded | Said::NoRecord | Said::Unsure | Said::Well => self.stands,
                     };
                     self.why = Some(sentence(&said, &work.domain, self.stands));
                 }
@@ -133,6 +133,10 @@ fn sentence(said: &Said, domain: &str, stands: bool) -> String {
         Said::NoRecord => {
             "This node has no record that could stand in DNS: others must find first that strangers can dial it.".into()
         }
+        Said::Unsure => format!(
+            "Waiting for a place in {domain}: a node that stands there may be dead, but no other node that this one knows has shown \
+             that our own line works, so it is asked again within a minute."
+        ),
         Said::Well if stands => format!("The entry stands in {domain} again."),
         Said::Well => format!("Waiting for a place in {domain}."),
     }
@@ -333,5 +337,7 @@ mod tests {
     fn an_operator_with_a_wrong_key_reads_what_is_wrong() {
         let said = sentence(&Said::Trouble(PublishError::Key), "entry.example", false);
         assert_eq!(said, "The entry cannot be kept: the name server does not accept this key.");
+        let said = sentence(&Said::Unsure, "entry.example", false);
+        assert!(said.starts_with("Waiting for a place in entry.example: a node that stands there may be dead"), "{said}");
     }
 }

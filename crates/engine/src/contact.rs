@@ -3,6 +3,7 @@
 //! What a conversation puts into the outbox goes over an open session at once, before it has a stamp, and to everybody by the
 //! log all the same: the log stays what messages can be relied on for.
 
+mod coming;
 mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,7 +19,8 @@ use samizdat_sync::contact::{
 use samizdat_sync::limits::PRESENCE_HOLDS_S;
 
 use crate::engine::{Engine, Output};
-use crate::limits::{KEEP_AGAIN_MS, TELL_ALLOWED_MS, TELL_SETTLE_MS};
+use crate::limits::{TELL_ALLOWED_MS, TELL_SETTLE_MS};
+use coming::{Came, Coming};
 use telling::{Told, leads_nowhere};
 
 /// An open session.
@@ -66,20 +68,10 @@ pub(crate) struct Sessions {
     told: BTreeMap<Who, Told>,
     /// Up to which number of the outbox a contact was handed what is there.
     handed: BTreeMap<Who, i64>,
-    came: VecDeque<Came>,
-    /// Until then what came is left alone: the disk failed.
-    keep_at_ms: u64,
+    coming: Coming,
     taken: Vec<Vec<u8>>,
     now: Now,
     out: VecDeque<Output>,
-}
-
-/// An envelope that a contact handed over and that was not read yet.
-#[derive(Debug)]
-struct Came {
-    who: Who,
-    link: u64,
-    bytes: Vec<u8>,
 }
 
 /// Whether we allow a direct connection, and what the contact said last.
@@ -117,8 +109,7 @@ impl Sessions {
             wanted: (false, None),
             told: BTreeMap::new(),
             handed: BTreeMap::new(),
-            came: VecDeque::new(),
-            keep_at_ms: 0,
+            coming: Coming::default(),
             taken: Vec::new(),
             now: Now::default(),
             out: VecDeque::new(),
@@ -126,14 +117,16 @@ impl Sessions {
     }
 
     pub(crate) fn handle(&mut self, input: ContactInput, now: Now) {
+        if let ContactInput::Closed { link } = &input {
+            self.coming.let_go(|gone| gone == *link);
+        }
         self.machine.handle(input, now);
         self.drain();
     }
 
     pub(crate) fn next_timeout(&self) -> u64 {
         let tell = self.chosen.keys().filter_map(|who| self.tell_at(*who)).min();
-        let keep = (!self.came.is_empty()).then_some(self.keep_at_ms);
-        self.machine.next_timeout().into_iter().chain(tell).chain(keep).min().unwrap_or(u64::MAX)
+        self.machine.next_timeout().into_iter().chain(tell).chain(self.coming.next_timeout()).min().unwrap_or(u64::MAX)
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output> {
@@ -145,17 +138,27 @@ impl Sessions {
             match output {
                 ContactOutput::Dial { dial, way, to } => self.out.push_back(Output::ContactDial { dial, way, to }),
                 ContactOutput::Send { link, bytes } => self.out.push_back(Output::ContactSend { link, bytes }),
-                ContactOutput::Close { link } => self.out.push_back(Output::ContactClose { link }),
+                ContactOutput::Close { link } => self.close(link),
                 ContactOutput::Up(who) => {
                     self.handed.remove(&who);
                     self.told.entry(who).or_default().met();
                     self.out.push_back(Output::Session { contact: who.0 });
                 }
                 ContactOutput::Switched(who) | ContactOutput::Down(who) => self.out.push_back(Output::Session { contact: who.0 }),
-                ContactOutput::Envelope { who, link, bytes } => self.came.push_back(Came { who, link, bytes }),
+                ContactOutput::Envelope { who, link, bytes } => {
+                    if !self.coming.push(Came { who, link, bytes }) {
+                        self.machine.handle(ContactInput::Closed { link }, self.now);
+                        self.close(link);
+                    }
+                }
                 ContactOutput::Took { bytes, .. } => self.taken.push(bytes),
             }
         }
+    }
+
+    fn close(&mut self, link: u64) {
+        self.coming.let_go(|gone| gone == link);
+        self.out.push_back(Output::ContactClose { link });
     }
 
     fn choose(&mut self, contacts: Vec<SessionContact>, now: Now) {
@@ -207,8 +210,8 @@ impl Sessions {
         self.drain();
     }
 
-    /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection: without
-    /// a relay neither would learn that the other does.
+    /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection, or do no
+    /// longer: without a relay neither would learn that of the other.
     fn place_for(&self, who: Who) -> Option<Presence> {
         let reached = |place: &&Place| !place.addr.0.is_empty();
         let relayed = self.own.get(&Way::Relayed)?;
@@ -220,7 +223,11 @@ impl Sessions {
             _ => Straight::No,
         };
         let place = Presence { until_s: 0, relayed: relayed.clone(), direct };
-        let news = || place.direct != Straight::No && self.told.get(&who).is_none_or(|told| told.lacks(&place));
+        let told = self.told.get(&who);
+        let news = || match place.direct {
+            Straight::No => told.is_some_and(|told| told.withdraws(&place)),
+            _ => told.is_none_or(|told| told.lacks(&place)),
+        };
         (!leads_nowhere(&place) || news()).then_some(place)
     }
 
@@ -308,21 +315,18 @@ impl Engine {
     /// Reads what contacts handed over, and acknowledges what is kept. What the disk does not take is tried again, or comes again on
     /// another connection.
     fn keep_what_came(&mut self, now: Now) {
-        if now.mono_ms < self.sessions.keep_at_ms {
-            return;
-        }
-        while let Some(came) = self.sessions.came.pop_front() {
+        let mut coming = std::mem::take(&mut self.sessions.coming);
+        coming.read(now, |came| {
             let taken = self.chat.take(came.who.0, &came.bytes, &self.log, now);
             self.note(&taken);
-            if taken.is_err_and(|error| error.is_vault_failing()) {
-                let Sessions { came: waiting, machine, .. } = &mut self.sessions;
-                waiting.push_front(came);
-                waiting.retain(|came| machine.is_open(came.link));
-                self.sessions.keep_at_ms = now.mono_ms.saturating_add(KEEP_AGAIN_MS);
-                break;
+            let reads = !taken.is_err_and(|error| error.is_vault_failing());
+            if reads {
+                self.sessions.machine.handle(ContactInput::Kept { link: came.link }, now);
             }
-            self.sessions.machine.handle(ContactInput::Kept { link: came.link }, now);
-        }
+            reads
+        });
+        coming.let_go(|link| !self.sessions.machine.is_open(link));
+        self.sessions.coming = coming;
         self.sessions.drain();
     }
 

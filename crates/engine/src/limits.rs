@@ -8,6 +8,9 @@ pub(crate) const CHECKS_PER_MINUTE: usize = 16;
 pub(crate) const INTRODUCTIONS: usize = 3;
 /// Until what a contact handed over is read again after the disk failed, milliseconds.
 pub(crate) const KEEP_AGAIN_MS: u64 = 1_000;
+/// What contacts handed over and waits to be read, bytes: far more than comes at a time while the disk works. Who hands over more
+/// is hung up on.
+pub(crate) const CAME_BYTES_MAX: usize = 16 << 20;
 /// Nodes that may be silent one after the other when they are asked to show that our own line works.
 pub(crate) const CONTROLS_MAX: usize = 3;
 /// Endpoints for contacts find their addresses one after the other; contacts are told when nothing changed for so long,

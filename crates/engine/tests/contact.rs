@@ -352,6 +352,10 @@ fn without_a_relay_they_are_connected_where_both_allow_it_straight() {
     world.choose(BOB, SessionChoice::Relayed);
     world.run(30_000);
     assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty());
+    assert!(!world.endpoints[ALICE].contains_key(&Way::Direct), "he told her, so she shows her address to nobody");
+    let held = world.nodes[ALICE].held();
+    world.run(600_000);
+    assert_eq!(world.nodes[ALICE].held(), held, "and that once");
     world.choose(BOB, SessionChoice::Direct);
     world.run(120_000);
     assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));

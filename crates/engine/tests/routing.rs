@@ -99,11 +99,14 @@ impl World {
                     Whom::Node(record) | Whom::NodeAt(record, _) => record.peer(),
                     Whom::Neighbour(peer, _) => *peer,
                 };
+                let at = if let Whom::NodeAt(_, at) = &whom { Some(at.ip()) } else { None };
                 let whom = self.number(&asked);
                 let line = if n == 1 { self.line } else { Line::Works };
                 let heard = line != Line::NoUdp && !self.dead.contains(&whom);
                 match heard.then(|| self.ask(n, whom, question)).flatten() {
-                    Some(answer) => Input::Answered { ticket, from: (line == Line::Works).then(|| ip(whom)), answer },
+                    Some(answer) => {
+                        Input::Answered { ticket, from: (line == Line::Works).then(|| at.unwrap_or_else(|| ip(whom))), answer }
+                    }
                     None => Input::AskFailed { ticket },
                 }
             }
@@ -342,13 +345,26 @@ fn who_is_served_in_another_version_of_ip_is_judged_only_by_those_who_hear_other
     let mut world = keepers();
     world.dead = vec![5];
     let five = record(&world, 5);
-    let also_v6 = |addrs: &[&str]| {
-        let addrs = addrs.iter().map(|addr| addr.parse().unwrap()).collect();
-        NodeRecord::sign(&secret(5), NodeFields { addrs, ..five.fields().clone() }).unwrap()
+    let also_v6 = |n: u8, addrs: &[&str]| {
+        let (addrs, issued) = (addrs.iter().map(|addr| addr.parse().unwrap()).collect(), five.fields().issued + 1);
+        NodeRecord::sign(&secret(n), NodeFields { addrs, issued, ..five.fields().clone() }).unwrap()
     };
-    let (v6, dual) = (also_v6(&["[2001:db8:5::1]:4001"]), also_v6(&["198.51.5.1:4001", "[2001:db8:5::1]:4001"]));
+    let (v6, dual) = (also_v6(5, &["[2001:db8:5::1]:4001"]), also_v6(5, &["198.51.5.1:4001", "[2001:db8:5::1]:4001"]));
     assert_eq!(probe(&mut world, v6.clone()), None, "all others that are known have IPv4 alone");
-    assert_eq!(probe(&mut world, dual.clone()), None);
+    assert_eq!(probe(&mut world, dual.clone()), Some(false), "nobody else could show that IPv6 works, and IPv4 does");
+    world.dead = vec![2, 3, 4, 5];
+    assert_eq!(probe(&mut world, dual.clone()), None, "nobody shows that anything does");
+    let now = world.now;
+    let four = std::sync::Arc::new(also_v6(4, &["198.51.4.1:4001", "[2001:db8:4::1]:4001"]));
+    world.dead = vec![5];
+    world.nodes.get_mut(&1).unwrap().learn_node(&four, now);
+    world.settle();
+    let known: Vec<_> = world.nodes[&1].nodes(now).iter().map(|record| record.fields().addrs.clone()).collect();
+    assert_eq!(probe(&mut world, dual.clone()), Some(false), "{known:?}");
+    assert_eq!(probe(&mut world, v6.clone()), Some(false), "somebody is heard there");
+    world.dead = vec![4, 5];
+    assert_eq!(probe(&mut world, dual.clone()), None, "somebody else is known in IPv6, and is not heard there");
+    world.dead = vec![5];
     let now = world.now;
     let families = |v4, v6| samizdat_core::record::Families { v4, v6 };
     world.nodes.get_mut(&1).unwrap().speak(families(true, false), now);

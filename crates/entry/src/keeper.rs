@@ -35,7 +35,7 @@ pub enum Input {
     Probed {
         /// Whose record it was.
         peer: PeerId,
-        /// Whether that node answered, under that key; `None` if it could not be asked.
+        /// Whether that node answered, under that key; `None` if it could not be asked, or nothing shows that our own line works.
         answered: Option<bool>,
     },
     /// This node is to be no entry point any more.
@@ -74,6 +74,8 @@ pub enum Said {
     Crowded,
     /// This node has no record that holds by its clock.
     NoRecord,
+    /// A node may be dead whose place this one would take: it cannot be told from here.
+    Unsure,
     /// What was said before is over.
     Well,
 }
@@ -95,6 +97,8 @@ pub struct Keeper {
     failures: u32,
     races: u32,
     trouble: Option<Said>,
+    /// Whether [`Said::Unsure`] was said last.
+    unsure: bool,
     stopping: bool,
     stop_tries: u32,
     out: VecDeque<Output>,
@@ -112,6 +116,8 @@ enum Doing {
 #[derive(Debug, Default)]
 struct Suspect {
     asked: bool,
+    /// Whether the last probe said nothing.
+    unsure: bool,
     failures: u32,
     first_failure_ms: u64,
 }
@@ -138,6 +144,7 @@ impl Keeper {
             failures: 0,
             races: 0,
             trouble: None,
+            unsure: false,
             stopping: false,
             stop_tries: 0,
             out: VecDeque::new(),
@@ -210,6 +217,7 @@ impl Keeper {
         }
         let listing = self.sort(txts, unix_s);
         self.suspects.retain(|peer, _| listing.others.iter().any(|(_, record)| record.peer() == *peer));
+        self.say_whether_sure();
         self.listed = !listing.ours.is_empty();
         let ours = || listing.ours.iter().map(|(txt, _)| txt.clone()).collect();
         if self.stopping {
@@ -267,19 +275,29 @@ impl Keeper {
 
     fn probed(&mut self, peer: PeerId, answered: Option<bool>, now: Now) {
         let Some(suspect) = self.suspects.get_mut(&peer) else { return };
-        suspect.asked = false;
-        if answered == Some(true) {
-            suspect.failures = 0;
-        } else if answered == Some(false) {
-            if suspect.failures == 0 {
-                suspect.first_failure_ms = now.mono_ms;
+        (suspect.asked, suspect.unsure) = (false, answered.is_none());
+        match answered {
+            Some(true) => suspect.failures = 0,
+            Some(false) => {
+                if suspect.failures == 0 {
+                    suspect.first_failure_ms = now.mono_ms;
+                }
+                suspect.failures = suspect.failures.saturating_add(1);
             }
-            suspect.failures = suspect.failures.saturating_add(1);
-            if let Doing::Waiting { look_at_ms } = self.doing {
-                // It is asked again soon, and replaced soon if it is dead.
-                let soon = now.mono_ms.saturating_add(self.jitter(DOUBT_EVERY_MS));
-                self.doing = Doing::Waiting { look_at_ms: look_at_ms.min(soon) };
-            }
+            None => {}
+        }
+        self.say_whether_sure();
+        if let (Doing::Waiting { look_at_ms }, Some(false) | None) = (self.doing, answered) {
+            // It is asked again soon, and replaced soon if it is dead.
+            let soon = now.mono_ms.saturating_add(self.jitter(DOUBT_EVERY_MS));
+            self.doing = Doing::Waiting { look_at_ms: look_at_ms.min(soon) };
+        }
+    }
+
+    fn say_whether_sure(&mut self) {
+        let unsure = self.suspects.values().any(|suspect| suspect.unsure);
+        if unsure != core::mem::replace(&mut self.unsure, unsure) {
+            self.out.push_back(Output::Say(if unsure { Said::Unsure } else { Said::Well }));
         }
     }
 
@@ -299,6 +317,7 @@ impl Keeper {
             return self.stop(Some(Said::Withdrawn));
         }
         self.suspects.clear();
+        self.unsure = false;
         if let Some(dead) = replaces {
             self.out.push_back(Output::Say(Said::TookOver(dead)));
         } else if !self.listed {
@@ -354,6 +373,8 @@ impl Keeper {
         self.failures = 0;
         self.races = 0;
         if self.trouble.take().is_some() {
+            // Whoever cannot be judged is said again.
+            self.unsure = false;
             self.out.push_back(Output::Say(Said::Well));
         }
     }

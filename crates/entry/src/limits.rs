@@ -50,7 +50,7 @@ pub const FAULT_WAIT_MAX: Duration = Duration::from_secs(8 * 3600);
 
 /// How often a keeper looks at its domain, from half of it to one and a half.
 pub const LOOK_EVERY_MS: u64 = 4 * 60_000;
-/// How often while a node that stands there does not answer.
+/// How often while a node that stands there does not answer, also where nothing shows that our own line works.
 pub const DOUBT_EVERY_MS: u64 = 40_000;
 /// Within this after its death a node's entry is another's, if anybody waits for a place and the name server answers: a look, the
 /// dials that a node must miss, and the look at which it is replaced.

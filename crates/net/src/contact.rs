@@ -186,7 +186,9 @@ impl Contacts {
     pub fn dial(&self, dial: u64, way: Way, peer: PeerId, addr: &[u8]) -> Result<(), DialError> {
         let home = self.shared.homes().get(&way).cloned().ok_or(DialError::Closed)?;
         let events = self.shared.events().ok_or(DialError::Closed)?;
-        let to = home.ways(peer, &PeerAddr::decode(addr)?)?;
+        let nearby = self.wanted.borrow().nearby;
+        let near_relays = nearby::may_be_near(&self.relays.borrow(), nearby);
+        let to = home.ways(peer, &PeerAddr::decode(addr)?, nearby, near_relays)?;
         let place = Dialling::begin(&self.shared).ok_or(DialError::Busy)?;
         let shared = self.shared.clone();
         self.shared.runtime.spawn(async move {

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
@@ -122,7 +123,8 @@ async fn each_connection_has_a_binding_of_its_own() {
 #[tokio::test]
 async fn a_contact_is_dialled_in_the_version_of_ip_in_which_our_own_relay_works() {
     if TcpListener::bind("[::1]:0").is_err() {
-        eprintln!("\n*** NOT RUN: dialling in IPv6: this machine has none ***\n");
+        // Not eprintln!, which the test runner keeps to itself when a test passes.
+        let _ = writeln!(std::io::stderr(), "\n*** NOT RUN: dialling in IPv6: this machine has none ***\n");
         return;
     }
     let (_carol, at) = relay_at("[::1]:0").await;
@@ -143,6 +145,22 @@ async fn the_relayed_endpoint_dials_no_address() {
     let somewhere = PeerAddr::new(["203.0.113.7:4001".parse().unwrap()]);
     assert_eq!(alice.contacts.dial(1, Way::Relayed, bobs, somewhere.as_bytes()), Err(DialError::NoAddress));
     assert_eq!(alice.contacts.dial(1, Way::Direct, bobs, somewhere.as_bytes()), Err(DialError::Closed));
+}
+
+/// Somebody could else say that a relay of his is in her local network, and learn what answers there.
+#[tokio::test]
+async fn nobody_makes_us_knock_at_a_relay_that_is_near_while_that_is_not_wanted() {
+    let (_carol, at) = relay().await;
+    let (_bob, bobs, addr) = Node::reached_through(&at).await;
+    let mut alice = Node::new(Limits::default());
+    alice.contacts.want(Endpoints { relayed: Some(0), direct: None });
+    alice.here(|_, _| true).await;
+    let dial = |alice: &Node| alice.contacts.dial(1, Way::Relayed, bobs, addr.as_bytes());
+    assert_eq!(dial(&alice), Err(DialError::NoAddress));
+    alice.contacts.show_nearby(true);
+    dial(&alice).unwrap();
+    let ContactEvent::Opened { dial: Some(1), peer, .. } = alice.beyond().await else { panic!("not opened") };
+    assert_eq!(peer, bobs);
 }
 
 #[tokio::test]

@@ -109,7 +109,8 @@ describe('a contact', () => {
   it('may have my internet address only when I say so, beside what that shows, and not by leaving it', async () => {
     const relayed = async () => [contact({ session: 'relayed', session_state: 'waiting' })];
     const { container } = await show(ContactDetails, { ...bob, contacts: relayed }, { who: BOB });
-    const said = 'Your contact learns your internet address. Only if they choose this too; otherwise through relays.';
+    const said =
+      'Your contact learns your internet address, and may learn those of this computer in your local network; all of them while it finds nodes there. Only if they choose this too; otherwise through relays.';
     const radios = screen.getAllByRole<HTMLInputElement>('radio');
     expect(radios.map(({ checked }) => checked)).toEqual([false, true, false]);
     expect(screen.getByRole('radio', { name: `Straight ${said}` })).toBe(radios[2]);

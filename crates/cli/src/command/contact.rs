@@ -87,7 +87,8 @@ enum SessionSwitch {
     Off,
     /// Through relays: the relay sees that two addresses talk, not who; the contact sees when I am online.
     Relayed,
-    /// Straight, if they allow it as well: the contact learns my internet address. Otherwise as relayed.
+    /// Straight, if they allow it as well: the contact learns my internet address, and may learn those in my local network,
+    /// all of them while `node lan` is on. Otherwise as relayed.
     Direct,
 }
 

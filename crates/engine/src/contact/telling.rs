@@ -46,6 +46,12 @@ impl Told {
         self.said.as_ref().is_none_or(|said| said.place.direct == Straight::No || said.place == *allowed)
     }
 
+    /// Whether a contact who is told this learns that we allow no direct connection any more.
+    pub(super) fn withdraws(&self, place: &Presence) -> bool {
+        let allowed = self.said.as_ref().is_some_and(|said| said.place.direct != Straight::No);
+        allowed && place.direct == Straight::No
+    }
+
     /// The person changed something: it is told without delay.
     pub(super) fn hurry(&mut self, now: Now) {
         self.next_ms = now.mono_ms;
@@ -183,5 +189,8 @@ mod tests {
         assert!(!told.lacks(&allowed), "an endpoint that went away does not take back that it is allowed");
         told.tried(Some(place(1)), 0, at(0));
         assert!(told.lacks(&allowed), "he was told that it is not");
+        assert!(!told.withdraws(&place(1)) && !told.withdraws(&allowed));
+        told.tried(Some(allowed.clone()), 0, at(0));
+        assert!(told.withdraws(&place(1)) && !told.withdraws(&allowed));
     }
 }

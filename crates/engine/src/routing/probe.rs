@@ -1,6 +1,7 @@
 //! Whether a node lives whose place in DNS could be taken. That it does not answer may be our own fault: a line can be half
 //! broken, with DNS and neighbours behind relays alive and UDP dead. So silence counts only after somebody else has answered at
-//! an address of his own, in each version of IP in which the silent one is served and we speak.
+//! an address of his own, in each version of IP in which the silent one is served, we speak, and anybody else is known. In one at
+//! least: else a node of both versions could never be replaced where it is the only one with an address in one of them.
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeSet;
@@ -19,8 +20,8 @@ use crate::limits::CONTROLS_MAX;
 #[derive(Debug)]
 pub(super) struct Probe {
     record: Arc<NodeRecord>,
-    /// Whom else we asked since, to see whether our line works.
-    controls: BTreeSet<PeerId>,
+    /// Whom else we asked since, to see whether our line works, and whether over IPv6. Who is silent may be forgotten meanwhile.
+    controls: BTreeSet<(PeerId, bool)>,
     /// In which versions of IP it does.
     works: Families,
     /// Asked in vain one after another.
@@ -70,26 +71,28 @@ impl Routing {
         let may_ask = self.may_ask();
         let Some(probe) = self.probes.get_mut(&peer) else { return };
         let served = Families::of(probe.record.fields().addrs.iter().map(SocketAddr::ip));
-        let missing = |speaks: bool, is_served: bool, works: bool| speaks && is_served && !works;
-        let v4 = missing(self.families.v4, served.v4, probe.works.v4);
-        let v6 = missing(self.families.v6, served.v6, probe.works.v6);
+        let others = || known.iter().filter(|record| record.peer() != peer);
+        let has = Families::of(others().flat_map(|record| &record.fields().addrs).map(SocketAddr::ip));
+        let judged = Families { v4: self.families.v4 && served.v4, v6: self.families.v6 && served.v6 };
+        let tried = |over_v6: bool| probe.controls.iter().any(|(_, asked)| *asked == over_v6);
+        let v4 = judged.v4 && (has.v4 || tried(false)) && !probe.works.v4;
+        let v6 = judged.v6 && (has.v6 || tried(true)) && !probe.works.v6;
         if !v4 && !v6 {
-            // A node that is served only where we do not speak is nobody's to judge from here.
-            let judged = self.families.v4 && served.v4 || self.families.v6 && served.v6;
-            return self.probed(peer, judged.then_some(false));
+            // A node that is served only where we do not speak, or where nobody else is known, is nobody's to judge from here.
+            let shown = judged.v4 && probe.works.v4 || judged.v6 && probe.works.v6;
+            return self.probed(peer, shown.then_some(false));
         }
-        let other = |record: &&Arc<NodeRecord>| record.peer() != peer && !probe.controls.contains(&record.peer());
         let at = |record: &Arc<NodeRecord>| {
             let addr = record.fields().addrs.iter().copied().find(|addr| if v4 { addr.is_ipv4() } else { addr.is_ipv6() })?;
             Some((record.clone(), addr))
         };
-        let others: Vec<_> = known.iter().filter(other).filter_map(at).collect();
+        let others: Vec<_> = others().filter(|record| !probe.controls.contains(&(record.peer(), !v4))).filter_map(at).collect();
         let any = u64::try_from(others.len()).ok().and_then(|count| self.rng.next_u64().checked_rem(count));
         let control = any.and_then(|any| others.into_iter().nth(usize::try_from(any).ok()?));
         match control.filter(|_| may_ask && probe.silent < CONTROLS_MAX) {
             Some((record, addr)) => {
                 let control = record.peer();
-                probe.controls.insert(control);
+                probe.controls.insert((control, !v4));
                 self.ask(Purpose::Control(peer), None, Whom::NodeAt(record, addr), about(&control));
             }
             None => self.probed(peer, None),

@@ -51,6 +51,8 @@ struct World {
     dns: Dns,
     /// Whom nobody can dial.
     deaf: Option<usize>,
+    /// Whether nothing shows that the line of whoever gets no answer works.
+    dark: bool,
     nodes: Vec<Node>,
     raced: u32,
 }
@@ -85,6 +87,7 @@ impl World {
             most: 0,
             dns: honest(),
             deaf: None,
+            dark: false,
             nodes: (0..nodes).map(node).collect(),
             raced: 0,
         }
@@ -151,7 +154,7 @@ impl World {
             Output::Probe(record) => {
                 let answered =
                     (0..self.nodes.len()).any(|i| peer(i) == record.peer() && self.nodes[i].alive && self.deaf != Some(i));
-                Input::Probed { peer: record.peer(), answered: Some(answered) }
+                Input::Probed { peer: record.peer(), answered: (answered || !self.dark).then_some(answered) }
             }
             Output::Swap(swap) => {
                 if (self.dns)(node, &self.zone) == Err(PublishError::Unanswered) {
@@ -326,6 +329,32 @@ fn a_bad_moment_of_alice_is_not_her_death() {
     world.deaf = Some(ALICE);
     world.run_until(world.at_ms + HOUR);
     assert_eq!(world.nodes[BOB].said, [Said::TookOver(peer(ALICE))]);
+}
+
+#[test]
+fn who_cannot_tell_whether_alice_is_dead_looks_again_soon_and_says_so_once() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, 1, 2);
+        world.join(&[(ALICE, 0), (BOB, 10 * MINUTE)]);
+        world.run_until(HOUR);
+        (world.nodes[ALICE].alive, world.dark) = (false, true);
+        world.run_until(HOUR + 10 * MINUTE);
+        let before = world.nodes[BOB].looks;
+        world.run_until(HOUR + 20 * MINUTE);
+        let looks = world.nodes[BOB].looks - before;
+        assert!((9..=30).contains(&looks), "{looks}");
+        assert_eq!((world.entries(), world.nodes[BOB].said.as_slice()), (vec![ALICE], [Said::Unsure].as_slice()));
+        // Of what it finds out one in three tells nothing: she is replaced in time all the same.
+        world.dark = false;
+        let shown = world.at_ms;
+        while world.entries() == [ALICE] {
+            world.run_until(world.at_ms + 1000);
+            world.dark = world.rng.next_u64().is_multiple_of(3);
+        }
+        assert!(world.at_ms - shown <= CHECK_INTERVAL_MS, "{} ms", world.at_ms - shown);
+        world.run_until(world.at_ms + MINUTE);
+        assert_eq!(world.nodes[BOB].said.last(), Some(&Said::TookOver(peer(ALICE))));
+    }
 }
 
 #[test]

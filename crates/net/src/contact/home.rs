@@ -155,18 +155,27 @@ impl Home {
     }
 
     /// What of an address leads to another endpoint of this kind. The relayed one has no sockets to dial from, and nobody makes us
-    /// knock in our local network while that is switched off.
-    pub(super) fn ways(&self, peer: PeerId, addr: &PeerAddr) -> Result<(EndpointId, Vec<TransportAddr>), DialError> {
+    /// knock in our local network while that is switched off: `nearby` is for sockets, `near_relays` for relays.
+    pub(super) fn ways(
+        &self,
+        peer: PeerId,
+        addr: &PeerAddr,
+        nearby: bool,
+        near_relays: bool,
+    ) -> Result<(EndpointId, Vec<TransportAddr>), DialError> {
         let id = EndpointId::from_bytes(&peer.0).map_err(|_| DialError::Peer)?;
         if peer.0 == *self.endpoint.id().as_bytes() {
             return Err(DialError::Own);
         }
-        let reached = |socket: &SocketAddr| self.wish.nearby || !is_near(socket.ip());
+        let reached = |socket: &SocketAddr| nearby || !is_near(socket.ip());
         let sockets = addr.sockets().filter(|socket| self.way == Way::Direct && reached(socket));
         let sockets = sockets.filter(|socket| !endpoint::is_own(&self.endpoint, *socket));
         let ours = relay::in_use(&self.endpoint);
         let relays = addr.relays().filter_map(|via| {
             let at = relay::place_beside(via.at, self.proxied, ours);
+            if is_near(at.ip()) && !near_relays {
+                return None;
+            }
             self.pins.add(at.ip(), via.certificate);
             relay::url(at).map(TransportAddr::Relay)
         });
