@@ -129,6 +129,17 @@ fn a_session_follows_one_who_changes_the_network_and_no_message_is_lost() {
             assert_eq!(came(n), 1, "{from} {n}");
         }
     }
+    // Each comes by the log as well, once its stamp is found, and is not read twice.
+    for node in [&alice, &bob] {
+        node.until(&["status"], |status| ["waiting", "stamping", "stamped"].iter().all(|state| status["outbox"][state] == 0));
+    }
+    alice.says("bob", "after all");
+    bob.says(&alice.name, "of it");
+    for (node, who, from) in [(&bob, alice.name.as_str(), "alice"), (&alice, "bob", "bob")] {
+        let rows = node.rows(&["read", who]);
+        let came = |n: usize| rows.iter().filter(|message| message["text"] == format!("{from} {n}")).count();
+        assert_eq!((0..3 * WORDS).map(came).collect::<Vec<_>>(), [1; 3 * WORDS], "{from}");
+    }
     let last = bob.rows(&["read", &alice.name]).into_iter().find(|message| message["text"] == "here I am").unwrap();
     assert_eq!(last["path"], "direct", "{last}");
     for node in [&carol, &dave, &erin, &alice, &bob] {

@@ -31,8 +31,10 @@ pub(crate) struct Crate {
     pub(crate) name: String,
     /// Name of its folder.
     pub(crate) folder: String,
-    /// Folders of our crates that it depends on, for whatever purpose.
+    /// Folders of our crates that it depends on.
     pub(crate) ours: Vec<String>,
+    /// Those that only its tests depend on.
+    pub(crate) ours_in_tests: Vec<String>,
     /// Packages from elsewhere that it depends on, for whatever purpose.
     pub(crate) external: Vec<String>,
 }
@@ -185,15 +187,17 @@ fn crates(metadata: &Value) -> Vec<Crate> {
 }
 
 fn describe(package: &Value) -> Crate {
-    let (mut ours, mut external) = (Vec::new(), Vec::new());
+    let (mut ours, mut ours_in_tests, mut external) = (Vec::new(), Vec::new(), Vec::new());
     for dependency in list(package, "dependencies") {
         match text(dependency, "path") {
             "" => external.push(text(dependency, "name").to_owned()),
+            path if text(dependency, "kind") == "dev" => ours_in_tests.push(last(Path::new(path))),
             path => ours.push(last(Path::new(path))),
         }
     }
     let manifest = Path::new(text(package, "manifest_path"));
-    Crate { name: text(package, "name").to_owned(), folder: manifest.parent().map(last).unwrap_or_default(), ours, external }
+    let folder = manifest.parent().map(last).unwrap_or_default();
+    Crate { name: text(package, "name").to_owned(), folder, ours, ours_in_tests, external }
 }
 
 fn last(path: &Path) -> String {

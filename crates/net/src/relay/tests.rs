@@ -113,7 +113,10 @@ async fn a_peer_has_so_many_places_and_no_more() {
     assert_eq!((relay.usage().peers, relay.usage().refused), (2, 1));
     drop(second);
     // The place is free once the relay has seen that.
-    while client(&relay, 1).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    let freed = async {
+        while client(&relay, 1).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.unwrap();
 }
