@@ -138,7 +138,7 @@ fn a_session_follows_one_who_changes_the_network_and_no_message_is_lost() {
     for (node, who, from) in [(&bob, alice.name.as_str(), "alice"), (&alice, "bob", "bob")] {
         let rows = node.rows(&["read", who]);
         let came = |n: usize| rows.iter().filter(|message| message["text"] == format!("{from} {n}")).count();
-        assert_eq!((0..3 * WORDS).map(came).collect::<Vec<_>>(), vec![1; 3 * WORDS], "{from}");
+        assert_eq!((0..3 * WORDS).map(came).collect::<Vec<_>>(), [1; 3 * WORDS], "{from}");
     }
     let last = bob.rows(&["read", &alice.name]).into_iter().find(|message| message["text"] == "here I am").unwrap();
     assert_eq!(last["path"], "direct", "{last}");
