@@ -169,14 +169,8 @@ impl Circle {
         }
 
         let roster = Roster::of(at.members.iter().map(|leaf| leaf.member));
-        let answer = Answer {
-            cluster: CLUSTER,
-            welcome,
-            door: DoorSecret([4; 32]),
-            invites: Vec::new(),
-            past: past(&roster, &charter),
-            done: Done::default(),
-        };
+        let answer =
+            Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past(&roster, &charter), done: Done::default() };
         for (person, request) in [&mut alice, &mut bob].into_iter().zip(&requests) {
             let envelopes = post::stamped(post::seal(&request.reply.0, 1, 0, ANSWER, &answer.encode(), &mut rng));
             person.log(&envelopes);
