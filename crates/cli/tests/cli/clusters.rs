@@ -285,15 +285,19 @@ fn a_passphrase_is_said_and_typed() {
     let said = node.prints(&["cluster", "invite", "nest", "--passphrase", "--words", "9"]);
     assert_eq!(said.split_whitespace().count(), 9, "{said}");
     let made: Value = serde_json::from_str(&node.prints(&["cluster", "invite", "nest", "--passphrase", "--json"])).unwrap();
-    let (link, words) = (made["link"].as_str().unwrap().to_owned(), made["passphrase"].as_str().unwrap());
+    let words = made["passphrase"].as_str().unwrap();
     assert_eq!(words.split(' ').count(), 8);
+    let Some(Request::Cluster(ClusterCall::Invite { door: Some(door), .. })) = node.asked().pop() else { panic!("no door") };
     let pictured = node.prints(&["cluster", "invite", "nest", "--passphrase", "--qr"]);
     assert!(pictured.contains("\nsamizdat:cluster/"), "the code has a text that says the same: {pictured}");
 
     let join = ["cluster", "join", "--passphrase", "--nick", "al"];
     node.samizdat(&join).write_stdin(format!("{}\n", words.to_uppercase())).assert().success();
-    let wish = NewMembership { link, nick: Some("al".into()), ..NewMembership::default() };
-    assert_eq!(node.asked().pop(), Some(Request::Cluster(ClusterCall::Join(wish))));
+    let Some(Request::Cluster(ClusterCall::Join(wish))) = node.asked().pop() else { panic!("no wish") };
+    // Of the door the link holds the first twenty bytes, and the public half of the rest.
+    let secret = door.reveal().get(..32).unwrap().to_lowercase();
+    assert!(wish.link.starts_with(&format!("samizdat:cluster/{secret}")), "{} {}", wish.link, door.reveal());
+    assert_eq!((wish.nick.as_deref(), wish.passphrase), (Some("al"), None));
 
     let wrong = words.replacen(' ', " brigde ", 1);
     let output = node.samizdat(&join).write_stdin(wrong).assert().code(2).get_output().stderr.clone();
