@@ -5,31 +5,36 @@
 use samizdat_cluster::{
     Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
     anonymous::{AnonymousIn, Pool, SlotSecrets, SlotsIn},
+    aside::Aside,
     ballot::Equivocation,
     branch::{Branches, Node},
     bundle::Bundle,
     content::{Body, Message},
     lawful::{Change, Parent, judge},
-    link::ClusterLink,
+    link::{ClusterLink, MergeLink, OpenDoor},
     parts::{Part, Parts},
     request::{Answer, Request},
 };
+use samizdat_core::seal::DoorKey;
 
 /// A target by its name, which is also the name of its folder in the corpus.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 14] = [
     ("cluster_anonymous", anonymous),
     ("cluster_answer", answer),
+    ("cluster_aside", aside),
     ("cluster_branches", branches),
     ("cluster_bundle", bundle),
     ("cluster_charter", charter),
     ("cluster_link", link),
+    ("cluster_merge_link", merge_link),
     ("cluster_message", message),
     ("cluster_part", part),
     ("cluster_proof", proof),
     ("cluster_request", request),
+    ("cluster_sealed", sealed),
     ("cluster_slots", slots),
 ];
 
@@ -61,6 +66,13 @@ pub fn slots(bytes: &[u8]) -> bool {
     let Ok(slots) = SlotsIn::decode(bytes) else { return false };
     assert_eq!(slots.encode(), bytes);
     pool().is_some_and(|mut pool| pool.add(slots).is_ok())
+}
+
+/// What one member says to another.
+pub fn aside(bytes: &[u8]) -> bool {
+    let Ok(aside) = Aside::decode(bytes) else { return false };
+    assert_eq!(aside.encode(), bytes);
+    true
 }
 
 /// What lets somebody in.
@@ -97,6 +109,13 @@ pub fn charter(bytes: &[u8]) -> bool {
 /// A link to a cluster as somebody pasted it.
 pub fn link(bytes: &[u8]) -> bool {
     let Some(link) = core::str::from_utf8(bytes).ok().and_then(|text| text.parse::<ClusterLink>().ok()) else { return false };
+    assert_eq!(link.to_string().parse(), Ok(link));
+    true
+}
+
+/// A link for a whole cluster as somebody pasted it.
+pub fn merge_link(bytes: &[u8]) -> bool {
+    let Some(link) = core::str::from_utf8(bytes).ok().and_then(|text| text.parse::<MergeLink>().ok()) else { return false };
     assert_eq!(link.to_string().parse(), Ok(link));
     true
 }
@@ -138,6 +157,12 @@ pub fn request(bytes: &[u8]) -> bool {
     let Ok(request) = Request::decode(bytes) else { return false };
     assert_eq!(request.encode(), bytes);
     true
+}
+
+/// The same as it lies there, to the door of the vectors.
+pub fn sealed(bytes: &[u8]) -> bool {
+    let door = OpenDoor::new(&[9; 20], DoorKey([8; 32]));
+    door.key.open(&door.link.door().0, bytes).is_ok()
 }
 
 /// States and standings, four bytes each: what; which state; below which, or whose turn; who. `false` if there was no state.

@@ -1,51 +1,11 @@
 //! A cluster with real processes, from its founding to the first who is put out.
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod nest;
 mod people;
 
+use nest::{NEST, agree, ask, motion, nicks, reads, show};
 use people::{Person, eventually};
-use serde_json::Value;
-
-const NEST: &str = "nest";
-
-fn show(person: &Person) -> Value {
-    person.json(&["cluster", "show", NEST])
-}
-
-fn nicks(view: &Value) -> Vec<&str> {
-    view["members"].as_array().unwrap().iter().map(|member| member["nick"].as_str().unwrap()).collect()
-}
-
-/// Until all of them are in one state with these members, and nobody else.
-fn agree(people: &[&Person], members: &[&str]) {
-    eventually("one state", || {
-        let views: Vec<Value> =
-            people.iter().filter(|person| person.code(&["cluster", "show", NEST]) == 0).map(|person| show(person)).collect();
-        let same = views.windows(2).all(|pair| pair[0]["state"] == pair[1]["state"]);
-        (views.len() == people.len() && same && views.iter().all(|view| nicks(view) == members)).then_some(())
-    });
-}
-
-/// The open motion of this kind about this subject, as soon as it is there.
-fn motion(person: &Person, kind: &str, subject: &str) -> String {
-    eventually("the motion", || {
-        let rows = person.rows(&["motion", "list", NEST]);
-        let found = rows.iter().find(|row| row["kind"] == kind && row["subject"] == subject && row["state"] == "open");
-        found.map(|row| row["motion"].as_str().unwrap().to_owned())
-    })
-}
-
-fn ask(inviter: &Person, who: &Person, nick: &str) {
-    let invite = inviter.json(&["cluster", "invite", NEST, "--label", nick]);
-    let joined = who.json(&["cluster", "join", invite["link"].as_str().unwrap(), "--nick", nick, "--words", "It's me"]);
-    assert_eq!(joined["standing"], "asking");
-}
-
-fn reads(person: &Person, from: &str, text: &str) {
-    eventually("the message", || {
-        person.rows(&["read", NEST]).into_iter().find(|row| row["text"] == text && row["from_petname"] == from)
-    });
-}
 
 #[test]
 fn they_found_let_in_talk_put_out_and_can_prove_it() {

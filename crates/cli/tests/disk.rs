@@ -3,14 +3,9 @@
 
 mod people;
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::Write,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
-use people::{Person, eventually};
+use people::{Person, eventually, fill};
 use rusqlite::Connection;
 use serde_json::Value;
 
@@ -59,14 +54,6 @@ fn reads_each_once(reader: &Person, who: &str, texts: &[String]) {
     let counts = eventually("everything to arrive", || Some(read()).filter(|counts| texts.iter().all(|t| counts.contains_key(t))));
     let others: Vec<_> = counts.iter().filter(|(text, count)| **count != 1 || !texts.contains(text)).collect();
     assert!(others.iter().all(|(text, count)| text.starts_with("hello ") && **count == 1), "doubled, or refused: {others:?}");
-}
-
-/// Takes all the space that is left.
-fn fill(path: &PathBuf) {
-    let mut junk = File::create(path).unwrap();
-    for size in [64 * 1024, 4096, 1] {
-        while junk.write_all(&vec![7; size]).is_ok() {}
-    }
 }
 
 #[test]

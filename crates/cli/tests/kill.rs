@@ -5,20 +5,10 @@ mod people;
 
 use std::{collections::BTreeMap, sync::mpsc, thread, time::Duration};
 
-use people::{Person, eventually};
+use people::{Moments, Person, eventually};
 
 /// Rounds; in each of them all three nodes are killed once.
 const ROUNDS: u32 = 50;
-
-/// A little generator: the moments must differ, nothing more. The seed makes a failure easier to follow.
-struct Moments(u64);
-
-impl Moments {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
 
 #[test]
 fn killing_every_process_fifty_times_loses_and_doubles_nothing() {

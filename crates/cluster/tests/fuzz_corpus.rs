@@ -79,6 +79,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let one = |name: &str, bytes: Vec<u8>| Seeds::from([(name.to_owned(), bytes)]);
     let (yes, no) = (of("/ballots/0/ballot"), of("/ballots/1/ballot"));
     let link = vectors["doors"]["link"].as_str().unwrap().to_owned();
+    let merge_link = vectors["doors"]["merge_link"].as_str().unwrap().to_owned();
     let asked = ["join", "return", "merge"].map(|what| (what.to_owned(), of(&format!("/doors/{what}"))));
     let parts = Seeds::from([("only".into(), of("/parts/part")), ("last".into(), of("/parts/last_of_64000_bytes_1"))]);
     let of_secret = |pointer: &str| hex(secret.pointer(pointer).unwrap());
@@ -94,6 +95,8 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         ("cluster_share", damaged(one("share", of_secret("/secret/share")))),
         ("cluster_transcript", damaged(one("transcript", of_secret("/secret/transcript")))),
         ("cluster_slots", damaged(one("slots", of_secret("/anonymous/published/0/slots")))),
+        ("cluster_aside", damaged(one("aside", of("/aside/bytes")))),
+        ("cluster_sealed", damaged(one("sealed", of("/doors/sealed")))),
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
         ("cluster_bundle", damaged(one("bundle", of("/statements/bundle")))),
         ("cluster_charter", damaged(one("charter", of("/names/charter")))),
@@ -116,6 +119,15 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
                 ("bad-half".into(), link[..link.len() - 8].into()),
                 ("bad-name".into(), b"samizdat:abcd".to_vec()),
                 ("bad-no-text".into(), vec![0xff; 60]),
+            ]),
+        ),
+        (
+            "cluster_merge_link",
+            Seeds::from([
+                ("ok-link".into(), merge_link.clone().into_bytes()),
+                ("ok-shouted".into(), merge_link.to_uppercase().into_bytes()),
+                ("bad-half".into(), merge_link[..merge_link.len() - 8].into()),
+                ("bad-without-its-cluster".into(), link.clone().into_bytes()),
             ]),
         ),
         (

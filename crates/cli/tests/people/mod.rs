@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test uses a part.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
@@ -223,6 +224,24 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
             return answer;
         }
         assert!(start.elapsed() < PATIENCE, "waited too long for {what}");
+    }
+}
+
+/// A little generator: the moments must differ, nothing more. The seed makes a failure easier to follow.
+pub(crate) struct Moments(pub(crate) u64);
+
+impl Moments {
+    pub(crate) fn next(&mut self, below: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % below
+    }
+}
+
+/// Takes all the space that is left.
+pub(crate) fn fill(path: &Path) {
+    let mut junk = File::create(path).unwrap();
+    for size in [64 * 1024, 4096, 1] {
+        while junk.write_all(&vec![7; size]).is_ok() {}
     }
 }
 
