@@ -15,7 +15,7 @@ use samizdat_cluster::{
     parts::{Part, Parts},
     request::{Answer, Request},
 };
-use samizdat_core::seal::DoorKey;
+use samizdat_core::seal::door::DoorKey;
 
 /// A target by its name, which is also the name of its folder in the corpus.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
