@@ -98,7 +98,7 @@ fn members_who_are_killed_while_they_vote_and_change_end_in_one_state() {
             });
         }
         eventually("the change", || {
-            people.iter().all(|person| person.json(&["cluster", "charter", NEST])["cap"].to_string() == cap).then_some(())
+            people.iter().all(|person| person.json(&["cluster", "charter", NEST])["cap"] == 10 + round).then_some(())
         });
     }
 
