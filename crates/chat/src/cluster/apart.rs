@@ -67,7 +67,7 @@ impl Work<'_> {
     }
 
     /// Whether our part is one that gives way: so far as can be seen from here the others are gone for too long.
-    fn gives_way(&self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<bool, ChatError> {
+    pub(super) fn gives_way(&self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<bool, ChatError> {
         let since = now.unix_ms.saturating_sub(patience(state));
         let oldest = "SELECT coalesce(min(began), 0) FROM cluster_state WHERE cluster = ?1";
         let began: u64 = self.conn.prepare_cached(oldest)?.query_row([row.cluster], |row| row.get(0))?;

@@ -111,7 +111,7 @@ impl Work<'_> {
     /// Chooses the state that is followed, and forgets those that nobody needs any more.
     pub(crate) fn follow_tip(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
         let mut branches = self.branches(row.cluster)?;
-        let Some(tip) = branches.tip() else { return Ok(()) };
+        let Some(tip) = self.tip(row, &branches, now)? else { return Ok(()) };
         let moved = row.tip != Some(tip);
         if moved {
             self.adopt(row, &tip, &branches)?;
@@ -122,6 +122,24 @@ impl Work<'_> {
             self.forget_old(row, &mut branches, now)?;
         }
         Ok(())
+    }
+
+    /// The tip. But whoever was put out cannot read who stands where it is not: when nobody stands with it any more, they stand there.
+    fn tip(&self, row: &ClusterRow, branches: &Branches, now: Now) -> Result<Option<StateId>, ChatError> {
+        let Some(tip) = branches.tip() else { return Ok(None) };
+        let sql =
+            "SELECT state FROM cluster_state WHERE cluster = ?1 AND own_leaf IS NULL AND certified = 1 ORDER BY epoch DESC, state";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let without_us = statement.query_map([row.cluster], |row| Ok(StateId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
+        for out in without_us {
+            let (Some(at), Some(state)) = (self.shared_state(row.cluster, &tip)?, self.shared_state(row.cluster, &out)?) else {
+                continue;
+            };
+            if at.own_leaf.is_some() && !state.roster().contains(&row.member) && self.gives_way(row, &at, now)? {
+                return Ok(Some(out));
+            }
+        }
+        Ok(Some(tip))
     }
 
     fn adopt(&mut self, row: &ClusterRow, tip: &StateId, branches: &Branches) -> Result<(), ChatError> {

@@ -1,5 +1,8 @@
 //! What schedules found, told alone.
 
+use samizdat_chat::{Proposal, Standing};
+use samizdat_cluster::Charter;
+
 use super::*;
 
 /// Five members at rest, and nothing happens by chance.
@@ -58,4 +61,54 @@ fn of_two_parts_that_were_apart_beyond_the_window_the_smaller_comes_back() {
         pass(&mut town, 24);
     }
     is_well(&town.heal().unwrap());
+}
+
+/// Somebody says yes to whatever is open of a kind.
+fn agree(town: &mut Town, number: usize, kind: &str) {
+    let now = town.now;
+    let member = &mut town.members[number];
+    let at = member.now(now);
+    let open = member.chat.motions(CLUSTER).unwrap().into_iter().filter(|motion| motion.kind == kind && motion.ours.is_none());
+    for motion in open.collect::<Vec<_>>() {
+        let _ = member.chat.vote(&motion.motion, "yes", at);
+    }
+    town.wake(number, now).unwrap();
+}
+
+fn open(town: &mut Town, number: usize, proposal: &Proposal<'_>) {
+    let now = town.now;
+    let member = &mut town.members[number];
+    let at = member.now(now);
+    member.chat.open_motion(CLUSTER, proposal, at).unwrap();
+    town.wake(number, now).unwrap();
+}
+
+/// Once that one went on alone for ever: it cannot read who stands where it is not, so its own change seemed to be the better one.
+#[test]
+fn who_is_put_out_while_it_makes_a_change_of_its_own_learns_that_it_is_out() {
+    let mut went_on = 0;
+    for out in 0..5 {
+        let mut town = town();
+        pass(&mut town, 1);
+        let (first, second) = ((out + 1) % 5, (out + 2) % 5);
+        let shown = town.members[out].chat.cluster(CLUSTER).unwrap();
+        let charter = Charter { cap: 77, ..shown.charter.unwrap() };
+        open(&mut town, first, &Proposal::Charter(charter));
+        open(&mut town, first, &Proposal::Expel(&shown.member));
+        pass(&mut town, 1);
+        agree(&mut town, second, "charter");
+        pass(&mut town, 1);
+        assert_eq!(town.members[out].chat.cluster(CLUSTER).unwrap().state, shown.state, "nothing has passed yet");
+        town.with(out, |member| member.part = 1);
+        for member in 0..5 {
+            agree(&mut town, member, if member == out { "charter" } else { "expel" });
+        }
+        pass(&mut town, 4);
+        town.with(out, |member| member.part = 0);
+        pass(&mut town, 2);
+        went_on += usize::from(town.members[out].chat.cluster(CLUSTER).unwrap().standing == Standing::Member);
+        let outcome = town.heal().unwrap();
+        assert!(outcome.is_good(), "{outcome:?}");
+    }
+    assert!(went_on > 0, "some of them led before the others did");
 }
