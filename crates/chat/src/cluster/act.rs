@@ -99,6 +99,7 @@ impl Work<'_> {
         self.claim_again(&row, &state, now)?;
         self.count(&row, &state, now)?;
         self.go_along(&row, &state, now)?;
+        self.say_undelivered(&row, &state, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
         let next = self.acknowledge_in_cluster(&row, &state, now)?.min(self.act(&row, &state, now)?);
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))

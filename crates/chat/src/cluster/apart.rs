@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use samizdat_cluster::{
-    ClusterId, MemberId, MemberSecret,
+    ClusterId, MemberId, MemberSecret, StateId,
     comeback::{Comeback, ComebackIn},
     door::DoorSecret,
     request::{Purpose, Request},
@@ -90,17 +90,27 @@ impl Work<'_> {
         state: &StateRow,
         now: Now,
     ) -> Result<Vec<Returning>, ChatError> {
-        let patience = patience(state);
+        let asking = self.returning(row)?;
+        if asking.is_empty() {
+            return Ok(asking);
+        }
+        let here = self.heard_since(row, now.unix_ms.saturating_sub(patience(state)))?;
+        let branches = self.branches(row.cluster)?;
         let mut away = Vec::new();
-        for back in self.returning(row)? {
-            // Who asks because others are gone, and is here, is in the right place.
-            let here = self.heard_since(row, back.at.saturating_sub(patience))?.contains(&back.comeback.claimed_member());
-            if !here && back.comeback.verify(id).is_ok() {
+        for back in asking {
+            let member = back.comeback.claimed_member();
+            let ours = |stood: &StateId| branches.is_ancestor(stood, &state.state) || branches.is_ancestor(&state.state, stood);
+            // Who asks because others are gone, and is here, is in the right place. What it said before may come late; and some
+            // cannot follow us though we read what they say on a branch of their own.
+            let is_here = match branches.standing(&member).filter(|(_, stood)| ours(stood)) {
+                Some((turn, _)) => here.contains(&member) || turn > back.comeback.claimed_turn(),
+                None => now.unix_ms < back.at.saturating_add(RETURN_GRACE_MS),
+            };
+            if !is_here && back.comeback.verify(id).is_ok() {
                 away.push(back);
             }
         }
         if !away.is_empty() && self.gives_way(row, state, now)? {
-            let here = self.heard_since(row, now.unix_ms.saturating_sub(patience))?;
             let lowest = here.into_iter().filter(|member| state.roster().contains(member)).min();
             // They let us in.
             if away.iter().any(|back| Some(back.comeback.claimed_member()) < lowest) {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{ChatError, is_database},
-    limits::{APART_MARGIN_MS, SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
+    limits::{APART_MARGIN_MS, LEFT_MS, SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
     mls::{Changed, GroupError, Leaf, Made, Snapshot},
     timeline::State,
     work::Work,
@@ -209,6 +209,31 @@ impl Work<'_> {
              AND nonce IS NOT NULL",
             (self.cluster_conversation(row.cluster)?, left.0, State::Waiting.number()),
         )?;
+        Ok(())
+    }
+
+    /// What we said on a branch that was left, and some do not say that they have, is said again: whoever lost keys to a backup cannot
+    /// follow every branch, though it is a member in both.
+    pub(crate) fn say_undelivered(&mut self, row: &ClusterRow, tip: &StateRow, now: Now) -> Result<(), ChatError> {
+        if now.unix_ms < tip.began.saturating_add(LEFT_MS) {
+            return Ok(());
+        }
+        let (conversation, since) = (self.cluster_conversation(row.cluster)?, ms(tip.began.saturating_sub(SAY_AGAIN_MS)));
+        let mut statement = self.conn.prepare_cached(
+            "SELECT DISTINCT state_sent FROM message WHERE conversation = ?1 AND delivered < addressed AND mine = 1 AND nonce IS NOT NULL
+             AND vouched IS NULL AND at > ?2 AND state IN (1, 2, 3, 4, 5) AND state_sent IS NOT NULL",
+        )?;
+        let sent = statement.query_map((conversation, since), |row| Ok(StateId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
+        for sent in sent.into_iter().filter(|sent| *sent != tip.state) {
+            if self.left_behind(row, &sent, &tip.state)?.first() != Some(&sent) {
+                continue;
+            }
+            self.conn.execute(
+                "UPDATE message SET state = ?4 WHERE conversation = ?1 AND state_sent = ?2 AND delivered < addressed AND mine = 1
+                 AND nonce IS NOT NULL AND vouched IS NULL AND at > ?3 AND state IN (1, 2, 3, 4, 5)",
+                (conversation, sent.0, since, State::Waiting.number()),
+            )?;
+        }
         Ok(())
     }
 

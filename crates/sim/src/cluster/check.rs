@@ -22,7 +22,8 @@ pub(super) struct Outcome {
     pub(super) due: usize,
     /// Texts that somebody should have read and has not, with the reason why not, if it is one that is known.
     pub(super) lost: usize,
-    /// Of these, written by a copy that was restored, under keys that had been used.
+    /// Of these, written by a copy that was restored, under keys that had been used; or written while the reader lived on whom an old
+    /// copy then replaced.
     pub(super) lost_by_restored: usize,
     /// Not read by somebody who was away beyond the window, and let in again.
     pub(super) lost_to_returned: usize,
@@ -89,8 +90,10 @@ pub(super) fn missing(town: &mut Town) -> Result<Vec<Missing>, SimError> {
         let author = town.members.get(written.author);
         let restored = author.is_some_and(|author| author.restored.iter().any(|(from, _)| written.at >= *from));
         let member = town.members.get(reader);
+        // It may have read it before an old copy took its place.
+        let forgot = member.is_some_and(|member| member.restored.iter().any(|(from, to)| (*from..*to).contains(&written.at)));
         let returned = member.is_some_and(|member| member.returned.iter().any(|at| written.at <= *at));
-        missing.push(match (restored, returned) {
+        missing.push(match (restored || forgot, returned) {
             (true, _) => Missing::Restored,
             (_, true) => Missing::Returned,
             _ => Missing::Lost(format!("{} of m{} at {} ms, m{reader}", written.text, written.author, written.at)),

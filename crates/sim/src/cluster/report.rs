@@ -37,7 +37,8 @@ pub struct ClusterReport {
     pub due: usize,
     /// Of these, not read.
     pub lost: usize,
-    /// Not read, too: written by a copy that had been restored, or before that and forgotten by it.
+    /// Not read, too: written by a copy that had been restored, or before that and forgotten by it; or by a reader for whom an old copy
+    /// took the place of the one who may have read it.
     pub lost_by_restored: usize,
     /// Not read, too: the reader was away beyond the window, and was let in again.
     pub lost_to_returned: usize,

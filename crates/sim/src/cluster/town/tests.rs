@@ -112,3 +112,34 @@ fn who_is_put_out_while_it_makes_a_change_of_its_own_learns_that_it_is_out() {
     }
     assert!(went_on > 0, "some of them led before the others did");
 }
+
+/// Takes an old copy of somebody's vault; puts it in the place of the vault after so many hours, and goes on for as many.
+fn go_back(town: &mut Town, number: usize, hours: u64) {
+    let backup = town.members[number].back_up(town.now).unwrap();
+    pass(town, hours);
+    for member in 0..5 {
+        town.write(member).unwrap();
+    }
+    pass(town, 1);
+    let now = town.now;
+    town.members[number].restore(backup, &town.letters, now).unwrap();
+    town.members[number].wake = u64::MAX;
+    town.wake(number, now).unwrap();
+    pass(town, hours);
+}
+
+/// Once it was not: the others could read what it said on its own branch, and so took it for one of them.
+#[test]
+fn who_lost_its_keys_to_a_backup_is_let_in_again() {
+    let mut returned = 0;
+    for number in 0..3 {
+        let mut town = town();
+        pass(&mut town, 1);
+        go_back(&mut town, number, 13);
+        town.write(4).unwrap();
+        let outcome = town.heal().unwrap();
+        assert!(outcome.is_good() && outcome.restored == 1, "{outcome:?}");
+        returned += outcome.returned;
+    }
+    assert!(returned > 0, "some of them could not follow");
+}
