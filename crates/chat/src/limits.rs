@@ -105,6 +105,8 @@ pub const LOOK_AGAIN_MS: u64 = 10 * 60 * 1000;
 pub const ROLLOUTS_MISSED: u64 = 4;
 /// The same in time, where rollouts are frequent, ms.
 pub const MISSED_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// States besides the one that is followed in which whoever leaves says so.
+pub const LEAVING_MAX: u32 = 4;
 /// In a branch that was left for so long is said again what somebody is not known to have, ms.
 pub const LEFT_MS: u64 = 30 * 60 * 1000;
 /// How long we wait for the log to fill before we ask to be let back in, ms.

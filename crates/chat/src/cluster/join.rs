@@ -26,7 +26,7 @@ use crate::{
     error::ChatError,
     limits::{
         ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOOR_DAYS_MAX, DOOR_REQUESTS_MAX,
-        DOORS_OF_MEMBER_MAX, GUEST_MOTIONS_MAX,
+        DOORS_OF_MEMBER_MAX, GUEST_MOTIONS_MAX, LEAVING_MAX,
     },
     mls::Snapshot,
     work::Work,
@@ -486,11 +486,24 @@ impl Work<'_> {
             if others {
                 let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
                 let leave = Leave::sign(id, &MemberSecret::from_seed(*seed.seed()));
-                self.send_message(&row, &tip, Body::Leave(leave.unverified()), &DECIDING_LIFETIMES, now)?;
+                // Wherever others stand: they may have been told nothing of the branch that we are on.
+                for state in self.states_of_others(&row, &tip)?.into_iter().chain([tip]) {
+                    self.send_message(&row, &state, Body::Leave(leave.unverified()), &DECIDING_LIFETIMES, now)?;
+                }
             }
         }
         self.forget_cluster(&row)?;
         Ok(row.cluster)
+    }
+
+    /// The states besides ours in which others stand and we can speak, the newest of them.
+    fn states_of_others(&self, row: &ClusterRow, tip: &StateId) -> Result<Vec<StateId>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT DISTINCT s.state FROM cluster_state s JOIN cluster_stand t USING (cluster, state)
+             WHERE s.cluster = ?1 AND s.state <> ?2 AND t.member <> ?3 AND s.own_leaf IS NOT NULL ORDER BY s.epoch DESC, s.state LIMIT ?4",
+        )?;
+        let states = statement.query_map((row.cluster, tip.0, row.member.0, LEAVING_MAX), |row| Ok(StateId(row.get(0)?)))?;
+        Ok(states.collect::<Result<_, _>>()?)
     }
 
     /// Forgets all keys of a cluster. What was read in it stays.
