@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    StateId,
+    MemberId, StateId,
     branch::Branches,
     bundle::Bundle,
     lawful::{Change, Judged, Parent, judge},
@@ -212,8 +212,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What we said on a branch that was left, and some do not say that they have, is said again: whoever lost keys to a backup cannot
-    /// follow every branch, though it is a member in both.
+    /// What some do not say that they have is said again, if we said it on a branch that was left, or before we knew that one of them
+    /// was let back in: whoever lost keys cannot follow every branch, nor read what is said under the old ones, though it was a member.
     pub(crate) fn say_undelivered(&mut self, row: &ClusterRow, tip: &StateRow, now: Now) -> Result<(), ChatError> {
         if now.unix_ms < tip.began.saturating_add(LEFT_MS) {
             return Ok(());
@@ -225,7 +225,7 @@ impl Work<'_> {
         )?;
         let sent = statement.query_map((conversation, since), |row| Ok(StateId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
         for sent in sent.into_iter().filter(|sent| *sent != tip.state) {
-            if self.left_behind(row, &sent, &tip.state)?.first() != Some(&sent) {
+            if self.left_behind(row, &sent, &tip.state)?.first() != Some(&sent) && !self.has_returned_since(row, &sent, tip)? {
                 continue;
             }
             self.conn.execute(
@@ -235,6 +235,15 @@ impl Work<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// Whether somebody who was a member in a state that is kept was let back in since.
+    fn has_returned_since(&self, row: &ClusterRow, sent: &StateId, tip: &StateRow) -> Result<bool, ChatError> {
+        let Some(old) = self.shared_state(row.cluster, sent)? else { return Ok(false) };
+        let mut statement = self.conn.prepare_cached("SELECT member FROM cluster_member WHERE cluster = ?1 AND since > ?2")?;
+        let came = statement.query_map((row.cluster, ms(old.epoch)), |row| Ok(MemberId(row.get(0)?)))?;
+        let came = came.collect::<Result<Vec<_>, _>>()?;
+        Ok(came.iter().any(|member| old.roster().contains(member) && tip.roster().contains(member)))
     }
 
     /// What nobody has acknowledged is said again by whoever was away for long; and by whoever comes back what was said since then,
