@@ -155,7 +155,8 @@ impl Anonymous {
         self.received.clone()
     }
 
-    fn image(&self) -> [u8; 32] {
+    /// What shows which key was used, and not whose it is.
+    pub fn image(&self) -> [u8; 32] {
         self.received.signature.image
     }
 }
@@ -177,6 +178,11 @@ impl AnonymousIn {
     /// Of which epoch it says to be.
     pub fn claimed_epoch(&self) -> u64 {
         self.said.epoch
+    }
+
+    /// Whose keys it says that its author is among: what a pool must hold for [`AnonymousIn::verify`].
+    pub fn claimed_ring(&self) -> &[SlotsId] {
+        &self.said.ring
     }
 
     /// The only door to an [`Anonymous`].
