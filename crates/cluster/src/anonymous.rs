@@ -90,7 +90,7 @@ pub enum CannotWrite {
     #[error("no more anonymous messages can be written at this epoch: wait for the next rollout of keys")]
     NoSuchSlot,
     /// Our own keys are not in the pool, or others of ours are, too.
-    #[error("our keys for anonymous messages of this epoch are not published: wait until they are")]
+    #[error("our keys for anonymous messages of this epoch are not published yet: try again in a minute")]
     NotPublished,
     /// Nobody to hide among.
     #[error("fewer than {RING_MIN} members have published keys for anonymous messages: wait for more, or say it by name")]

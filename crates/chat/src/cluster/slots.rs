@@ -140,13 +140,14 @@ impl Work<'_> {
         Ok(pool)
     }
 
-    /// Forgets the keys of epochs of which no state is kept any more, and what hid among them.
+    /// Forgets the keys of epochs before all whose states are kept, and what hid among them. Those of later ones stay, also where a
+    /// branch went: what another one comes to is to find the same.
     pub(crate) fn forget_slots(&self, cluster: i64) -> Result<(), ChatError> {
         for table in ["cluster_slot_secret", "cluster_slots", "cluster_spent", "cluster_unheard"] {
             let sql = format!(
-                "DELETE FROM {table} WHERE cluster = ?1 AND epoch NOT IN (SELECT epoch FROM cluster_state WHERE cluster = ?1)"
+                "DELETE FROM {table} WHERE cluster = ?1 AND epoch < coalesce((SELECT min(epoch) FROM cluster_state WHERE cluster = ?1), ?2)"
             );
-            self.conn.prepare_cached(&sql)?.execute([cluster])?;
+            self.conn.prepare_cached(&sql)?.execute((cluster, i64::MAX))?;
         }
         Ok(())
     }
