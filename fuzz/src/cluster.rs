@@ -128,6 +128,7 @@ pub fn message(bytes: &[u8]) -> bool {
     match message.body {
         Body::Motion(motion) => drop(motion.verify(&CLUSTER, &past)),
         Body::Leave(leave) => drop(leave.verify(&CLUSTER)),
+        Body::Slots(slots) => drop(slots.verify(&CLUSTER, 258, past.roster())),
         Body::Claim(claim) => drop(claim.verify(&CLUSTER, &MemberId([0; 32]))),
         _ => {}
     }

@@ -208,6 +208,13 @@ pub enum Destination {
         /// Nickname, or the beginning of the id.
         member: String,
     },
+    /// To the members of a cluster, none of whom can tell who wrote it.
+    Anonymous {
+        /// Of which.
+        cluster: String,
+        /// Only to this one of them: nickname, or the beginning of the id.
+        member: Option<String>,
+    },
 }
 
 /// What I answer to a contact request.
@@ -367,6 +374,9 @@ pub struct NewMessage {
     /// To this member of the cluster only: nickname, or the beginning of the id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
+    /// In a cluster: so that its members can tell that one of them wrote it, and not which.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub anonymous: bool,
     /// What it says.
     pub text: String,
     /// Lifetime: 1, 3, 7, 14 or 28 days (default 14).

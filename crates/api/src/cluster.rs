@@ -228,6 +228,8 @@ pub struct Member {
     pub heard: Option<u64>,
     /// The rules call them silent: a motion can drop them.
     pub silent: bool,
+    /// It is proven that they told two sets of keys for anonymous messages of one epoch: so as to write twice as much, or from a backup.
+    pub two_sets: bool,
 }
 
 /// Somebody who asks to be let in.

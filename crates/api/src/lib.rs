@@ -25,8 +25,8 @@ pub use cluster::{ClusterAnswer, ClusterCall};
 pub use event::Event;
 pub use meeting::{EntryDomain, Lan, Meeting, OwnEntry, Proxy};
 pub use shape::{
-    Announced, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Delivery, Finding, FindingState, Identity,
-    Imported, Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow, Outbox, Peer,
-    PeerPath, Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Session, SessionChoice, SessionState, Status, StoreStatus,
-    Vault, Versions,
+    Announced, Anonymous, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Delivery, Finding, FindingState,
+    Identity, Imported, Invite, KindCounts, LogCheck, LogStats, Message, MessagePath, MessageState, Mining, NetFound, NodeRow,
+    Outbox, Peer, PeerPath, Reach, ReachVerdict, RelaysStatus, Role, RoleStatus, Room, Session, SessionChoice, SessionState,
+    Status, StoreStatus, Vault, Versions,
 };

@@ -141,6 +141,18 @@ pub struct Message {
     pub to_member: Option<String>,
     /// Of mine in a cluster whose members say what they have got: how many have it.
     pub delivery: Option<Delivery>,
+    /// In a cluster, if some member wrote it and nobody can tell which; `from` is empty then.
+    pub anonymous: Option<Anonymous>,
+}
+
+/// What hides the author of a message in a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageAnonymous)]
+pub struct Anonymous {
+    /// It was written by one of so many members.
+    pub ring: u64,
+    /// One honest sentence on what that hides.
+    pub label: String,
 }
 
 /// How many members have a message in a cluster.

@@ -47,6 +47,10 @@ pub const SESSIONS_MAX: u32 = 256;
 pub const CLUSTERS_MAX: u32 = 32;
 /// One-time tags expected ahead of the newest message of each member, per state.
 pub const CLUSTER_TAG_WINDOW: u64 = 16;
+/// Tags of a state under which anonymous messages lie, drawn by chance: two are seldom under the same, which strangers could see.
+pub const ANONYMOUS_TAGS: u64 = 128;
+/// Anonymous messages of one cluster that wait for the keys of those among whom they hide; the oldest go.
+pub const UNHEARD_MAX: u32 = 64;
 /// One-time tags expected for the answer to a request: as many envelopes as the largest answer takes.
 pub const REPLY_TAGS: u64 = 80;
 /// Parts that one sender may have under way.

@@ -91,6 +91,8 @@ pub struct Message {
     pub delivery: Option<Delivery>,
     /// In a cluster, what the only member calls itself who can read it.
     pub to: Option<String>,
+    /// In a cluster, among how many members its author hides, if it is not known who wrote it.
+    pub anonymous: Option<u32>,
     /// Whether it calls us by our nickname in the cluster.
     pub calls: bool,
     /// Whether the contact request that it belongs to is still open.
@@ -179,7 +181,7 @@ const MESSAGE: &str = "SELECT m.id, m.conversation, m.author, coalesce(c.petname
     (SELECT k.state = 1 FROM conversation v JOIN contact k USING (contact) WHERE v.conversation = m.conversation),
     CASE WHEN m.state = 1 THEN m.envelope END, m.direct, m.calls,
     CASE WHEN m.vouched IS NULL THEN NULL ELSE coalesce((SELECT min(t.nick) FROM cluster_member t WHERE t.author = m.vouched), m.vouched) END,
-    m.delivered, m.addressed,
+    m.delivered, m.addressed, m.anonymous,
     (SELECT t.nick FROM cluster_member t WHERE t.member = m.aside
      AND t.cluster = (SELECT w.cluster FROM conversation w WHERE w.conversation = m.conversation))
     FROM message m LEFT JOIN contact c ON c.name = m.author AND c.identity = (SELECT min(identity) FROM identity)
@@ -426,7 +428,7 @@ impl Chat {
 fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     let request: Option<bool> = row.get(8)?;
     let stamping: Option<[u8; 32]> = row.get(9)?;
-    let of = row.get(14)?;
+    let (of, ring) = (row.get(14)?, row.get(15)?);
     Ok(Message {
         id: MessageId(row.get(0)?),
         conversation: row.get(1)?,
@@ -439,8 +441,9 @@ fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
         direct: row.get(10)?,
         calls: row.get(11)?,
         vouched: row.get(12)?,
-        to: row.get(15)?,
+        to: row.get(16)?,
         delivery: if of > 0 { Some(Delivery { to: row.get(13)?, of }) } else { None },
+        anonymous: (ring > 0).then_some(ring),
         request: request.unwrap_or(false),
         stamping: stamping.map(samizdat_core::EnvelopeId),
     })

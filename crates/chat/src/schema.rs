@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN},
+    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     ASIDES,
     RENAMED,
     NAMES,
+    ANONYMOUS,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -339,7 +339,7 @@ impl Work<'_> {
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL
-                               AND state NOT IN (0, 6, 7) AND aside IS NULL AND vouched IS NULL
+                               AND state NOT IN (0, 6, 7) AND aside IS NULL AND vouched IS NULL AND anonymous = 0
                                ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
                                WHERE p.parent = m.name AND c.conversation = ?1) LIMIT ?2",

@@ -28,6 +28,7 @@ fn they_found_let_in_talk_put_out_and_can_prove_it() {
     assert_eq!(nicks(&show(&bob)), ["alice", "bob"], "one of two is no majority");
     assert_eq!(bob.rows(&["cluster", "requests", NEST])[0]["words"], "It's me");
     let short: String = admission.chars().take(8).collect();
+    eventually("Alice's yes", || (bob.json(&["motion", "show", NEST, &admission])["yes"] == 1).then_some(()));
     let voted = bob.json(&["vote", &short, "yes"]);
     assert_eq!((&voted["ours"], &voted["yes"]), (&"yes".into(), &2.into()));
     assert_eq!(bob.code(&["vote", &admission, "no"]), 4, "nobody votes twice");
@@ -41,6 +42,23 @@ fn they_found_let_in_talk_put_out_and_can_prove_it() {
     reads(&alice, "bob", "welcome, carol");
     let listed = carol.rows(&["read"]);
     assert!(listed.iter().any(|row| row["text"] == "welcome, carol"), "it is among everything else: {listed:?}");
+
+    // One of them says something, and the others do not learn which.
+    let unsigned = ["cluster", "say", NEST, "the treasurer lies", "--anonymous", "--days", "1"];
+    eventually("keys of all three", || (carol.code(&unsigned) == 0).then_some(()));
+    for person in [&alice, &bob] {
+        let row =
+            eventually("the message", || person.rows(&["read", NEST]).into_iter().find(|row| row["text"] == "the treasurer lies"));
+        assert_eq!((&row["from"], &row["from_petname"], &row["anonymous"]["ring"]), (&"".into(), &Value::Null, &3.into()));
+    }
+    let secret = ["cluster", "say", NEST, "for bob alone", "--anonymous", "--to", "bob", "--days", "1"];
+    assert_eq!(
+        carol.json(&secret)["anonymous"]["label"].as_str().unwrap().split(';').next(),
+        Some("Nobody in the cluster can tell who wrote it")
+    );
+    eventually("the message to Bob", || bob.rows(&["read", NEST]).into_iter().find(|row| row["text"] == "for bob alone"));
+    assert!(!alice.rows(&["read", NEST]).iter().any(|row| row["text"] == "for bob alone"));
+    assert_eq!(carol.code(&["cluster", "say", NEST, "now", "--anonymous", "--wait", "received"]), 2);
 
     // A question binds nobody.
     let asked = carol.json(&["motion", "open", NEST, "question", "Tea?", "--option", "yes, please", "--option", "no"]);

@@ -90,7 +90,7 @@ pub enum CannotWrite {
     #[error("no more anonymous messages can be written at this epoch: wait for the next rollout of keys")]
     NoSuchSlot,
     /// Our own keys are not in the pool, or others of ours are, too.
-    #[error("our keys for anonymous messages of this epoch are not published: wait until they are")]
+    #[error("our keys for anonymous messages of this epoch are not published yet: try again in a minute")]
     NotPublished,
     /// Nobody to hide among.
     #[error("fewer than {RING_MIN} members have published keys for anonymous messages: wait for more, or say it by name")]
@@ -155,7 +155,8 @@ impl Anonymous {
         self.received.clone()
     }
 
-    fn image(&self) -> [u8; 32] {
+    /// What shows which key was used, and not whose it is.
+    pub fn image(&self) -> [u8; 32] {
         self.received.signature.image
     }
 }
@@ -177,6 +178,11 @@ impl AnonymousIn {
     /// Of which epoch it says to be.
     pub fn claimed_epoch(&self) -> u64 {
         self.said.epoch
+    }
+
+    /// Whose keys it says that its author is among: what a pool must hold for [`AnonymousIn::verify`].
+    pub fn claimed_ring(&self) -> &[SlotsId] {
+        &self.said.ring
     }
 
     /// The only door to an [`Anonymous`].

@@ -6,6 +6,7 @@ use samizdat_core::limits::TEXT_MAX;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    anonymous::SlotsIn,
     ballot::BallotIn,
     cbor::{Malformed, Out, Wire, Written, array, blob, exact, from_bytes, list, text, to_bytes, write_list},
     claim::ClaimIn,
@@ -29,6 +30,9 @@ const DOORS: u8 = 7;
 const CLAIM: u8 = 8;
 const HISTORY: u8 = 9;
 const ASIDE: u8 = 10;
+const SLOTS: u8 = 11;
+/// The last type that this version knows.
+const LAST: u8 = SLOTS;
 
 /// Names a text. It follows from who wrote what ([`text_id`]): nobody can give two texts one name, nor a text that of another's.
 pub type TextId = [u8; 16];
@@ -94,6 +98,8 @@ pub enum Body {
     History(Vec<Memory>),
     /// Something that one member only can read, as the MLS library encrypted it.
     Aside(Vec<u8>),
+    /// Keys of its author for anonymous messages of this epoch.
+    Slots(SlotsIn),
     /// Of a type that this version does not know.
     Unknown,
 }
@@ -148,7 +154,7 @@ impl Message {
 fn unknown(bytes: &[u8]) -> Option<u64> {
     let mut d = Decoder::new(bytes);
     d.array().ok()?.filter(|elements| *elements >= 3)?;
-    let later = d.u8().ok()? == VERSION && d.u8().ok()? > ASIDE;
+    let later = d.u8().ok()? == VERSION && d.u8().ok()? > LAST;
     if later { d.u64().ok() } else { None }
 }
 
@@ -167,6 +173,7 @@ impl Body {
             Self::Claim(_) => (5, CLAIM),
             Self::History(_) => (4, HISTORY),
             Self::Aside(_) => (4, ASIDE),
+            Self::Slots(_) => (4, SLOTS),
             Self::Unknown => (3, u8::MAX),
         }
     }
@@ -190,6 +197,7 @@ impl Body {
             }),
             Self::Claim(claim) => claim.write(e),
             Self::Aside(sealed) => e.bytes(sealed).map(|_| ()),
+            Self::Slots(slots) => slots.write(e),
             Self::History(memories) => write_list(e, memories, |e, memory| memory.write(e)),
         }
     }
@@ -209,6 +217,7 @@ impl Body {
             })?),
             CLAIM => Self::Claim(ClaimIn::read(d)?),
             ASIDE => Self::Aside(blob(d, SEALED_ASIDE_MAX)?),
+            SLOTS => Self::Slots(SlotsIn::read(d)?),
             HISTORY => Self::History(list(d, MEMORIES_MAX, Memory::read)?),
             _ => return None,
         })
@@ -289,6 +298,7 @@ fn read_ids(d: &mut Decoder<'_>) -> Option<Vec<TextId>> {
 mod tests {
     use super::*;
     use crate::{
+        anonymous::SlotSecrets,
         ballot::Choice,
         leave::Leave,
         people::{CLUSTER, admit, circle, invite, member, motion, secret, vote},
@@ -312,6 +322,7 @@ mod tests {
             Body::History(vec![Memory { author: member(3), nonce: [4; 16], at: 6, text: "long ago".into() }; 2]),
             Body::History(Vec::new()),
             Body::Aside(vec![5; 40]),
+            Body::Slots(SlotSecrets::new([6; 32], CLUSTER, 4).publish(&secret(1)).unverified()),
         ]
     }
 
@@ -337,11 +348,11 @@ mod tests {
 
     #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
-        assert_eq!(Message::decode(&[0x84, 2, 11, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 23, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
         assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
-        assert_eq!(Message::decode(&[0x82, 2, 11]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x82, 2, 23]), Err(Malformed));
     }
 
     #[test]

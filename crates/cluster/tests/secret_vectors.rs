@@ -7,12 +7,13 @@
 mod votes;
 
 use data_encoding::HEXLOWER;
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_cluster::{
     ClusterId, MemberId, MemberSecret, Roster,
     anonymous::{Anonymous, AnonymousIn, Pool, Post, SlotSecrets, Slots},
     secret::{Complaint, Key, SecretBallot, TranscriptIn},
 };
-use samizdat_core::IdentityKey;
+use samizdat_core::{IdentityKey, seal::StateSecret};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -73,7 +74,19 @@ fn anonymous() -> Value {
     };
     let to_one = Post { to: Some(secret(3).member()), body: vec![8; 40] };
     let messages: Vec<Value> = [(1, Post { to: None, body: b"hello".into() }), (3, to_one)].into_iter().map(one).collect();
-    json!({ "cluster": hex(&CLUSTER.0), "epoch": EPOCH, "published": published(), "messages": messages })
+    let outer = outer(&slots(2).0.write(&pool, 0, Post { to: None, body: b"hello".into() }, [5; 32]).unwrap());
+    json!({ "cluster": hex(&CLUSTER.0), "epoch": EPOCH, "published": published(), "messages": messages, "outer": outer })
+}
+
+/// How it travels: a piece of kind 6 under a tag of no leaf.
+fn outer(message: &Anonymous) -> Value {
+    let (state, bytes) = (StateSecret::new([8; 32]), message.unverified().encode());
+    let length = u16::try_from(bytes.len()).unwrap();
+    let piece = [&[0x83, 1, 6, 0x59][..], &length.to_be_bytes(), &bytes].concat();
+    let body = state.seal(u32::MAX, 77, &piece, &mut ChaCha20Rng::from_seed([7; 32])).unwrap();
+    assert_eq!(state.open(u32::MAX, 77, &body).unwrap(), piece);
+    let tag = state.tag(u32::MAX, 77);
+    json!({ "exported": hex(&[8; 32]), "leaf": u32::MAX, "counter": 77, "tag": hex(&tag), "piece": hex(&piece), "body": hex(&body) })
 }
 
 #[test]

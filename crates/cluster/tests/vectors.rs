@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_cluster::{
     Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
+    anonymous::SlotSecrets,
     aside::Aside,
     ballot::{Ballot, Choice},
     bundle::Bundle,
@@ -208,6 +209,7 @@ fn messages() -> Vec<Value> {
         ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
         ("history", Body::History(vec![Memory { author: member, nonce: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
         ("aside", Body::Aside(vec![7; 8])),
+        ("slots", Body::Slots(SlotSecrets::new([6; 32], CLUSTER, 258).publish(&secret(1)).unverified())),
     ];
     let one = |(what, body)| json!({ "what": what, "message": hex(&Message { turn: 1_800_000_000_001, body }.encode()) });
     bodies.into_iter().map(one).collect()

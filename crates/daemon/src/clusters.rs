@@ -283,6 +283,7 @@ fn member(member: &chat::ClusterMember) -> api::Member {
         here: member.here,
         heard: Some(member.heard).filter(|at| *at > 0),
         silent: member.silent,
+        two_sets: member.two_sets,
     }
 }
 

@@ -131,6 +131,7 @@ pub(crate) fn message(message: chat::Message) -> api::Message {
         mentions_me: message.calls,
         to_member: message.to,
         delivery: message.delivery.map(|delivery| api::Delivery { to: delivery.to.into(), of: delivery.of.into() }),
+        anonymous: message.anonymous.map(|ring| api::Anonymous { ring: ring.into(), label: labels::ANONYMOUS.to_owned() }),
     }
 }
 

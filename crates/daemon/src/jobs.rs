@@ -120,7 +120,9 @@ fn bundle(engine: &mut Engine, of: &Destination, now: Now) -> Result<Vec<Envelop
         let conversation = match of {
             Destination::Who(who) => chat.find_conversation(who)?,
             Destination::Room(room) => chat.find_room(room)?,
-            Destination::Cluster(cluster) | Destination::Member { cluster, .. } => chat.find_cluster_conversation(cluster)?,
+            Destination::Cluster(cluster) | Destination::Member { cluster, .. } | Destination::Anonymous { cluster, .. } => {
+                chat.find_cluster_conversation(cluster)?
+            }
         };
         chat.bundle(conversation)
     });

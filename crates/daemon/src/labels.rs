@@ -93,6 +93,9 @@ pub(crate) fn cluster() -> &'static str {
      to others, and see who votes how; the nodes you are connected to can guess when you write."
 }
 
+/// What is written in a cluster without a name.
+pub(crate) const ANONYMOUS: &str = "Nobody in the cluster can tell who wrote it; whoever sees your node's traffic may.";
+
 pub(crate) fn room() -> &'static str {
     "Public: everybody who knows the name of this room can read it, and every post shows your name."
 }

@@ -112,6 +112,9 @@ impl Node {
                     api::Destination::Room(room) => chat.post(room, &text, lifetime, now),
                     api::Destination::Cluster(cluster) => chat.write_in_cluster(cluster, &text, lifetime, now),
                     api::Destination::Member { cluster, member } => chat.write_to_member(cluster, member, &text, lifetime, now),
+                    api::Destination::Anonymous { cluster, member } => {
+                        chat.write_anonymously(cluster, member.as_deref(), &text, lifetime, now)
+                    }
                 })?;
                 // The command may have let it go further already.
                 let message = self.engine.chat().message(&message.id).map_err(convert::error)?;

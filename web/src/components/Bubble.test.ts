@@ -65,6 +65,11 @@ describe('a message', () => {
     expect(screen.getByText('only to you')).toBeTruthy();
   });
 
+  it('says of mine without a name how it looks to others', () => {
+    show({ mine: true, from: '', anonymous: { ring: 7, label: 'Nobody can tell.' } });
+    expect(screen.getByText('as some member (1 of 7)').title).toBe('Nobody can tell.');
+  });
+
   it('can be cancelled while it waits', async () => {
     const { oncancel } = show({ mine: true, state: 'waiting' });
     await userEvent.click(screen.getByRole('button', { name: 'Cancel' }));

@@ -27,13 +27,13 @@ const nest: Partial<Api> = {
   ],
 };
 
-describe('a cluster in the list', () => {
-  const lists: Partial<Api> = {
-    clusters: async () => [cluster()],
-    conversations: async () => [conversation({ id: 'c7', kind: 'cluster', who: 'nest', title: 'nest' })],
-    messages: async () => [message({ conversation: 'c7', from: 'bobsmember', from_petname: 'bob', text: 'hello all' })],
-  };
+const lists: Partial<Api> = {
+  clusters: async () => [cluster()],
+  conversations: async () => [conversation({ id: 'c7', kind: 'cluster', who: 'nest', title: 'nest' })],
+  messages: async () => [message({ conversation: 'c7', from: 'bobsmember', from_petname: 'bob', text: 'hello all' })],
+};
 
+describe('a cluster in the list', () => {
   it('has a heading of its own, and opens', async () => {
     const { session, container } = await show(Sidebar, lists, {});
     expect(screen.getByRole('heading', { name: 'Clusters' })).toBeTruthy();
@@ -52,9 +52,53 @@ describe('a cluster in the list', () => {
     expect(screen.getByText('Cluster of 3; you are alice')).toBeTruthy();
     await expectAccessible(container);
     await userEvent.type(screen.getByRole('textbox', { name: /^Message to/ }), 'hi{Enter}');
-    await waitFor(() => expect(session.api.send).toHaveBeenCalledWith({ cluster: '1' }, 'hi'));
+    await waitFor(() => expect(session.api.send).toHaveBeenCalledWith({ cluster: '1' }, 'hi', false));
     await userEvent.click(screen.getByRole('button', { name: 'About nest' }));
     expect(session.view.dialog).toEqual({ name: 'cluster', which: '1' });
+  });
+});
+
+describe('a message without a name', () => {
+  const anonymous = { ring: 3, label: 'Nobody can tell.' };
+  const unsigned = message({ id: 'm7', conversation: 'c7', from: '', from_petname: null, text: 'who knows', anonymous });
+
+  it('is by some member, each on its own, and nobody can be asked about', async () => {
+    const messages = async () => [unsigned, { ...unsigned, id: 'm8', text: 'who else' }];
+    const session = fakeSession({ ...lists, messages });
+    await session.node.reload(undefined);
+    const container = renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
+    await screen.findByText('who else');
+    const authors = [...container.querySelectorAll('.author')].map((author) => author.textContent?.trim());
+    expect(authors).toEqual(['some member (1 of 3)', 'some member (1 of 3)']);
+    expect(screen.queryByTitle('Add as a contact')).toBeNull();
+    await expectAccessible(container);
+  });
+
+  it('is written by keyboard alone, and the next one as well until the switch is off', async () => {
+    const send = vi.fn(async () => message({ conversation: 'c7', mine: true, anonymous }));
+    const session = fakeSession({ ...lists, send });
+    await session.node.reload(undefined);
+    const container = renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
+    await screen.findByText('hello all');
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Anonymously', description: /whoever sees your node's traffic may/ });
+    box.focus();
+    await userEvent.keyboard(' ');
+    expect(box.checked).toBe(true);
+    await expectAccessible(container);
+    await userEvent.tab();
+    await userEvent.keyboard('who knows{Enter}');
+    await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1' }, 'who knows', true));
+    box.focus();
+    await userEvent.keyboard(' ');
+    await userEvent.type(screen.getByRole('textbox', { name: /^Message to/ }), 'hi{Enter}');
+    await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1' }, 'hi', false));
+  });
+
+  it('is for members, and for clusters', async () => {
+    const session = fakeSession({ ...lists, clusters: async () => [cluster({ standing: 'asking' })] });
+    await session.node.reload(undefined);
+    renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
+    expect(screen.queryByRole('checkbox', { name: 'Anonymously' })).toBeNull();
   });
 });
 

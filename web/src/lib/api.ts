@@ -64,7 +64,8 @@ export class Api {
     const page = query({ ...of, limit: String(limit), ...(before && { before }) });
     return (await this.get<{ messages: Message[] }>(`messages?${page}`)).messages;
   };
-  send = (to: Target, text: string): Promise<Message> => this.post('messages', { ...to, text });
+  send = (to: Target, text: string, anonymous = false): Promise<Message> =>
+    this.post('messages', { ...to, text, ...(anonymous && { anonymous }) });
   cancel = (id: string): Promise<Message> => this.post(`messages/${encodeURIComponent(id)}/cancel`, {});
   /** Up to this message, or whole. */
   markRead = (conversation: string, upTo?: string): Promise<unknown> =>

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { called, grouped, hue, initials, shortName } from './names';
+import { called, grouped, hue, initials, shortName, speaker } from './names';
 
 const NAME = 'abcdefghijklmnopqrstuvwxyz234567abcdef';
 
@@ -17,6 +17,12 @@ describe('names', () => {
   it('are only shortened where no petname exists', () => {
     expect(called(NAME, null)).toBe('abcd-efgh…');
     expect(called(NAME, 'Bob')).toBe('Bob');
+  });
+
+  it('are not there where nobody knows who wrote it', () => {
+    const anonymous = { ring: 7, label: '' };
+    expect(speaker({ from: '', from_petname: null, anonymous })).toBe('some member (1 of 7)');
+    expect(speaker({ from: NAME, from_petname: 'Bob', anonymous: null })).toBe('Bob');
   });
 
   it('give initials of any script, never half a character', () => {

@@ -1,3 +1,5 @@
+import type { Message } from './shapes';
+
 const COMPACT = /^[a-z2-7]{38}$/;
 
 /** A name as people compare it: groups of four. Anything else stays as it is. */
@@ -13,6 +15,11 @@ export function shortName(name: string): string {
 /** What to call an author: the petname somebody chose, or the beginning of the name. */
 export function called(name: string, petname: string | null | undefined): string {
   return petname || shortName(name);
+}
+
+/** Who wrote a message, as far as that is known. */
+export function speaker({ from, from_petname, anonymous }: Pick<Message, 'from' | 'from_petname' | 'anonymous'>): string {
+  return anonymous ? `some member (1 of ${anonymous.ring})` : called(from, from_petname);
 }
 
 /** One or two letters for an avatar. */

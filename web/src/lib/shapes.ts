@@ -62,6 +62,8 @@ export interface Message {
   to_member: string | null;
   /** Of mine in a cluster: how many of its members have it. */
   delivery: { to: number; of: number } | null;
+  /** In a cluster, if one of so many members wrote it and nobody can tell which; then `from` is empty. */
+  anonymous: { ring: number; label: string } | null;
 }
 
 /** A member who has a message of mine. */
@@ -134,6 +136,8 @@ export interface Member {
   heard: number | null;
   /** The rules call them silent. */
   silent: boolean;
+  /** Proven: they told two sets of keys for anonymous messages. */
+  two_sets: boolean;
 }
 
 /** A way to ask to be let in; the passphrase stands for the link. */

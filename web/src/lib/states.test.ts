@@ -33,6 +33,12 @@ describe('the mark of a message', () => {
     }
   });
 
+  it('says of what was written without a name that it is not sent again', () => {
+    const unsigned = message({ mine: true, state: 'failed', anonymous: { ring: 3, label: '' } });
+    expect(mark(unsigned, around).means).toMatch(/not sent again/);
+    expect(canRewrite(unsigned)).toBe(true);
+  });
+
   it('allows to cancel only what is not stamped, and to write again only what nobody got', () => {
     expect(['waiting', 'stamping', 'stamped'].map((state) => canCancel(mine(state as MessageState)))).toEqual([true, true, false]);
     expect(['cancelled', 'failed', 'read'].map((state) => canRewrite(mine(state as MessageState)))).toEqual([true, true, false]);

@@ -50,6 +50,8 @@ export function mark(message: Message, around: Surroundings): Mark {
     case 'cancelled':
       return { icon: 'cross', word: 'Cancelled', means: 'Nobody got it.' };
     case 'failed':
+      // When it is sent would tell who comes from a part of the cluster that was apart.
+      if (message.anonymous) return { icon: 'warning', word: 'Failed', means: 'Not all members can get it, and it is not sent again by itself.' };
       return { icon: 'warning', word: 'Failed', means: 'Your node could not send it.' };
   }
 }

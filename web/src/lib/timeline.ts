@@ -33,5 +33,6 @@ export function firstUnread(messages: Message[], unread: number): string | null 
 }
 
 function together(a: Message | undefined, b: Message | undefined): boolean {
-  return !!a && !!b && a.from === b.from && Math.abs(b.at - a.at) < TOGETHER_MS && dayKey(a.at) === dayKey(b.at);
+  // Two of whom nobody knows who they are may be two.
+  return !!a && !!b && !a.anonymous && !b.anonymous && a.from === b.from && Math.abs(b.at - a.at) < TOGETHER_MS && dayKey(a.at) === dayKey(b.at);
 }

@@ -24,6 +24,7 @@ export const message = (over: Partial<Message> = {}): Message => ({
   mentions_me: false,
   to_member: null,
   delivery: null,
+  anonymous: null,
   ...over,
 });
 
@@ -152,9 +153,9 @@ export const clusterView = (over: Partial<ClusterView> = {}): ClusterView => ({
     delivery: true,
   },
   members: [
-    { member: 'alicesmember', nick: 'alice', name: null, own: true, here: true, heard: 1, silent: false },
-    { member: 'bobsmember', nick: 'bob', name: null, own: false, here: true, heard: 1, silent: false },
-    { member: 'mallorysmember', nick: 'mallory', name: null, own: false, here: false, heard: null, silent: false },
+    { member: 'alicesmember', nick: 'alice', name: null, own: true, here: true, heard: 1, silent: false, two_sets: false },
+    { member: 'bobsmember', nick: 'bob', name: null, own: false, here: true, heard: 1, silent: false, two_sets: false },
+    { member: 'mallorysmember', nick: 'mallory', name: null, own: false, here: false, heard: null, silent: false, two_sets: false },
   ],
   motions: [motion()],
   ...over,

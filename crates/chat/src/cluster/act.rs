@@ -21,7 +21,7 @@ use super::{
 use crate::{
     chat::{Chat, unless_the_vault_fails},
     error::{ChatError, is_database},
-    limits::{DECIDING_LIFETIMES, HEARD_LATELY_MS, HERE_LIFETIMES, LOOK_AGAIN_MS},
+    limits::{DECIDING_LIFETIMES, HEARD_LATELY_MS, LOOK_AGAIN_MS},
     mls::{Committed, GroupError, Plan},
     work::Work,
 };
@@ -100,6 +100,7 @@ impl Work<'_> {
         self.count(&row, &state, now)?;
         self.go_along(&row, &state, now)?;
         self.say_undelivered(&row, &state, now)?;
+        self.hear_again(&row, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
         let next = self.acknowledge_in_cluster(&row, &state, now)?.min(self.act(&row, &state, now)?);
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))
@@ -131,9 +132,9 @@ impl Work<'_> {
             }
         }
         // Who is alone need not tell anybody.
-        if !stands && state.members.len() > 1 {
+        if (!stands || self.slots_are_due(row, &state.state)?) && state.members.len() > 1 {
             if timing.here_due(drawn) <= now.unix_ms {
-                self.send_message(row, &state.state, Body::Here, &HERE_LIFETIMES, now)?;
+                self.say_here(row, &state.state, now)?;
             } else {
                 next = next.min(timing.here_due(drawn));
             }
@@ -284,7 +285,8 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Says something in a state, under our next turn. The turn is at least the clock, so that it grows over a restored backup.
+    /// Says something in a state, under our next turn. The turn is at least the clock, so that it grows over a restored backup. With
+    /// what is said first there go our keys for anonymous messages, whether we want to write any or not.
     pub(crate) fn send_message(
         &mut self,
         row: &ClusterRow,
@@ -294,6 +296,7 @@ impl Work<'_> {
         now: Now,
     ) -> Result<EnvelopeId, ChatError> {
         let Some(id) = row.id else { return Err(ChatError::Bug("cluster without id")) };
+        self.tell_slots(row, state, now)?;
         let turn: i64 = self
             .conn
             .prepare_cached("UPDATE cluster SET turn = max(turn + 1, ?2) WHERE cluster = ?1 RETURNING turn")?

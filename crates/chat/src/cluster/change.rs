@@ -156,6 +156,7 @@ impl Work<'_> {
             let old = branches.get(&stood).map_or(0, |stood| stood.epoch);
             if state.epoch >= old.saturating_add(WINDOW_EPOCHS) {
                 self.say_again(row, &state, None)?;
+                self.left_unsaid(row, &stood)?;
             }
         }
         let standing = match state.own_leaf {
@@ -204,6 +205,7 @@ impl Work<'_> {
                 return Ok(());
             }
         }
+        self.left_unsaid(row, left)?;
         self.conn.execute(
             "UPDATE message SET state = ?3 WHERE conversation = ?1 AND mine = 1 AND state_sent = ?2 AND state IN (1, 2, 3, 4, 5)
              AND nonce IS NOT NULL",
@@ -285,7 +287,7 @@ impl Work<'_> {
         for table in ["cluster_state", "cluster_reach", "cluster_seen", "cluster_pending"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1 AND state = ?2"), (cluster, state.0))?;
         }
-        Ok(())
+        self.forget_slots(cluster)
     }
 
     /// A state that turned out to be unlawful. One that is kept was lawful when it came, and stays.

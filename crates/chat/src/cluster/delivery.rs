@@ -52,13 +52,17 @@ impl Work<'_> {
         let found: Option<(i64, Option<i64>, bool)> = self
             .conn
             .prepare_cached(
-                "SELECT m.message, v.cluster, m.mine FROM message m JOIN conversation v USING (conversation) WHERE m.id = ?1",
+                "SELECT m.message, v.cluster, m.mine = 1 AND m.anonymous = 0 FROM message m JOIN conversation v USING (conversation) WHERE m.id = ?1",
             )?
             .query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         let (message, cluster) = match found {
             Some((message, Some(cluster), true)) => (message, cluster),
-            Some(_) => return Err(ChatError::Refused("only of your own messages in a cluster it is known who has them".into())),
+            Some(_) => {
+                return Err(ChatError::Refused(
+                    "only of your own messages in a cluster, under your name, it is known who has them".into(),
+                ));
+            }
             None => return Err(ChatError::NotFound("there is no message with this id".into())),
         };
         let row = self.cluster_row(cluster)?;
@@ -145,7 +149,7 @@ impl Work<'_> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let mut statement = self.conn.prepare_cached(
             "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0
-                               AND vouched IS NULL AND aside IS NULL ORDER BY position DESC LIMIT ?3) m
+                               AND vouched IS NULL AND aside IS NULL AND anonymous = 0 ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
                                WHERE p.parent = m.name AND c.conversation = ?1 AND c.position IS NOT NULL)
              LIMIT ?2",

@@ -8,7 +8,7 @@ use samizdat_core::Now;
 use sha2::{Digest, Sha256};
 
 use super::{
-    outer::{ClusterTag, Kind, Source},
+    outer::{ClusterTag, Kind, NOBODY, Source},
     row::{Standing, ms},
 };
 use crate::{
@@ -31,6 +31,10 @@ impl Work<'_> {
         now: Now,
     ) -> Result<(), ChatError> {
         let Some((kind, bytes)) = self.open_piece(expected, letter.body)? else { return Ok(()) };
+        if let Source::State(state, NOBODY) = expected.source {
+            let anonymous = kind == Kind::Anonymous;
+            return if anonymous { self.take_anonymous(expected.cluster, &state, &bytes, letter, now) } else { Ok(()) };
+        }
         if let Source::State(state, leaf) = expected.source {
             self.expect_from_leaf(expected.cluster, &state, leaf, expected.counter.saturating_add(1))?;
         }
@@ -100,6 +104,7 @@ impl Work<'_> {
             Body::Here | Body::Unknown => {}
             Body::Ack { heads, .. } => self.take_acknowledgement(&row, &said.member, &heads, now)?,
             Body::Aside(sealed) => self.take_aside(&row, &at, &said.member, &sealed, letter, now)?,
+            Body::Slots(slots) => self.take_slots(&row, &at, &slots)?,
             Body::Claim(claim) => self.take_claim(&row, &said.member, &claim)?,
             Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
             Body::Motion(motion) => self.take_motion(&row, &at, &motion, now)?,

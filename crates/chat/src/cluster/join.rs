@@ -452,6 +452,7 @@ impl Work<'_> {
                  AND nonce IS NOT NULL",
                 (conversation, left.0),
             )?;
+            self.left_unsaid(row, &left)?;
             self.forget_state(row.cluster, &id, &left)?;
             self.conn.execute("DELETE FROM cluster_stand WHERE cluster = ?1 AND state = ?2", (row.cluster, left.0))?;
             self.conn

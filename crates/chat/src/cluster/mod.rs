@@ -8,6 +8,7 @@
 //! ```
 
 mod act;
+mod anonymous;
 mod apart;
 mod aside;
 mod change;
@@ -25,6 +26,7 @@ mod row;
 mod say;
 mod schema;
 mod silent;
+mod slots;
 mod split;
 
 pub use delivery::Receipt;
@@ -33,5 +35,5 @@ pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
-pub(crate) use schema::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN};
+pub(crate) use schema::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN};
 pub use split::{Company, Departure};

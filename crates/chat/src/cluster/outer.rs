@@ -8,7 +8,7 @@ use minicbor::{Decoder, Encoder};
 use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
     StateId, door,
-    limits::{DOOR_SLOTS, PART_MAX},
+    limits::{ANONYMOUS_MAX, DOOR_SLOTS, PART_MAX, PART_OVERHEAD, RING_MIN},
     parts::{self, Part, Parts},
 };
 use samizdat_core::{
@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::row::{ClusterRow, StateRow};
 use crate::{
     error::ChatError,
-    limits::{CLUSTER_PARTS_MAX, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES, REPLY_TAGS},
+    limits::{ANONYMOUS_TAGS, CLUSTER_PARTS_MAX, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES, REPLY_TAGS},
     work::{StateKey, Work},
 };
 
@@ -29,6 +29,9 @@ const VERSION: u8 = 1;
 const OUTSIDE: u32 = 0;
 /// Whoever answers.
 const INSIDE: u32 = 1;
+/// The leaf under whose tags lies what does not tell which member sent it.
+pub(crate) const NOBODY: u32 = u32::MAX;
+const _: () = assert!(ANONYMOUS_MAX + PART_OVERHEAD <= PART_MAX, "one envelope: parts would have to be told apart");
 
 /// What a piece is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +48,12 @@ pub(crate) enum Kind {
     Answer,
     /// A part of something.
     Part,
+    /// A message of some member.
+    Anonymous,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Message, Self::Update, Self::Change, Self::Request, Self::Answer, Self::Part];
+    const ALL: [Self; 7] = [Self::Message, Self::Update, Self::Change, Self::Request, Self::Answer, Self::Part, Self::Anonymous];
 
     pub(crate) fn number(self) -> u8 {
         Self::ALL.iter().position(|kind| *kind == self).and_then(|i| u8::try_from(i).ok()).unwrap_or_default()
@@ -58,7 +63,7 @@ impl Kind {
 /// Where a one-time tag comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Source {
-    /// The member at a leaf of a state.
+    /// The member at a leaf of a state, or [`NOBODY`].
     State(StateId, u32),
     /// Whoever comes by a door.
     Door(i64),
@@ -114,6 +119,20 @@ impl Work<'_> {
             .query_row((row.cluster, state.0, leaf, i64::try_from(pieces.len()).unwrap_or(i64::MAX)), |row| row.get(0))?;
         let conversation = self.cluster_conversation(row.cluster)?;
         self.seal_pieces(&at.secret, leaf, first.unsigned_abs(), &pieces, lifetimes, Some(conversation), now)
+    }
+
+    /// Seals a message of some member for the members of a state. Its tag is drawn from all that there are: which of them are taken,
+    /// each member knows differently well. It is not noted that we sent it, so that no slice of our log tells.
+    pub(crate) fn publish_as_nobody(
+        &mut self,
+        at: &StateRow,
+        bytes: &[u8],
+        lifetime: u8,
+        now: Now,
+    ) -> Result<EnvelopeId, ChatError> {
+        let counter = rand_core::Rng::next_u64(self.rng).checked_rem(ANONYMOUS_TAGS).unwrap_or(0);
+        let pieces = pieces(Kind::Anonymous, bytes)?;
+        self.seal_pieces(&at.secret, NOBODY, counter, &pieces, &[lifetime], None, now)
     }
 
     /// Puts a request under a door, in one of the slots of today.
@@ -260,6 +279,7 @@ impl Work<'_> {
         let Some(own) = state.own_leaf else { return Ok(()) };
         let others = state.members.iter().filter(|leaf| leaf.leaf != own);
         others.into_iter().try_for_each(|leaf| self.expect_in_state(cluster, state, leaf.leaf, 0..CLUSTER_TAG_WINDOW))?;
+        self.expect_from_nobody(cluster, state)?;
         self.unlooked()
     }
 
@@ -289,8 +309,17 @@ impl Work<'_> {
                 let unseen = (0..to).filter(|counter| !seen.contains(&(leaf, *counter)));
                 self.expect_in_state(cluster, &at, leaf, unseen)?;
             }
+            self.expect_from_nobody(cluster, &at)?;
         }
         Ok(())
+    }
+
+    /// Expects what does not tell who sent it; our own comes by, too. Several may lie under one tag.
+    fn expect_from_nobody(&mut self, cluster: i64, state: &StateRow) -> Result<(), ChatError> {
+        if state.members.len() < RING_MIN {
+            return Ok(());
+        }
+        self.expect_in_state(cluster, state, NOBODY, 0..ANONYMOUS_TAGS)
     }
 
     fn expect_in_state(

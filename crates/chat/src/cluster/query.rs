@@ -60,6 +60,8 @@ pub struct ClusterMember {
     pub heard: u64,
     /// Whether the charter calls them silent.
     pub silent: bool,
+    /// Whether it is proven that they told two sets of keys for anonymous messages of one epoch.
+    pub two_sets: bool,
 }
 
 /// Somebody who asks to be let in.
@@ -227,6 +229,10 @@ impl Work<'_> {
                 .prepare_cached("SELECT name FROM cluster_member WHERE cluster = ?1 AND member = ?2")?
                 .query_row((row.cluster, leaf.member.0), |row| row.get(0))
                 .optional()?;
+            let two_sets = self
+                .conn
+                .prepare_cached("SELECT 1 FROM cluster_two_sets WHERE cluster = ?1 AND member = ?2")?
+                .exists((row.cluster, leaf.member.0))?;
             members.push(ClusterMember {
                 member: leaf.member.to_string(),
                 nick: leaf.nick.clone(),
@@ -235,6 +241,7 @@ impl Work<'_> {
                 here: stand.is_some_and(|(at, _)| row.tip.is_some_and(|tip| tip.0 == at)),
                 heard: stand.map_or(0, |(_, heard)| heard),
                 silent: silent.contains(&leaf.member),
+                two_sets,
             });
         }
         members.sort_by(|a, b| (&a.nick, &a.member).cmp(&(&b.nick, &b.member)));

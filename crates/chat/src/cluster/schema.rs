@@ -319,3 +319,58 @@ UPDATE cluster SET standing = 2 WHERE standing = 0;
 UPDATE message SET state = 7 WHERE state = 0 AND conversation IN (SELECT conversation FROM conversation WHERE cluster IS NOT NULL);
 CREATE INDEX message_name ON message(conversation, name) WHERE name IS NOT NULL;
 ";
+
+/// Messages of some member, nobody can tell which.
+pub(crate) const ANONYMOUS: &str = "
+-- Among how many members the author of a message hides; 0 for everybody who does not.
+ALTER TABLE message ADD COLUMN anonymous INTEGER NOT NULL DEFAULT 0;
+-- Whether we have told our keys in a state.
+ALTER TABLE cluster_state ADD COLUMN slots_told INTEGER NOT NULL DEFAULT 0;
+-- What our own keys of an epoch follow from, and one bit for each that was used.
+CREATE TABLE cluster_slot_secret(
+    cluster INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    seed BLOB NOT NULL,
+    used INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY(cluster, epoch)
+) STRICT, WITHOUT ROWID;
+-- What members published for an epoch. Two sets of one of them prove that it could write twice as much.
+CREATE TABLE cluster_slots(
+    cluster INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    member BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY(cluster, epoch, id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE cluster_two_sets(
+    cluster INTEGER NOT NULL,
+    member BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    proof BLOB NOT NULL,
+    PRIMARY KEY(cluster, member)
+) STRICT, WITHOUT ROWID;
+-- By the image of a key that was used, the message that counts, and a digest of its bytes.
+CREATE TABLE cluster_spent(
+    cluster INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    image BLOB NOT NULL,
+    id BLOB NOT NULL,
+    digest BLOB NOT NULL,
+    PRIMARY KEY(cluster, epoch, image)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cluster_spent_digest ON cluster_spent(cluster, digest);
+-- Messages that hide among members whose keys have not come; due: some have come since.
+CREATE TABLE cluster_unheard(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    state BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
+    envelope BLOB NOT NULL,
+    hour INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    due INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(cluster, digest)
+) STRICT;
+";

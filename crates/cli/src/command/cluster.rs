@@ -364,7 +364,12 @@ fn member_line(context: &Context, member: &Member) -> String {
     };
     let id: String = printable(&member.member).chars().take(8).collect();
     let name = member.name.as_ref().map_or(String::new(), |name| format!("  is {}", printable(name)));
-    format!("  {}  {}  {heard}{name}", printable(&member.nick), context.output.dim(&id))
+    let cheats = if member.two_sets {
+        "  told two sets of keys for anonymous messages: so as to write twice as much, or from a backup"
+    } else {
+        ""
+    };
+    format!("  {}  {}  {heard}{name}{cheats}", printable(&member.nick), context.output.dim(&id))
 }
 
 fn receipt_line(context: &Context, receipt: &Receipt) -> String {

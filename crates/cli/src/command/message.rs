@@ -48,6 +48,10 @@ pub(crate) struct Say {
     /// To this member only; the others see that I say something to it, and not what.
     #[arg(long, value_name = "MEMBER")]
     to: Option<String>,
+    /// So that members can tell that one of them wrote it, and not which: of three members at least, and four times between two
+    /// rollouts of keys. Whoever sees the traffic of my node may tell.
+    #[arg(long)]
+    anonymous: bool,
     #[command(flatten)]
     letter: Letter,
 }
@@ -96,11 +100,14 @@ impl Post {
 
 impl Say {
     pub(crate) fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.anonymous && self.letter.wait == Some(Goal::Received) {
+            return Err(Failure::usage("nobody acknowledges what nobody signed: wait for `published`"));
+        }
         if self.to.is_some() && self.letter.wait == Some(Goal::Received) {
             return Err(Failure::usage("nobody acknowledges what one member is told: wait for `published`"));
         }
         let client = context.client()?;
-        let message = NewMessage { cluster: Some(self.cluster), member: self.to, ..self.letter.body()? };
+        let message = NewMessage { cluster: Some(self.cluster), member: self.to, anonymous: self.anonymous, ..self.letter.body()? };
         self.letter.deliver(context, client, &message)
     }
 }
@@ -124,6 +131,10 @@ impl Letter {
     /// Sends first and waits then, so that whoever interrupts the wait knows the message's id.
     fn deliver(&self, context: &Context, client: Client, message: &NewMessage) -> Result<(), Failure> {
         let sent = client.send(message)?;
+        // In JSON it is a field.
+        if let Some(anonymous) = sent.anonymous.as_ref().filter(|_| !context.output.json) {
+            let _ = writeln!(io::stderr(), "{}", printable(&anonymous.label));
+        }
         let Some(goal) = self.wait else {
             return show(context, &sent);
         };

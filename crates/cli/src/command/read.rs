@@ -202,8 +202,15 @@ fn places(client: &Client) -> Result<BTreeMap<String, (ConversationKind, String)
     Ok(conversations.into_iter().map(|c| (c.id, (c.kind, printable(&c.title)))).collect())
 }
 
+/// The author whom nobody knows, or I in that guise.
+fn somebody(message: &Message) -> String {
+    let ring = message.anonymous.as_ref().map_or(0, |anonymous| anonymous.ring);
+    format!("{} (1 of {ring})", if message.mine { "me, as somebody" } else { "somebody" })
+}
+
 fn line(context: &Context, message: &Message, place: Option<&(ConversationKind, String)>) -> String {
     let from = match &message.from_petname {
+        _ if message.anonymous.is_some() => somebody(message),
         _ if message.mine => "me".to_owned(),
         Some(petname) => printable(petname),
         None => short(&message.from),

@@ -116,8 +116,9 @@ fn view() -> ClusterView {
         here,
         heard,
         silent: false,
+        two_sets: false,
     };
-    let gone = Member { silent: true, ..member("dave", false, false, Some(NOON)) };
+    let gone = Member { silent: true, two_sets: true, ..member("dave", false, false, Some(NOON)) };
     ClusterView {
         cluster: nest(),
         charter: Some(charter()),
@@ -211,7 +212,7 @@ fn clusters_for_programs() {
     assert_eq!((&shown["epoch"], &shown["state"]), (&json!(4), &json!("stateofthenest")));
     assert_eq!(
         shown["members"][1],
-        json!({"member":"bobsmember","nick":"bob","name":null,"own":false,"here":false,"heard":NOON,"silent":false})
+        json!({"member":"bobsmember","nick":"bob","name":null,"own":false,"here":false,"heard":NOON,"silent":false,"two_sets":false})
     );
     assert_eq!(shown["motions"][0]["motion"], "abcdefghijkl");
     let motion = row(&["motion", "list", "nest"]);
@@ -341,8 +342,20 @@ fn a_cluster_is_written_to_and_read() {
     let to = Destination::Member { cluster: "nest".into(), member: "bob".into() };
     assert_eq!(node.asked().pop(), Some(Request::Send { to, text: "hi".into(), days: None }));
     node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob", "--wait", "received"]).assert().code(2);
+    let said = node.samizdat(&["cluster", "say", "nest", "hi", "--anonymous"]).assert().success();
+    assert_eq!(String::from_utf8_lossy(&said.get_output().stderr), "Nobody can tell.\n", "what that hides");
+    let to = Destination::Anonymous { cluster: "nest".into(), member: None };
+    assert_eq!(node.asked().pop(), Some(Request::Send { to, text: "hi".into(), days: None }));
+    let said = node.samizdat(&["--json", "cluster", "say", "nest", "hi", "--anonymous", "--to", "bob"]).assert().success();
+    let row: serde_json::Value = serde_json::from_slice(&said.get_output().stdout).unwrap();
+    assert_eq!(row["anonymous"], serde_json::json!({ "ring": 7, "label": "Nobody can tell." }));
+    let to = Destination::Anonymous { cluster: "nest".into(), member: Some("bob".into()) };
+    assert_eq!(node.asked().pop(), Some(Request::Send { to, text: "hi".into(), days: None }));
+    node.samizdat(&["cluster", "say", "nest", "hi", "--anonymous", "--wait", "received"]).assert().code(2);
     let read = node.prints(&["read", "--cluster", "nest"]);
     assert!(read.contains("bob to me only: psst") && read.contains("me to bob only: what?"), "{read}");
+    assert!(read.contains("somebody (1 of 7): the treasurer lies"), "{read}");
+    assert!(read.contains("me, as somebody (1 of 7): the treasurer lies"), "{read}");
     let query = MessageQuery { cluster: Some("nest".into()), ..MessageQuery::default() };
     assert!(node.asked().contains(&Request::Messages(query)));
 }

@@ -9,10 +9,11 @@ use std::{
 
 use assert_cmd::{Command, cargo::cargo_bin};
 use samizdat_api::{
-    Announced, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, EntryDomain, Event, Finding,
-    FindingState, Identity, Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Message, MessagePath, MessageState,
-    Mining, NetFound, NodeRow, Outbox, OwnEntry, Peer, PeerPath, Proxy, Reach, ReachVerdict, RelaysStatus, Request, Response, Role,
-    RoleStatus, Room, Session, SessionChoice, SessionState, Status, StoreStatus, Vault, Versions,
+    Announced, Anonymous, ApiError, Contact, ContactRequest, ContactState, Conversation, ConversationKind, Destination,
+    EntryDomain, Event, Finding, FindingState, Identity, Imported, Invite, KindCounts, Lan, LogCheck, LogStats, Meeting, Message,
+    MessagePath, MessageState, Mining, NetFound, NodeRow, Outbox, OwnEntry, Peer, PeerPath, Proxy, Reach, ReachVerdict,
+    RelaysStatus, Request, Response, Role, RoleStatus, Room, Session, SessionChoice, SessionState, Status, StoreStatus, Vault,
+    Versions,
 };
 use samizdat_daemon::http::{Config, EndpointFile, NodeHandle, Token, serve};
 use tempfile::TempDir;
@@ -163,13 +164,21 @@ pub(crate) fn alice(request: &Request) -> Reply {
             let told = message("m9", BOB, "psst", MessageState::Received);
             let told = Message { from_petname: Some("bob".into()), to_member: Some("alice".into()), ..told };
             let said = message("m10", ALICE, "what?", MessageState::Received);
-            Response::Messages(vec![told, Message { mine: true, to_member: Some("bob".into()), ..said }])
+            let said = Message { mine: true, to_member: Some("bob".into()), ..said };
+            let anonymous = Some(Anonymous { ring: 7, label: "Nobody can tell.".into() });
+            let unsigned = Message { anonymous, ..message("m11", "", "the treasurer lies", MessageState::Received) };
+            let ours = Message { mine: true, ..unsigned.clone() };
+            Response::Messages(vec![told, said, unsigned, ours])
         }
         Request::Messages(_) => Response::Messages(vec![
             Message { from_petname: Some("bob".into()), ..message("m1", BOB, "Hi!", MessageState::Received) },
             Message { mine: true, ..message("m2", ALICE, "Hello", MessageState::Stamping) },
             Message { conversation: "c2".into(), ..message("m3", CAROL, "to all", MessageState::Read) },
         ]),
+        Request::Send { to: Destination::Anonymous { .. }, text, .. } => {
+            let anonymous = Some(Anonymous { ring: 7, label: "Nobody can tell.".into() });
+            Response::Message(Message { mine: true, anonymous, ..message("m12", "", text, MessageState::Stamping) })
+        }
         Request::Send { text, .. } => {
             Response::Message(Message { mine: true, ..message("m9", ALICE, text, MessageState::Stamped) })
         }
@@ -248,6 +257,7 @@ pub(crate) fn message(id: &str, from: &str, text: &str, state: MessageState) -> 
         mentions_me: false,
         to_member: None,
         delivery: None,
+        anonymous: None,
     }
 }
 

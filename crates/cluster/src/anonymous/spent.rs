@@ -25,6 +25,11 @@ pub enum Counted {
 }
 
 impl Spent {
+    /// Tells again which message counted, from where it was kept.
+    pub fn recall(&mut self, epoch: u64, image: [u8; 32], id: [u8; 32]) {
+        self.0.insert((epoch, image), id);
+    }
+
     /// Counts a message. Of two by one slot the one with the lower id counts, in whatever order they came.
     pub fn add(&mut self, message: &Anonymous) -> Counted {
         let slot = (message.epoch(), message.image());

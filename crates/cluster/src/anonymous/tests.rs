@@ -73,6 +73,10 @@ fn of_two_by_one_slot_all_count_the_same_one() {
     assert_eq!([one.add(&low), one.add(&high), one.add(&low)], [Counted::New, Counted::Refused, Counted::Known]);
     assert_eq!([other.add(&high), other.add(&low)], [Counted::New, Counted::Instead { of: high.id() }]);
     assert_eq!(one, other);
+    let mut kept = Spent::default();
+    kept.recall(high.epoch(), high.image(), high.id());
+    assert_eq!([kept.add(&high), kept.add(&low)], [Counted::Known, Counted::Instead { of: high.id() }]);
+    assert_eq!(kept, one, "whoever was restarted counts on");
     one.forget_before(EPOCH);
     assert!(!one.is_empty());
     one.forget_before(EPOCH + 1);

@@ -37,15 +37,20 @@ pub(super) async fn messages(State(app): State<App>, Params(query): Params<Messa
 #[utoipa::path(post, path = "/messages", request_body = NewMessage, responses((status = 200, body = Message), Failures))]
 pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -> Reply<Message> {
     let to = match (body.who, body.room, body.cluster, body.member) {
+        (None, None, Some(cluster), member) if body.anonymous => Destination::Anonymous { cluster, member },
+        _ if body.anonymous => {
+            return Err(Failure::usage("only in a cluster something can be written anonymously: give `cluster`"));
+        }
         (Some(who), None, None, None) => Destination::Who(who),
         (None, Some(room), None, None) => Destination::Room(room),
         (None, None, Some(cluster), None) => Destination::Cluster(cluster),
         (None, None, Some(cluster), Some(member)) => Destination::Member { cluster, member },
         _ => return Err(Failure::usage("give one of `who`, `room` and `cluster`")),
     };
-    if body.wait == Some(Goal::Received) && matches!(to, Destination::Room(_) | Destination::Member { .. }) {
+    let acknowledged = !matches!(to, Destination::Room(_) | Destination::Member { .. } | Destination::Anonymous { .. });
+    if body.wait == Some(Goal::Received) && !acknowledged {
         return Err(Failure::usage(
-            "nobody acknowledges a post in a room, or what one member of a cluster is told: wait for `published`",
+            "nobody acknowledges a post in a room, and in a cluster what one member is told or nobody signed: wait for `published`",
         ));
     }
     // Listening begins before the call, or an early event would be missed.

@@ -142,6 +142,7 @@ fn message(id: &str, state: MessageState) -> Message {
         mentions_me: false,
         to_member: None,
         delivery: None,
+        anonymous: None,
     }
 }
 
