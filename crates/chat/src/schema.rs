@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN},
+    cluster::{ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     ASIDES,
     RENAMED,
     NAMES,
+    SECRET,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -14,6 +14,7 @@ use crate::{
     leave::LeaveIn,
     limits::{DOORS_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
+    secret::{StepIn, StepKind},
 };
 
 /// After 1, of conversations of two.
@@ -29,6 +30,9 @@ const DOORS: u8 = 7;
 const CLAIM: u8 = 8;
 const HISTORY: u8 = 9;
 const ASIDE: u8 = 10;
+
+/// The types that this version knows end here.
+const LAST: u8 = StepKind::Opening as u8;
 
 /// Names a text. It follows from who wrote what ([`text_id`]): nobody can give two texts one name, nor a text that of another's.
 pub type TextId = [u8; 16];
@@ -94,6 +98,8 @@ pub enum Body {
     History(Vec<Memory>),
     /// Something that one member only can read, as the MLS library encrypted it.
     Aside(Vec<u8>),
+    /// A step of a secret vote.
+    Step(StepIn),
     /// Of a type that this version does not know.
     Unknown,
 }
@@ -148,8 +154,12 @@ impl Message {
 fn unknown(bytes: &[u8]) -> Option<u64> {
     let mut d = Decoder::new(bytes);
     d.array().ok()?.filter(|elements| *elements >= 3)?;
-    let later = d.u8().ok()? == VERSION && d.u8().ok()? > ASIDE;
+    let later = d.u8().ok()? == VERSION && is_later(d.u8().ok()?);
     if later { d.u64().ok() } else { None }
+}
+
+fn is_later(kind: u8) -> bool {
+    kind > LAST || (kind > ASIDE && StepKind::of(kind).is_none())
 }
 
 impl Body {
@@ -167,6 +177,7 @@ impl Body {
             Self::Claim(_) => (5, CLAIM),
             Self::History(_) => (4, HISTORY),
             Self::Aside(_) => (4, ASIDE),
+            Self::Step(step) => (4, step.kind().number()),
             Self::Unknown => (3, u8::MAX),
         }
     }
@@ -190,6 +201,7 @@ impl Body {
             }),
             Self::Claim(claim) => claim.write(e),
             Self::Aside(sealed) => e.bytes(sealed).map(|_| ()),
+            Self::Step(step) => step.write(e),
             Self::History(memories) => write_list(e, memories, |e, memory| memory.write(e)),
         }
     }
@@ -210,7 +222,7 @@ impl Body {
             CLAIM => Self::Claim(ClaimIn::read(d)?),
             ASIDE => Self::Aside(blob(d, SEALED_ASIDE_MAX)?),
             HISTORY => Self::History(list(d, MEMORIES_MAX, Memory::read)?),
-            _ => return None,
+            kind => Self::Step(StepIn::read(d, StepKind::of(kind)?)?),
         })
     }
 }
@@ -337,11 +349,12 @@ mod tests {
 
     #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
-        assert_eq!(Message::decode(&[0x84, 2, 11, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 17, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
         assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
-        assert_eq!(Message::decode(&[0x82, 2, 11]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x82, 2, 17]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x84, 2, 12, 7, 0xf6]), Err(Malformed), "no dealing");
     }
 
     #[test]

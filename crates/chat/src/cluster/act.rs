@@ -100,7 +100,8 @@ impl Work<'_> {
         self.count(&row, &state, now)?;
         self.go_along(&row, &state, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
-        let next = self.acknowledge_in_cluster(&row, &state, now)?.min(self.act(&row, &state, now)?);
+        let next = self.look_after_votes(&row, &state, now)?;
+        let next = next.min(self.acknowledge_in_cluster(&row, &state, now)?).min(self.act(&row, &state, now)?);
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))
     }
 
