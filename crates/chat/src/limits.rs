@@ -62,7 +62,7 @@ pub const TAKE_INS_MAX: usize = 2;
 /// Motions to let somebody in that our node opens by itself, for those who came by doors of ours.
 pub const GUEST_MOTIONS_MAX: u32 = DOOR_REQUESTS_MAX;
 /// Of these, to ask something in secret: each makes work for many.
-pub const SECRET_MOTIONS_MAX: usize = 2;
+pub const SECRET_MOTIONS_MAX: usize = 4;
 /// What one member says in secret votes that we do not know, steps; the oldest go.
 pub const STEPS_UNKNOWN_MAX: u32 = 16;
 /// Shares that one member gave us as a trustee, of all secret votes; the oldest go.

@@ -141,7 +141,7 @@ fn what_cannot_be_asked_in_secret_is_refused_with_a_reason() {
         let why = refused(&mut people[1], &motion, wrong);
         assert!(why.contains("does not answer"), "{why}");
     }
-    ask(&mut people[0]);
+    (1..4).for_each(|_| drop(ask(&mut people[0])));
     let now = people[0].now;
     let many = people[0].chat.open_motion(NEST, &question(Method::Plurality), now).unwrap_err();
     assert!(many.to_string().contains("wait for one to end"), "{many}");
@@ -317,6 +317,34 @@ fn a_result_that_somebody_made_up_is_found_by_the_audit() {
         people[0].chat.vault().conn().execute("UPDATE cluster_vote SET transcript = ?1", [forged]).unwrap();
         let found = people[0].chat.audit_cluster(NEST).unwrap_err().to_string();
         assert!(found.contains("is not proven") || found.contains("damaged"), "{found}");
+    }
+}
+
+#[test]
+fn a_vote_goes_on_over_a_fork_and_those_who_leave_keep_nothing_of_it() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let motion = asked(&mut people);
+    let state = |person: &mut Person| person.chat.cluster(NEST).unwrap().state;
+    let (most, carol) = people.split_at_mut(2);
+    for part in [most, carol] {
+        pass(part, 24 * HOUR_MS);
+        mingle(part);
+        part.iter_mut().for_each(|person| vote(person, &motion, "2"));
+        mingle(part);
+    }
+    assert_ne!(state(&mut people[0]), state(&mut people[2]), "each part went on by itself");
+    assert_eq!(shown(&mut people[0], &motion).secret.unwrap().voted, ["alice", "bob"]);
+    let other = ask(&mut people[2]);
+    make_key(&mut people);
+    assert_eq!(state(&mut people[0]), state(&mut people[2]));
+    people.iter_mut().for_each(|person| assert_eq!(counts(person, &motion), [0, 3]));
+
+    vote(&mut people[0], &other, "1");
+    let now = people[0].now;
+    people[0].chat.leave_cluster(NEST, now).unwrap();
+    assert_eq!(rows(&people[0], "SELECT count(*) FROM cluster_vote WHERE seed IS NOT NULL OR choice IS NOT NULL"), 0);
+    for table in ["cluster_vote_step", "cluster_vote_share", "cluster_vote_said"] {
+        assert_eq!(rows(&people[0], &format!("SELECT count(*) FROM {table}")), 0, "{table}");
     }
 }
 

@@ -141,7 +141,7 @@ impl Work<'_> {
             && self.open_of(row, state, &row.member)?.iter().filter(|open| open.claimed().secret).count() >= SECRET_MOTIONS_MAX
         {
             let why =
-                format!("{SECRET_MOTIONS_MAX} of your questions are being voted on in secret: wait for one to end, or ask openly");
+                format!("{SECRET_MOTIONS_MAX} questions that you asked in secret are open: wait for one to end, or ask openly");
             return Err(ChatError::Refused(why));
         }
         self.put_motion(row, &motion, now)?;

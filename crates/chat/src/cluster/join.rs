@@ -499,6 +499,7 @@ impl Work<'_> {
             "UPDATE cluster SET standing = ?2, reply = NULL, door = NULL WHERE cluster = ?1",
             (row.cluster, Standing::Left.number()),
         )?;
+        self.forget_votes(row)?;
         if let Some(id) = row.id {
             for state in self.branches(row.cluster)?.states() {
                 self.forget_state(row.cluster, &id, &state.id)?;

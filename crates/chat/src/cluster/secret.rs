@@ -365,6 +365,25 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// What we say in votes that have not ended is said again.
+    pub(crate) fn say_votes_again(&self, row: &ClusterRow) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE cluster_vote_said SET state = NULL WHERE cluster = ?1 AND motion IN
+             (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase < ?2)",
+            (row.cluster, Phase::Done.number()),
+        )?;
+        Ok(())
+    }
+
+    /// We are in no vote of a cluster any more, and keep nothing that is secret.
+    pub(crate) fn forget_votes(&self, row: &ClusterRow) -> Result<(), ChatError> {
+        self.conn.execute("UPDATE cluster_vote SET seed = NULL, choice = NULL WHERE cluster = ?1", [row.cluster])?;
+        for table in ["cluster_vote_share", "cluster_vote_step", "cluster_vote_said"] {
+            self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn member_secret(&mut self, row: &ClusterRow) -> Result<MemberSecret, ChatError> {
         let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
         Ok(MemberSecret::from_seed(*seed.seed()))

@@ -28,13 +28,13 @@ impl Work<'_> {
         let voted = self.voted(row, vote)?;
         let (full, settled) = (voted.len() == vote.panel.motion().electorate().len(), vote.settled());
         let is_settled = settled.is_some_and(|at| at <= now);
-        let openings = self.steps(row, vote, &[StepKind::Opening])?;
-        if !full && !is_settled && openings.is_empty() {
+        // Whatever trustees open earlier: ballots are awaited.
+        if !full && !is_settled {
             return Ok(settled.unwrap_or(u64::MAX));
         }
         self.enter_phase(row, vote, Phase::Opening)?;
         let mut urn = self.urn(row, vote, key)?;
-        for (number, step) in openings {
+        for (number, step) in self.steps(row, vote, &[StepKind::Opening])? {
             let StepIn::Opening(opening) = step else { continue };
             match urn.opened(opening) {
                 // It may count once the ballots have come.
