@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use samizdat_cluster::{
     Charter, ClusterId, MemberSecret, Past, Roster,
-    motion::{Admission, Kind, MotionFields, MotionIn},
+    motion::{Kind, Method, MotionFields, MotionIn},
     secret::{
         AcceptIn, ComplaintIn, DealingIn, OpeningIn, Panel, SecretBallot, SecretBallotIn, Setup, Share, ShareIn, TranscriptIn,
         TrusteeSecret, Urn,
@@ -30,7 +30,7 @@ pub const TARGETS: [Target; 7] = [
 const CLUSTER: ClusterId = ClusterId([7; 32]);
 const SALT: [u8; 32] = [2; 32];
 
-/// The vote of the vectors: six members decide whether to admit a seventh.
+/// The vote of the vectors: six members are asked something.
 pub struct Vote {
     pub past: Past,
     pub setup: Setup,
@@ -38,7 +38,7 @@ pub struct Vote {
     pub trustees: Vec<(MemberSecret, TrusteeSecret, Vec<Share>)>,
 }
 
-/// With a key, and ballots of all, of whom the first four said yes.
+/// With a key, and ballots of all, of whom the first four said the first.
 pub fn vote() -> Option<&'static Vote> {
     static VOTE: OnceLock<Option<Vote>> = OnceLock::new();
     VOTE.get_or_init(held).as_ref()
@@ -47,9 +47,10 @@ pub fn vote() -> Option<&'static Vote> {
 fn held() -> Option<Vote> {
     let secret = |who: u8| MemberSecret::from_seed([who; 32]);
     let past = Past::founded(Roster::of((1..=6).map(|who| secret(who).member())), Charter::new("reading circle").ok()?);
-    let kind = Kind::Admit(Admission { member: secret(7).member(), key_package: [4; 32], nick: "dora".into() });
+    let options = ["tea", "coffee"].map(str::to_owned).into();
+    let kind = Kind::Question { text: "What shall we drink?".into(), options, method: Method::Plurality };
     let (cluster, proposer, roster) = (CLUSTER, secret(1).member(), past.roster().hash());
-    let fields = MotionFields { cluster, epoch: 0, roster, until: 8, proposer, nonce: [5; 16], kind };
+    let fields = MotionFields { cluster, epoch: 0, roster, until: 8, proposer, nonce: [5; 16], secret: true, kind };
     let panel = Panel::of(MotionIn::new(fields).ok()?.verify(&CLUSTER, &past).ok()?, &SALT).ok()?;
     let mut setup = Setup::new(panel.clone());
     let seats = panel.trustees().iter().map(|id| (1..=6).find(|who| secret(*who).member() == *id));

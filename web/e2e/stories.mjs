@@ -305,6 +305,11 @@ function nest(node) {
     ranked: false,
     charter: null,
     cheated: [],
+    secret: false,
+    phase: null,
+    voted: [],
+    left_out: [],
+    why: null,
   };
   const options = [
     { option: 'at the bridge', first: 2, place: 1 },

@@ -280,7 +280,7 @@ pub struct Motion {
     pub until: u64,
     /// Nickname of who moved it.
     pub proposer: String,
-    /// What I said.
+    /// What I said. In a secret vote `secret` once I have; before that the number of the option that waits until there is a key.
     pub ours: Option<String>,
     /// When it came, ms since 1970.
     pub at: u64,
@@ -292,6 +292,42 @@ pub struct Motion {
     pub charter: Option<Charter>,
     /// Nicknames of those who have provably said one thing and another.
     pub cheated: Vec<String>,
+    /// Everybody sees who voted, and nobody how; experimental. Each option counts nothing until the result is there.
+    pub secret: bool,
+    /// Of a secret vote: how far it has come.
+    pub phase: Option<VotePhase>,
+    /// Of a secret vote: nicknames of those who have voted.
+    pub voted: Vec<String>,
+    /// Of these, whose ballots are not in the result because too many trustees had not heard of them.
+    pub left_out: Vec<String>,
+    /// Of a secret vote that has failed: why, and what to do.
+    pub why: Option<String>,
+}
+
+/// How far a secret vote has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VotePhase {
+    /// Trustees make the key; what members want to vote waits.
+    MakingKey,
+    /// Members vote.
+    Voting,
+    /// Trustees open the sum of the ballots.
+    Opening,
+    /// It has ended, with a result or without.
+    Done,
+}
+
+impl VotePhase {
+    /// How it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MakingKey => "making_key",
+            Self::Voting => "voting",
+            Self::Opening => "opening",
+            Self::Done => "done",
+        }
+    }
 }
 
 /// One of the answers to a question.
@@ -371,7 +407,8 @@ impl MotionState {
 pub struct Decision {
     /// The epoch that began with it.
     pub epoch: u64,
-    /// What: `admit bob`, `expel carol`, `leave dave`, `charter nest`, `take_in owls: erin, frank`.
+    /// What: `admit bob`, `expel carol`, `leave dave`, `charter nest`, `take_in owls: erin, frank`; or what was answered in
+    /// secret at that epoch, `answer Where?: here 2, there 1`.
     pub what: Vec<String>,
 }
 
@@ -518,6 +555,9 @@ pub enum Proposal {
         /// Voters rank the options, instead of choosing one.
         #[serde(default)]
         ranked: bool,
+        /// Everybody sees who voted, and nobody how. Experimental; not where the options are ranked, and not of fewer than three.
+        #[serde(default)]
+        secret: bool,
     },
 }
 
@@ -631,6 +671,9 @@ mod tests {
         }
         for state in [MotionState::Open, MotionState::Passed, MotionState::Failed, MotionState::Expired] {
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+        for phase in [VotePhase::MakingKey, VotePhase::Voting, VotePhase::Opening, VotePhase::Done] {
+            assert_eq!(serde_json::to_value(phase).unwrap(), phase.as_str());
         }
     }
 }

@@ -65,6 +65,20 @@ pub const MOTIONS_MAX: usize = GUEST_MOTIONS_MAX as usize + 16;
 pub const TAKE_INS_MAX: usize = 2;
 /// Motions to let somebody in that our node opens by itself, for those who came by doors of ours.
 pub const GUEST_MOTIONS_MAX: u32 = DOOR_REQUESTS_MAX;
+/// Of these, to ask something in secret: each makes work for many.
+pub const SECRET_MOTIONS_MAX: usize = 4;
+/// What one member says in secret votes that we do not know, steps; the oldest go.
+pub const STEPS_UNKNOWN_MAX: u32 = 16;
+/// Shares that one member gave us as a trustee, of all secret votes; the oldest go.
+pub const SHARES_OF_MEMBER_MAX: u32 = 128;
+/// How long trustees wait for others to deal, where some can be done without, ms.
+pub const SECRET_DEALING_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long they wait for complaints then, ms.
+pub const SECRET_COMPLAINTS_MS: u64 = 60 * 1000;
+/// How long they wait for ballots that are under way once nobody can vote any more, ms.
+pub const SECRET_SETTLE_MS: u64 = 60 * 60 * 1000;
+/// How long everybody waits for them to open the sum then, ms: what is said lives no longer.
+pub const SECRET_OPENING_MS: u64 = 14 * 24 * 60 * 60 * 1000;
 /// Letters of an id that are enough to name somebody by its beginning.
 pub const ID_LETTERS_MIN: usize = 4;
 /// Doors of one cluster that one member opened: others can invite, too.

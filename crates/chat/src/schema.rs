@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN},
+    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -28,6 +28,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     RENAMED,
     NAMES,
     ANONYMOUS,
+    SECRET,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -1,7 +1,14 @@
 //! Stories that need a look, or a hand, behind the face of the crate.
 #![allow(clippy::arithmetic_side_effects)]
 
-use samizdat_cluster::{Charter, MemberId, ballot::BallotIn, door::Invite, link::OpenDoor, motion::Method};
+use samizdat_cluster::{
+    Charter, MemberId,
+    ballot::BallotIn,
+    door::Invite,
+    link::OpenDoor,
+    motion::Method,
+    secret::{ShareIn, StepIn, StepKind},
+};
 use samizdat_core::{
     Envelope, IdentitySecret, Name, Now, Unstamped,
     announce::Announcement,
@@ -13,7 +20,10 @@ use samizdat_store::{Log, Vault};
 use crate::{
     Answer, Chat, Filter, Proposal, State,
     content::Content,
-    limits::{ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, PARENT_PATIENCE_MS, REQUESTS_MAX, TAG_WINDOW},
+    limits::{
+        ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, PARENT_PATIENCE_MS, REQUESTS_MAX, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX,
+        TAG_WINDOW,
+    },
     timeline::{MessageId, NewRow},
 };
 
@@ -233,7 +243,8 @@ fn nest() -> (Chat, MessageId) {
 
 #[test]
 fn what_others_vote_in_our_name_is_no_ballot_of_ours() {
-    let question = Proposal::Question { text: "Where?", options: &["here".into(), "there".into()], method: Method::Plurality };
+    let question =
+        Proposal::Question { text: "Where?", options: &["here".into(), "there".into()], method: Method::Plurality, secret: false };
     let ours = |alice: &mut Chat| alice.motions("nest").unwrap()[0].ours.clone();
     // What she would say, had she said it.
     let (mut twin, _) = nest();
@@ -252,6 +263,34 @@ fn what_others_vote_in_our_name_is_no_ballot_of_ours() {
     assert_eq!((ours(&mut alice), count(&alice, "cluster_ballot")), (None, 0));
     alice.vote(&motion.to_string(), "2", NOW).unwrap();
     assert_eq!(ours(&mut alice).as_deref(), Some("2"));
+}
+
+#[test]
+fn what_is_said_in_votes_that_nobody_knows_takes_little_room() {
+    let (mut alice, _) = nest();
+    let dealing = include_bytes!("../../../fuzz/corpus/cluster_dealing/ok-dealing");
+    // In an array, after the version, a name of 32 bytes: that of the motion, or of the dealing.
+    let about = |mut bytes: Vec<u8>, which: u8| {
+        bytes[4] = which;
+        bytes
+    };
+    let step = |which: u8| StepIn::decode(StepKind::Dealing, &about(dealing.to_vec(), which)).unwrap();
+    let mallory = step(0).claimed_author();
+    let says = |alice: &mut Chat, from: &MemberId, which: u8| {
+        alice.transact(|work| work.take_step(&work.find_cluster("nest")?, from, &step(which))).unwrap();
+    };
+    (0..40).for_each(|which| says(&mut alice, &mallory, which));
+    assert_eq!(count(&alice, "cluster_vote_step"), u64::from(STEPS_UNKNOWN_MAX));
+    says(&mut alice, &mallory, 39);
+    says(&mut alice, &MemberId([7; 32]), 99);
+    assert_eq!(count(&alice, "cluster_vote_step"), u64::from(STEPS_UNKNOWN_MAX), "each speaks for itself, and says a thing once");
+
+    let share = include_bytes!("../../../fuzz/corpus/cluster_share/ok-share");
+    for which in 0..200 {
+        let share = ShareIn::decode(&about(share.to_vec(), which)).unwrap();
+        alice.transact(|work| work.take_share(&work.find_cluster("nest")?, &mallory, &share)).unwrap();
+    }
+    assert_eq!(count(&alice, "cluster_vote_share"), u64::from(SHARES_OF_MEMBER_MAX));
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod people;
 
 use nest::{NEST, agree, ask, motion, nicks, reads, show};
 use people::{Person, eventually};
+use serde_json::Value;
 
 #[test]
 fn they_found_let_in_talk_put_out_and_can_prove_it() {

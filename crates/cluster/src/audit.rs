@@ -1,4 +1,4 @@
-//! Replaying all that a cluster decided, from its founding on: who is a member today, and why.
+//! Replaying all that a cluster decided, from its founding on: who is a member today, and why; and what it was asked in secret.
 
 use crate::{
     charter::Charter,
@@ -8,6 +8,7 @@ use crate::{
     lawful::{Mandate, Parent, Unlawful},
     limits::DECISIONS_MAX,
     roster::{Past, Roster},
+    secret::{BadTranscript, TranscriptIn, Verdict},
 };
 
 /// What a cluster was founded as.
@@ -59,27 +60,66 @@ pub enum Fault {
 /// # Errors
 /// With the first decision that does not follow.
 pub fn replay(founding: &Founding, decisions: &[Decision]) -> Result<Past, Broken> {
-    let past = Past::founded(founding.roster.clone(), founding.charter.clone());
-    replay_from(founding.cluster, past, Done::default(), decisions)
+    let mut replay = Replay::founded(founding);
+    decisions.iter().try_for_each(|decision| replay.decide(decision))?;
+    Ok(replay.past)
 }
 
-/// The same from a later state on: its past, and what had been carried out by then.
-///
-/// # Errors
-/// With the first decision that does not follow.
-pub fn replay_from(cluster: ClusterId, mut past: Past, mut done: Done, decisions: &[Decision]) -> Result<Past, Broken> {
-    for (decision, number) in decisions.iter().zip(1..) {
-        (past, done) = step(cluster, past, &done, decision, number).map_err(|why| Broken { number, why })?;
-    }
-    Ok(past)
+/// How far a history was replayed.
+#[derive(Debug, Clone)]
+pub struct Replay {
+    cluster: ClusterId,
+    past: Past,
+    done: Done,
+    decisions: usize,
 }
 
-fn step(cluster: ClusterId, past: Past, done: &Done, decision: &Decision, number: usize) -> Result<(Past, Done), Fault> {
-    if number > DECISIONS_MAX {
-        return Err(Fault::TooLong);
+impl Replay {
+    /// From the founding on.
+    pub fn founded(founding: &Founding) -> Self {
+        let past = Past::founded(founding.roster.clone(), founding.charter.clone());
+        Self::from(founding.cluster, past, Done::default())
     }
-    let past = past.waited(decision.epoch).ok_or(Fault::NotLater)?;
-    Ok(Mandate::of(&Parent { cluster, past: &past, done }, &decision.grounds)?.carried_out()?)
+
+    /// From a later state on: its past, and what had been carried out by then.
+    pub fn from(cluster: ClusterId, past: Past, done: Done) -> Self {
+        Self { cluster, past, done, decisions: 0 }
+    }
+
+    /// Who the members are, and under which rules, after all that was replayed.
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    /// The next decision.
+    ///
+    /// # Errors
+    /// If it does not follow.
+    pub fn decide(&mut self, decision: &Decision) -> Result<(), Broken> {
+        self.decisions = self.decisions.saturating_add(1);
+        let (past, done) = self.step(decision).map_err(|why| Broken { number: self.decisions, why })?;
+        (self.past, self.done) = (past, done);
+        Ok(())
+    }
+
+    fn step(&self, decision: &Decision) -> Result<(Past, Done), Fault> {
+        if self.decisions > DECISIONS_MAX {
+            return Err(Fault::TooLong);
+        }
+        let past = self.past.clone().waited(decision.epoch).ok_or(Fault::NotLater)?;
+        let parent = Parent { cluster: self.cluster, past: &past, done: &self.done };
+        Ok(Mandate::of(&parent, &decision.grounds)?.carried_out()?)
+    }
+
+    /// What came out of a secret vote that was moved after what was replayed and before what comes next. `salt` is that of the cluster.
+    ///
+    /// # Errors
+    /// If its motion was not in order there, or nothing came out that is proven.
+    pub fn verdict(&self, salt: &[u8; 32], vote: &TranscriptIn) -> Result<Verdict, BadTranscript> {
+        let then = self.past.clone().waited(vote.motion().claimed().epoch);
+        // What was moved before the replay began, it may still know.
+        vote.verify(&self.cluster, then.as_ref().unwrap_or(&self.past), salt)
+    }
 }
 
 #[cfg(test)]
@@ -138,6 +178,27 @@ mod tests {
         let mut late = history.clone();
         late[1].epoch = 10;
         assert_eq!(broken(&late), (2, Fault::Unlawful(Unlawful::Certificate(BadCertificate::Outlived))));
+    }
+
+    #[test]
+    fn what_was_asked_in_secret_is_proven_by_those_who_were_members_then() {
+        let salt = [2; 32];
+        let vote = crate::secret::tests::opened(Past::founded(founding().roster, founding().charter).waited(0).unwrap());
+        assert!(vote.is_none(), "two are too few");
+        let three = Past::founded(founding().roster, founding().charter);
+        let three = three.after(roster([1, 2, 3]), founding().charter).waited(3).unwrap();
+        let vote = crate::secret::tests::opened(three).unwrap();
+        let mut replayed = Replay::founded(&founding());
+        let elsewhere = |replay: &Replay| replay.verdict(&salt, &vote).unwrap_err();
+        assert_eq!(elsewhere(&replayed), BadTranscript::Motion(BadMotion::UnknownRoster), "3 was not there");
+        replayed.decide(&history()[0]).unwrap();
+        let verdict = replayed.verdict(&salt, &vote).unwrap();
+        assert_eq!((&verdict.counts[..], verdict.passed), (&[2, 1][..], true));
+        assert!(replayed.verdict(&[3; 32], &vote).is_err(), "other trustees are drawn");
+        replayed.decide(&history()[1]).unwrap();
+        assert!(replayed.verdict(&salt, &vote).is_ok(), "as long as it is remembered");
+        let forgotten = Past::founded(roster([1, 3]), founding().charter).waited(90).unwrap();
+        assert!(Replay::from(CLUSTER, forgotten, Done::default()).verdict(&salt, &vote).is_err());
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub enum BadBallot {
     /// No answer to what is asked.
     #[error("the ballot does not answer what the motion asks: say yes or no to a decision, and options, none twice, to a question")]
     WrongChoice,
+    /// In the open, where votes are secret.
+    #[error("the motion is voted on in secret: a ballot that everybody can read does not count")]
+    NotSecret,
     /// Not signed by its voter.
     #[error("the ballot is not signed by the member whose it says it is")]
     Forged,
@@ -149,6 +152,9 @@ impl BallotIn {
         }
         if !motion.electorate().contains(&self.voter) {
             return Err(BadBallot::NotEntitled);
+        }
+        if motion.fields().secret {
+            return Err(BadBallot::NotSecret);
         }
         if !self.choice.answers(&motion.fields().kind) {
             return Err(BadBallot::WrongChoice);

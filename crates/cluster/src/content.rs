@@ -15,6 +15,7 @@ use crate::{
     leave::LeaveIn,
     limits::{DOORS_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
+    secret::{StepIn, StepKind},
 };
 
 /// After 1, of conversations of two.
@@ -32,7 +33,7 @@ const HISTORY: u8 = 9;
 const ASIDE: u8 = 10;
 const SLOTS: u8 = 11;
 /// The last type that this version knows.
-const LAST: u8 = SLOTS;
+const LAST: u8 = StepKind::Opening as u8;
 
 /// Names a text. It follows from who wrote what ([`text_id`]): nobody can give two texts one name, nor a text that of another's.
 pub type TextId = [u8; 16];
@@ -100,6 +101,8 @@ pub enum Body {
     Aside(Vec<u8>),
     /// Keys of its author for anonymous messages of this epoch.
     Slots(SlotsIn),
+    /// A step of a secret vote.
+    Step(StepIn),
     /// Of a type that this version does not know.
     Unknown,
 }
@@ -174,6 +177,7 @@ impl Body {
             Self::History(_) => (4, HISTORY),
             Self::Aside(_) => (4, ASIDE),
             Self::Slots(_) => (4, SLOTS),
+            Self::Step(step) => (4, step.kind().number()),
             Self::Unknown => (3, u8::MAX),
         }
     }
@@ -198,6 +202,7 @@ impl Body {
             Self::Claim(claim) => claim.write(e),
             Self::Aside(sealed) => e.bytes(sealed).map(|_| ()),
             Self::Slots(slots) => slots.write(e),
+            Self::Step(step) => step.write(e),
             Self::History(memories) => write_list(e, memories, |e, memory| memory.write(e)),
         }
     }
@@ -219,7 +224,7 @@ impl Body {
             ASIDE => Self::Aside(blob(d, SEALED_ASIDE_MAX)?),
             SLOTS => Self::Slots(SlotsIn::read(d)?),
             HISTORY => Self::History(list(d, MEMORIES_MAX, Memory::read)?),
-            _ => return None,
+            kind => Self::Step(StepIn::read(d, StepKind::of(kind)?)?),
         })
     }
 }
@@ -348,11 +353,12 @@ mod tests {
 
     #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
-        assert_eq!(Message::decode(&[0x84, 2, 23, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 17, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
         assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
-        assert_eq!(Message::decode(&[0x82, 2, 23]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x82, 2, 17]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x84, 2, 12, 7, 0xf6]), Err(Malformed), "no dealing");
     }
 
     #[test]

@@ -277,7 +277,7 @@ impl Wire for ConsentIn {
         let merge = Merge::read(d)?;
         let yes = read_votes(d, MERGING_MAX)?;
         let kind = Kind::Merge(merge.clone());
-        let fields = MotionFields { cluster, epoch, roster: roster.hash(), until, proposer, nonce, kind };
+        let fields = MotionFields { cluster, epoch, roster: roster.hash(), until, proposer, nonce, secret: false, kind };
         Some(Self { fields, merge, roster, yes })
     }
 }

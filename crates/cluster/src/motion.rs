@@ -11,6 +11,7 @@ use crate::{
     limits::{CAP_MAX, MOTION_MAX, NICK_MAX, OPTION_MAX, OPTIONS_MAX, OPTIONS_MIN, QUESTION_MAX},
     merge::{BadConsent, ConsentIn, GuestIn, Merge, read_guests},
     roster::{Past, Roster},
+    secret::NotSecret,
 };
 
 const VERSION: u8 = 1;
@@ -94,6 +95,8 @@ pub struct MotionFields {
     pub proposer: MemberId,
     /// Random, so that the same can be moved twice.
     pub nonce: [u8; 16],
+    /// Whether everybody sees who voted, and nobody how: see [`crate::secret`].
+    pub secret: bool,
     /// What is moved.
     pub kind: Kind,
 }
@@ -147,6 +150,9 @@ pub enum BadMotion {
     /// Everybody is a subject.
     #[error("nobody would be left to vote on this motion: leave the cluster instead")]
     NobodyVotes,
+    /// In secret, and that cannot be.
+    #[error(transparent)]
+    NotSecret(#[from] NotSecret),
 }
 
 impl MotionFields {
@@ -230,6 +236,9 @@ impl MotionIn {
         if electorate.is_empty() {
             return Err(BadMotion::NobodyVotes);
         }
+        if fields.secret {
+            NotSecret::check(&fields.kind, electorate.len())?;
+        }
         Ok(Motion { id: fields.id(), electorate, quorum: charter.quorum, fields })
     }
 }
@@ -293,16 +302,16 @@ impl Wire for MotionIn {
 
 impl Wire for MotionFields {
     fn write(&self, e: &mut Out) -> Written {
-        e.array(8)?.u8(VERSION)?;
+        e.array(9)?.u8(VERSION)?;
         self.cluster.write(e)?;
         e.u64(self.epoch)?.bytes(&self.roster)?.u64(self.until)?;
         self.proposer.write(e)?;
-        e.bytes(&self.nonce)?;
+        e.bytes(&self.nonce)?.bool(self.secret)?;
         self.kind.write(e)
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        versioned(d, 8, VERSION)?;
+        versioned(d, 9, VERSION)?;
         Some(Self {
             cluster: ClusterId::read(d)?,
             epoch: d.u64().ok()?,
@@ -310,6 +319,7 @@ impl Wire for MotionFields {
             until: d.u64().ok()?,
             proposer: MemberId::read(d)?,
             nonce: exact(d)?,
+            secret: d.bool().ok()?,
             kind: Kind::read(d)?,
         })
     }

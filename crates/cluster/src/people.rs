@@ -42,6 +42,7 @@ pub(crate) fn fields(past: &Past, proposer: u8, kind: Kind) -> MotionFields {
         until: past.epoch() + 4,
         proposer: member(proposer),
         nonce: [3; 16],
+        secret: false,
         kind,
     }
 }

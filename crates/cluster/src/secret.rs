@@ -14,6 +14,7 @@ mod group;
 mod opening;
 mod panel;
 mod setup;
+mod step;
 mod transcript;
 mod urn;
 
@@ -23,8 +24,9 @@ pub use dealing::{BadDealing, BadShare, Dealing, DealingId, DealingIn, Share, Sh
 pub use opening::{BadOpening, Opening, OpeningIn};
 pub use panel::{NotSecret, Panel};
 pub use setup::{Accept, AcceptIn, BadAccept, Heard, Key, KeyId, Setup};
+pub use step::{StepIn, StepKind};
 pub use transcript::{BadTranscript, TranscriptIn};
 pub use urn::{CannotOpen, CountId, Urn, Verdict};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

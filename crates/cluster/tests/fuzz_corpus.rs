@@ -83,6 +83,8 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let asked = ["join", "return", "merge"].map(|what| (what.to_owned(), of(&format!("/doors/{what}"))));
     let parts = Seeds::from([("only".into(), of("/parts/part")), ("last".into(), of("/parts/last_of_64000_bytes_1"))]);
     let of_secret = |pointer: &str| hex(secret.pointer(pointer).unwrap());
+    let steps = secret["secret"]["messages"].as_array().unwrap();
+    let steps = steps.iter().map(|one| (format!("step-{}", one["type"]), hex(&one["message"])));
     let anonymous = ["all", "one"].into_iter().zip(0..);
     let anonymous = anonymous.map(|(to, n)| (format!("to-{to}"), of_secret(&format!("/anonymous/messages/{n}/message"))));
     BTreeMap::from([
@@ -100,7 +102,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
         ("cluster_bundle", damaged(one("bundle", of("/statements/bundle")))),
         ("cluster_charter", damaged(one("charter", of("/names/charter")))),
-        ("cluster_message", damaged(messages.collect())),
+        ("cluster_message", damaged(messages.chain(steps).collect())),
         ("cluster_part", damaged(parts)),
         ("cluster_request", damaged(Seeds::from(asked))),
         (

@@ -11,7 +11,8 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_cluster::{
     ClusterId, MemberId, MemberSecret, Roster,
     anonymous::{Anonymous, AnonymousIn, Pool, Post, SlotSecrets, Slots},
-    secret::{Complaint, Key, SecretBallot, TranscriptIn},
+    content::{Body, Message},
+    secret::{Complaint, Key, SecretBallot, StepIn, TranscriptIn},
 };
 use samizdat_core::{IdentityKey, seal::StateSecret};
 use serde_json::{Value, json};
@@ -163,6 +164,14 @@ fn secret_vote() -> Value {
     let told = TranscriptIn::of(&vote.setup, &urn).unwrap();
     let verdict = told.verify(&CLUSTER, &vote.past, &[2; 32]).unwrap();
     assert_eq!((&verdict.counts[..], verdict.passed), (&[4, 2][..], true));
+    let steps = [
+        StepIn::Dealing(dealing.unverified()),
+        StepIn::Complaint(complaint.unverified()),
+        StepIn::Accept(accept.unverified()),
+        StepIn::Ballot(ballot.unverified()),
+        StepIn::Opening(opening.unverified()),
+    ];
+    let messages: Vec<Value> = (12..).zip(steps).map(|(number, step)| message(number, step)).collect();
     let ids: Vec<u8> = verdict.voters.iter().flat_map(|voter| vote_of(&key, voter).id().0).collect();
     assert_eq!(opening.count().0, hash(&[b"samizdat count v1\0", &key.id().0, &ids]));
     json!({
@@ -172,8 +181,16 @@ fn secret_vote() -> Value {
         "dealing": hex(&dealing.unverified().encode()), "dealing_id": hex(&dealing.id().0), "share": hex(&sent[0].1.encode()),
         "complaint": hex(&complaint.unverified().encode()), "accept": hex(&accept.unverified().encode()), "key": hex(&key.id().0),
         "ballot": hex(&ballot.unverified().encode()), "ballot_id": hex(&ballot.id().0), "opening": hex(&opening.unverified().encode()),
-        "transcript": hex(&told.encode()), "counts": verdict.counts,
+        "transcript": hex(&told.encode()), "counts": verdict.counts, "messages": messages,
     })
+}
+
+/// As it lies inside the encryption of the group: an array of four, the version, the type, and the turn.
+fn message(number: u8, step: StepIn) -> Value {
+    assert_eq!(StepIn::decode(step.kind(), &step.encode()).as_ref(), Ok(&step));
+    let message = Message { turn: 7, body: Body::Step(step.clone()) }.encode();
+    assert_eq!(message, [&[0x84, 2, number, 7][..], &step.encode()].concat());
+    json!({ "type": number, "message": hex(&message) })
 }
 
 #[test]

@@ -79,7 +79,16 @@ fn consent() -> ConsentIn {
     let (other, name) = (ClusterId([8; 32]), "chess club");
     let past = Past::founded(Roster::of((6..=8).map(|who| secret(who).member())), Charter::new(name).unwrap());
     let (proposer, roster) = (secret(6).member(), past.roster().hash());
-    let fields = MotionFields { cluster: other, epoch: 0, roster, until: 8, proposer, nonce: [7; 16], kind: merge(CLUSTER, name) };
+    let fields = MotionFields {
+        cluster: other,
+        epoch: 0,
+        roster,
+        until: 8,
+        proposer,
+        nonce: [7; 16],
+        secret: false,
+        kind: merge(CLUSTER, name),
+    };
     let motion = MotionIn::new(fields).unwrap().verify(&other, &past).unwrap();
     let mut tally = Tally::new(motion.clone());
     for who in 6..=8 {
@@ -100,8 +109,12 @@ fn guest() -> GuestIn {
 }
 
 fn motion(kind: Kind) -> Motion {
+    moved(kind, false)
+}
+
+fn moved(kind: Kind, secret_vote: bool) -> Motion {
     let (cluster, proposer, roster) = (CLUSTER, secret(1).member(), past().roster().hash());
-    MotionIn::new(MotionFields { cluster, epoch: 0, roster, until: 8, proposer, nonce: [5; 16], kind })
+    MotionIn::new(MotionFields { cluster, epoch: 0, roster, until: 8, proposer, nonce: [5; 16], secret: secret_vote, kind })
         .unwrap()
         .verify(&CLUSTER, &past())
         .unwrap()
@@ -136,13 +149,14 @@ fn names() -> Value {
 
 fn motions() -> Vec<Value> {
     let one = |(what, kind): (&str, Kind)| {
-        let motion = motion(kind);
+        let motion = moved(kind, what == "secret");
         let bytes = motion.unverified().encode();
         assert_eq!(motion.id().0, hash(&[b"samizdat motion v1\0", &bytes]));
         let voters: Vec<String> = motion.electorate().iter().map(|member| hex(&member.0)).collect();
         json!({ "what": what, "motion": hex(&bytes), "id": hex(&motion.id().0), "voters": voters, "needed": motion.needed() })
     };
-    kinds().into_iter().map(one).collect()
+    let in_secret = ("secret", kinds().remove(4).1);
+    kinds().into_iter().chain([in_secret]).map(one).collect()
 }
 
 fn ballots() -> Vec<Value> {

@@ -147,9 +147,9 @@ impl Node {
                 self.command(|chat| chat.open_motion(which, &chat::Proposal::Merge { link: &link, name: &name }, now))
             }
             api::Proposal::TakeIn { from } => self.command(|chat| chat.open_motion(which, &chat::Proposal::TakeIn(&from), now)),
-            api::Proposal::Question { text, options, ranked } => {
+            api::Proposal::Question { text, options, ranked, secret } => {
                 let method = if ranked { Method::Preference } else { Method::Plurality };
-                let question = chat::Proposal::Question { text: &text, options: &options, method };
+                let question = chat::Proposal::Question { text: &text, options: &options, method, secret };
                 self.command(|chat| chat.open_motion(which, &question, now))
             }
         }
@@ -338,5 +338,19 @@ fn motion(motion: chat::MotionRow) -> api::Motion {
         ranked: motion.ranked,
         charter: motion.charter.as_ref().map(charter),
         cheated: motion.ballots.cheated,
+        secret: motion.secret.is_some(),
+        phase: motion.secret.as_ref().map(|vote| phase(vote.phase)),
+        why: motion.secret.as_ref().and_then(|vote| vote.why()).map(str::to_owned),
+        left_out: motion.secret.as_ref().map(|vote| vote.left_out.clone()).unwrap_or_default(),
+        voted: motion.secret.map(|vote| vote.voted).unwrap_or_default(),
+    }
+}
+
+fn phase(phase: chat::Phase) -> api::VotePhase {
+    match phase {
+        chat::Phase::Key => api::VotePhase::MakingKey,
+        chat::Phase::Voting => api::VotePhase::Voting,
+        chat::Phase::Opening => api::VotePhase::Opening,
+        chat::Phase::Done | chat::Phase::NoKey | chat::Phase::TooFew | chat::Phase::NotOpened => api::VotePhase::Done,
     }
 }

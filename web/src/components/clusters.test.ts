@@ -156,15 +156,24 @@ describe('about a cluster', () => {
     await userEvent.type(screen.getByLabelText('Question'), 'Tea?');
     await userEvent.type(screen.getByLabelText(/^Answers/), 'yes{Enter}no');
     await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
-    const asked = { kind: 'question', text: 'Tea?', options: ['yes', 'no'], ranked: false };
+    const asked = { kind: 'question', text: 'Tea?', options: ['yes', 'no'], ranked: false, secret: false };
     expect(openMotion).toHaveBeenLastCalledWith('1', asked);
     expect(screen.getByLabelText<HTMLInputElement>('Question').value).toBe('');
     await userEvent.type(screen.getByLabelText('Question'), 'Which tea?');
     await userEvent.type(screen.getByLabelText(/^Answers/), 'black{Enter}green');
     await userEvent.click(screen.getByRole('checkbox', { name: /^Put the answers in order/ }));
     await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
-    const ranked = { kind: 'question', text: 'Which tea?', options: ['black', 'green'], ranked: true };
+    const ranked = { kind: 'question', text: 'Which tea?', options: ['black', 'green'], ranked: true, secret: false };
     expect(openMotion).toHaveBeenLastCalledWith('1', ranked);
+    const inSecret = screen.getByRole<HTMLInputElement>('checkbox', { name: /^Secret \(experimental\)/ });
+    expect(inSecret.disabled).toBe(true);
+    await userEvent.click(screen.getByRole('checkbox', { name: /^Put the answers in order/ }));
+    await userEvent.click(inSecret);
+    await userEvent.type(screen.getByLabelText('Question'), 'Who leads?');
+    await userEvent.type(screen.getByLabelText(/^Answers/), 'alice{Enter}bob');
+    await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
+    const secret = { kind: 'question', text: 'Who leads?', options: ['alice', 'bob'], ranked: false, secret: true };
+    expect(openMotion).toHaveBeenLastCalledWith('1', secret);
   });
 
   it('keeps what was typed when the question was refused', async () => {
@@ -258,6 +267,39 @@ describe('about a cluster', () => {
     expect(await screen.findByText('You said coffee, then tea.')).toBeTruthy();
     const shown = [...container.querySelectorAll('article ol li span:first-child')].map((one) => one.textContent);
     expect(shown).toEqual(['coffee', 'water', 'tea']);
+  });
+
+  it('shows who has voted in secret and how far it is, and numbers when they are opened', async () => {
+    const options = ['tea', 'coffee'].map((option, at) => ({ option, first: 0, place: at + 1 }));
+    const secret = motion({ kind: 'question', subject: 'What?', options, secret: true, phase: 'making_key', voters: 3, yes_by: [] });
+    const motions = [
+      motion({ ...secret, ours: '2' }),
+      motion({ ...secret, motion: 'b', subject: 'And then?', phase: 'voting', voted: ['alice'], ours: 'secret' }),
+      motion({ ...secret, motion: 'c', subject: 'Or?', phase: 'done', state: 'failed', why: 'too few were there' }),
+      motion({
+        ...secret,
+        motion: 'd',
+        subject: 'So?',
+        phase: 'done',
+        state: 'passed',
+        voted: ['alice', 'bob'],
+        left_out: ['carol'],
+        options: [{ option: 'yes', first: 2, place: 1 }],
+      }),
+    ];
+    const vote = vi.fn(async () => motion());
+    const { container } = await show(ClusterDetails, { ...nest, vote, cluster: async () => clusterView({ motions }) }, { which: '1' });
+    expect(await screen.findByText('Your vote for coffee waits for the key; until then you can change it.')).toBeTruthy();
+    expect(screen.getByText(/Some members make the key/)).toBeTruthy();
+    expect(screen.getByText(/Open: 1 of 3 have voted\./)).toBeTruthy();
+    expect(screen.getByText('You have voted. Not even this device knows how.')).toBeTruthy();
+    expect(screen.getByText(/Failed: too few were there\./)).toBeTruthy();
+    expect(screen.getByText('Have voted: alice, bob')).toBeTruthy();
+    expect(screen.getByText('Not counted, since trustees heard of it too late: carol')).toBeTruthy();
+    expect([...container.querySelectorAll('article ol li .hint')].map((one) => one.textContent)).toEqual(['best for 2']);
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Vote for tea' }));
+    expect(vote).toHaveBeenCalledWith('abcdefghijkl', '1');
   });
 
   it('takes in all who come with a cluster by one motion', async () => {

@@ -22,7 +22,9 @@ export function says({ kind, subject }: Motion): string {
 }
 
 /** How it stands, as a sentence. */
-export function outcome({ kind, state, done, yes, no, needed, voters }: Motion): string {
+export function outcome(motion: Motion): string {
+  const { kind, state, done, yes, no, needed, voters } = motion;
+  if (motion.secret) return `Secret vote (experimental). ${progress(motion)} The answer binds nobody.`;
   const votes = `${count(yes)} yes, ${count(no)} no, ${count(needed)} of ${count(voters)} needed.`;
   if (kind === 'question') return state === 'open' ? 'Open; the answer binds nobody.' : 'Over.';
   switch (state) {
@@ -38,8 +40,39 @@ export function outcome({ kind, state, done, yes, no, needed, voters }: Motion):
   }
 }
 
+/** How far a secret vote has come, as a sentence. */
+function progress({ phase, state, voted, voters, why }: Motion): string {
+  const votes = `${count(voted.length)} of ${count(voters)} have voted.`;
+  switch (phase) {
+    case 'making_key':
+      return 'Some members make the key; votes wait until it is there.';
+    case 'voting':
+      return `Open: ${votes}`;
+    case 'opening':
+      return `The sum is being opened: ${votes}`;
+    default:
+      if (state === 'failed') return `Failed: ${why ?? votes}.`;
+      return state === 'expired' ? `Over; too few answered: ${votes}` : `Over: ${votes}`;
+  }
+}
+
+/** Whether there are numbers to show: of a secret vote, when it has been opened. */
+export const isCounted = ({ secret, phase, state }: Motion): boolean => !secret || (phase === 'done' && state !== 'failed');
+
+/** A vote of mine in secret that can be changed, since there is no key yet. */
+export const waits = ({ secret, ours }: Motion): boolean => secret && ours !== null && ours !== 'secret';
+
+/** What I said, as a whole sentence; nothing if I have not. */
+export function mine(motion: Motion): string {
+  const { secret, ours, options } = motion;
+  if (!ours) return '';
+  if (!secret) return `You said ${said(motion)}.`;
+  if (!waits(motion)) return 'You have voted. Not even this device knows how.';
+  return `Your vote for ${options[Number(ours) - 1]?.option ?? ours} waits for the key; until then you can change it.`;
+}
+
 /** What I said, as a sentence can show it. */
-export function said({ ours, ranked, options }: Motion): string {
+function said({ ours, ranked, options }: Motion): string {
   if (!ours || !ranked) return ours ?? '';
   const names = ours.split(',').map((number) => options[Number(number) - 1]?.option ?? number);
   return names.join(', then ');
@@ -96,6 +129,7 @@ export function decided(what: string): string {
     silent: `${subject} was dropped: nothing was heard`,
     charter: 'Other rules were taken',
     take_in: `A cluster came: ${subject}`,
+    answer: `Answered in secret: ${subject}`,
     leave: `${subject} left`,
     comeback: `${subject} came back`,
   };

@@ -168,6 +168,13 @@ export interface Motion {
   ranked: boolean;
   charter: Charter | null;
   cheated: string[];
+  /** Everybody sees who voted, and nobody how. */
+  secret: boolean;
+  phase: 'making_key' | 'voting' | 'opening' | 'done' | null;
+  voted: string[];
+  left_out: string[];
+  /** Why a secret vote has failed. */
+  why: string | null;
 }
 
 export type Proposal =
@@ -175,7 +182,7 @@ export type Proposal =
   | { kind: 'take_in'; from: string }
   | { kind: 'silent'; who: string[] }
   | { kind: 'charter'; charter: Partial<Charter> }
-  | { kind: 'question'; text: string; options: string[]; ranked: boolean };
+  | { kind: 'question'; text: string; options: string[]; ranked: boolean; secret: boolean };
 
 /** Somebody who asks to be let in. */
 export interface JoinRequest {

@@ -135,6 +135,11 @@ export const motion = (over: Partial<Motion> = {}): Motion => ({
   ranked: false,
   charter: null,
   cheated: [],
+  secret: false,
+  phase: null,
+  voted: [],
+  left_out: [],
+  why: null,
   ...over,
 });
 

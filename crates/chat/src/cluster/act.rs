@@ -102,7 +102,8 @@ impl Work<'_> {
         self.say_undelivered(&row, &state, now)?;
         self.hear_again(&row, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
-        let next = self.acknowledge_in_cluster(&row, &state, now)?.min(self.act(&row, &state, now)?);
+        let next = self.look_after_votes(&row, &state, now)?;
+        let next = next.min(self.acknowledge_in_cluster(&row, &state, now)?).min(self.act(&row, &state, now)?);
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))
     }
 

@@ -4,6 +4,7 @@ use samizdat_cluster::{
     MemberId, StateId,
     aside::Aside,
     content::{Body, Nonce},
+    secret::ShareIn,
 };
 use samizdat_core::Now;
 
@@ -105,7 +106,13 @@ impl Work<'_> {
             Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(()),
         };
-        let Some(aside) = Aside::decode(&said.plaintext).ok().filter(|_| said.member == *from) else { return Ok(()) };
+        if said.member != *from {
+            return Ok(());
+        }
+        if let Ok(share) = ShareIn::decode(&said.plaintext) {
+            return self.take_share(row, from, &share);
+        }
+        let Ok(aside) = Aside::decode(&said.plaintext) else { return Ok(()) };
         let new = NewRow {
             id: MessageId(aside.id(from)),
             conversation: self.cluster_conversation(row.cluster)?,

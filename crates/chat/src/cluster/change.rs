@@ -211,6 +211,7 @@ impl Work<'_> {
              AND nonce IS NOT NULL",
             (self.cluster_conversation(row.cluster)?, left.0, State::Waiting.number()),
         )?;
+        self.conn.execute("UPDATE cluster_vote_said SET state = NULL WHERE cluster = ?1 AND state = ?2", (row.cluster, left.0))?;
         Ok(())
     }
 
@@ -257,6 +258,7 @@ impl Work<'_> {
              AND (state IN (1, 2, 3) OR state IN (4, 5) AND at > ?3)",
             (self.cluster_conversation(row.cluster)?, ms(state.began.saturating_sub(SAY_AGAIN_MS)), apart, State::Waiting.number()),
         )?;
+        self.say_votes_again(row)?;
         Ok(())
     }
 

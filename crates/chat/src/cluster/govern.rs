@@ -2,7 +2,7 @@
 
 use rand_core::Rng;
 use samizdat_cluster::{
-    Charter, MemberId, MemberSecret, MotionId,
+    Charter, MemberId, MotionId,
     ballot::{Ballot, BallotIn, Choice},
     certificate::CertificateIn,
     content::Body,
@@ -16,7 +16,7 @@ use super::row::{ClusterRow, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{DECIDING_LIFETIMES, ID_LETTERS_MIN, MOTIONS_MAX, TAKE_INS_MAX},
+    limits::{DECIDING_LIFETIMES, ID_LETTERS_MIN, MOTIONS_MAX, SECRET_MOTIONS_MAX, TAKE_INS_MAX},
     mls::Leaf,
     work::Work,
 };
@@ -49,6 +49,8 @@ pub enum Proposal<'a> {
         options: &'a [String],
         /// How the answers are counted.
         method: Method,
+        /// Whether everybody sees who voted, and nobody how.
+        secret: bool,
     },
 }
 
@@ -60,7 +62,8 @@ impl Chat {
             let (_, tip) = row.place()?;
             let state = work.state_row(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
             let kind = work.kind_of(&row, &state, proposal)?;
-            Ok((row.cluster, work.open_motion(&row, &state, kind, true, now)?))
+            let secret = matches!(proposal, Proposal::Question { secret: true, .. });
+            Ok((row.cluster, work.open_motion(&row, &state, kind, secret, now)?))
         })
     }
 
@@ -105,27 +108,27 @@ impl Work<'_> {
             Proposal::Charter(charter) => Kind::Charter(charter.clone()),
             Proposal::Merge { link, name } => self.merge_by(row, state, link, name)?,
             Proposal::TakeIn(name) => self.take_in(row, state, name)?,
-            Proposal::Question { text, options, method } => {
+            Proposal::Question { text, options, method, .. } => {
                 Kind::Question { text: (*text).to_owned(), options: options.to_vec(), method: *method }
             }
         })
     }
 
-    /// Moves something, to be voted on by those who are members now.
+    /// Moves something, to be voted on by those who are members now. Whoever moves a decision says yes to it.
     pub(crate) fn open_motion(
         &mut self,
         row: &ClusterRow,
         state: &StateRow,
         kind: Kind,
-        say_yes: bool,
+        secret: bool,
         now: Now,
     ) -> Result<MotionId, ChatError> {
         let Some(cluster) = row.id else { return Err(ChatError::Bug("cluster without id")) };
         let mut nonce = [0; 16];
         self.rng.fill_bytes(&mut nonce);
         let until = state.epoch.saturating_add(state.context.charter.motion_epochs.into());
-        let fields =
-            MotionFields { cluster, epoch: state.epoch, roster: state.roster().hash(), until, proposer: row.member, nonce, kind };
+        let (epoch, roster, proposer) = (state.epoch, state.roster().hash(), row.member);
+        let fields = MotionFields { cluster, epoch, roster, until, proposer, nonce, secret, kind };
         let wrong = |_| {
             ChatError::Usage(
                 "the motion is too long or says nothing: a question wants a text and 2 to 16 answers, a cluster a name of one line"
@@ -134,10 +137,18 @@ impl Work<'_> {
         };
         let motion = MotionIn::new(fields).map_err(wrong)?;
         let verified = motion.clone().verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
+        if secret
+            && self.open_of(row, state, &row.member)?.iter().filter(|open| open.claimed().secret).count() >= SECRET_MOTIONS_MAX
+        {
+            let why =
+                format!("{SECRET_MOTIONS_MAX} questions that you asked in secret are open: wait for one to end, or ask openly");
+            return Err(ChatError::Refused(why));
+        }
         self.put_motion(row, &motion, now)?;
+        self.begin_vote(row, state, &verified, now)?;
         self.send_message(row, &state.state, Body::Motion(motion), &DECIDING_LIFETIMES, now)?;
         let decides = !matches!(verified.fields().kind, Kind::Question { .. });
-        if say_yes && decides && verified.electorate().contains(&row.member) {
+        if decides && verified.electorate().contains(&row.member) {
             self.vote(row, state, &verified.id(), &Choice::Decision(true), now)?;
         }
         self.touch(row.cluster);
@@ -160,14 +171,16 @@ impl Work<'_> {
         )?;
         let motion = MotionIn::decode(&bytes).map_err(|_| ChatError::Bug("motion"))?;
         let motion = motion.verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
+        if motion.fields().secret {
+            return self.vote_in_secret(row, state, &motion.id(), choice, now);
+        }
         if state.epoch > motion.fields().until || state.done.has(&motion.id()) {
             return Err(ChatError::Refused("the time to vote on this motion is over".into()));
         }
         if self.own_ballot(row, &motion.id())?.is_some_and(|cast| cast != *choice) {
             return Err(ChatError::Refused("you have voted: whoever votes twice proves to everybody that they cheated".into()));
         }
-        let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
-        let secret = MemberSecret::from_seed(*seed.seed());
+        let secret = self.member_secret(row)?;
         let ballot = Ballot::cast(&motion, &secret, choice.clone()).map_err(|why| ChatError::Refused(why.to_string()))?;
         let ballot = ballot.unverified();
         self.take_ballot(row, &ballot)?;
@@ -178,19 +191,24 @@ impl Work<'_> {
     /// A motion that a member sent from a state.
     pub(crate) fn take_motion(&mut self, row: &ClusterRow, at: &StateRow, motion: &MotionIn, now: Now) -> Result<(), ChatError> {
         let Some(cluster) = row.id else { return Ok(()) };
-        if motion.clone().verify(&cluster, &at.past).is_err() {
-            return Ok(());
-        }
-        let proposer = motion.claimed().proposer;
+        let Ok(verified) = motion.clone().verify(&cluster, &at.past) else { return Ok(()) };
         let takes_in = |motion: &MotionIn| matches!(motion.claimed().kind, Kind::TakeIn { .. });
-        let open = self.motions(row)?.into_iter().map(|(motion, _)| motion);
-        let open: Vec<_> = open.filter(|open| open.claimed().proposer == proposer && open.claimed().until >= at.epoch).collect();
+        let open = self.open_of(row, at, &motion.claimed().proposer)?;
         // These are large, and hundreds of signatures are looked at for each.
         let full = takes_in(motion) && open.iter().filter(|open| takes_in(open)).count() >= TAKE_INS_MAX;
-        if open.len() < MOTIONS_MAX && !full {
+        let in_secret = open.iter().filter(|open| open.claimed().secret && open.claimed().id() != verified.id()).count();
+        if open.len() < MOTIONS_MAX && !full && !(verified.fields().secret && in_secret >= SECRET_MOTIONS_MAX) {
             self.put_motion(row, motion, now)?;
+            self.begin_vote(row, at, &verified, now)?;
         }
         Ok(())
+    }
+
+    /// What a member moved that is open.
+    fn open_of(&self, row: &ClusterRow, at: &StateRow, proposer: &MemberId) -> Result<Vec<MotionIn>, ChatError> {
+        let mut open: Vec<MotionIn> = self.motions(row)?.into_iter().map(|(motion, _)| motion).collect();
+        open.retain(|open| open.claimed().proposer == *proposer && open.claimed().until >= at.epoch);
+        Ok(open)
     }
 
     fn put_motion(&mut self, row: &ClusterRow, motion: &MotionIn, now: Now) -> Result<(), ChatError> {

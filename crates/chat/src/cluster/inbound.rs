@@ -109,6 +109,7 @@ impl Work<'_> {
             Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
             Body::Motion(motion) => self.take_motion(&row, &at, &motion, now)?,
             Body::Ballot(ballot) => self.take_ballot(&row, &ballot)?,
+            Body::Step(step) => self.take_step(&row, &said.member, &step)?,
             Body::Leave(leave) => {
                 if leave.verify(&id).is_ok() {
                     self.conn.execute(

@@ -380,7 +380,7 @@ impl Work<'_> {
         let room = GUEST_MOTIONS_MAX.saturating_sub(self.own_admissions(row, state)?);
         for (request, admission) in guests.into_iter().take(usize::try_from(room).unwrap_or(0)) {
             self.conn.execute("UPDATE cluster_request SET ours = 0 WHERE request = ?1", [request])?;
-            match self.open_motion(row, state, Kind::Admit(admission), true, now) {
+            match self.open_motion(row, state, Kind::Admit(admission), false, now) {
                 // One who is a member, or whom we may not sponsor: others can.
                 Ok(_) | Err(ChatError::Refused(_)) => {}
                 Err(error) => return Err(error),
@@ -513,6 +513,7 @@ impl Work<'_> {
             "UPDATE cluster SET standing = ?2, reply = NULL, door = NULL WHERE cluster = ?1",
             (row.cluster, Standing::Left.number()),
         )?;
+        self.forget_votes(row)?;
         if let Some(id) = row.id {
             for state in self.branches(row.cluster)?.states() {
                 self.forget_state(row.cluster, &id, &state.id)?;

@@ -25,6 +25,7 @@ mod query;
 mod row;
 mod say;
 mod schema;
+mod secret;
 mod silent;
 mod slots;
 mod split;
@@ -35,5 +36,8 @@ pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
-pub(crate) use schema::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SEEN};
+pub(crate) use schema::{
+    ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN,
+};
+pub use secret::{Phase, SecretVote};
 pub use split::{Company, Departure};

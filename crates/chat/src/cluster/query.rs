@@ -4,14 +4,18 @@ use minicbor::{Decoder, Encoder};
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     Charter, Done, Grounds, MemberId, MotionId, PastIn, Roster,
-    audit::{self, Decision},
+    audit::{Decision, Replay},
     ballot::Choice,
     bundle::Bundle,
-    motion::{Kind, Method, MotionIn},
+    motion::{BadMotion, Kind, Method, MotionIn},
+    secret::{BadTranscript, TranscriptIn},
     tally::Outcome,
 };
 
-use super::row::{ClusterRow, Context, Standing, StateRow, ms};
+use super::{
+    row::{ClusterRow, Context, Standing, StateRow, ms},
+    secret::SecretVote,
+};
 use crate::{chat::Chat, error::ChatError, work::Work};
 
 /// One of our memberships.
@@ -106,7 +110,7 @@ pub struct MotionRow {
     pub until: u64,
     /// Who moved it.
     pub proposer: String,
-    /// What we said.
+    /// What we said. In a secret vote `secret` once we have, before that the number of the option that waits for the key.
     pub ours: Option<String>,
     /// When it came, ms since 1970.
     pub at: u64,
@@ -114,6 +118,8 @@ pub struct MotionRow {
     pub charter: Option<Charter>,
     /// Of a question: voters rank the options.
     pub ranked: bool,
+    /// If everybody sees who voted, and nobody how.
+    pub secret: Option<SecretVote>,
 }
 
 /// What was said to a motion.
@@ -201,7 +207,7 @@ impl Chat {
         })
     }
 
-    /// Replays all that was decided since we know the cluster, and verifies each step.
+    /// Replays all that was decided since we know the cluster, and verifies each step; and what it was asked in secret.
     pub fn audit_cluster(&mut self, which: &str) -> Result<Vec<Decided>, ChatError> {
         self.transact(|work| {
             let row = work.find_cluster(which)?;
@@ -288,7 +294,7 @@ impl Work<'_> {
         done: bool,
     ) -> Result<MotionRow, ChatError> {
         let (id, claimed) = (motion.claimed().id(), motion.claimed());
-        let tally = self.tally(row, state, motion)?;
+        let tally = if claimed.secret { None } else { self.tally(row, state, motion)? };
         let mut ballots = Ballots::default();
         for ballot in tally.iter().flat_map(|tally| tally.ballots()) {
             let nick = self.nick(row, &ballot.voter())?;
@@ -321,7 +327,7 @@ impl Work<'_> {
         });
         // Of motions whose epoch lies too far back, what they came to is all that is known.
         let over = if done { Outcome::Passed } else { Outcome::Expired };
-        Ok(MotionRow {
+        let mut shown = MotionRow {
             motion: id.to_string(),
             cluster: row.cluster,
             kind,
@@ -337,7 +343,12 @@ impl Work<'_> {
             at,
             charter: if let Kind::Charter(charter) = &claimed.kind { Some(charter.clone()) } else { None },
             ranked: matches!(claimed.kind, Kind::Question { method: Method::Preference, .. }),
-        })
+            secret: None,
+        };
+        if claimed.secret {
+            self.show_vote(row, &id, &mut shown)?;
+        }
+        Ok(shown)
     }
 
     fn subject(&self, row: &ClusterRow, kind: &Kind) -> Result<(&'static str, String), ChatError> {
@@ -398,16 +409,26 @@ impl Work<'_> {
             }
             let bundle = Bundle::decode(&bytes).map_err(|_| damaged())?;
             if !bundle.grounds.is_empty() {
-                shown.push(Decided { epoch, what: self.told(row, &bundle.grounds)? });
                 decisions.push(Decision { epoch: epoch.saturating_sub(1), grounds: bundle.grounds });
             }
             at = parent;
         }
         decisions.reverse();
-        shown.reverse();
         let (epoch, bytes) = root.ok_or_else(damaged)?;
-        let (past, done) = read_root(epoch, &bytes).ok_or_else(damaged)?;
-        let after = audit::replay_from(id, past, done, &decisions).map_err(|broken| ChatError::Refused(broken.to_string()))?;
+        let (salt, past, done) = read_root(epoch, &bytes).ok_or_else(damaged)?;
+        let mut replay = Replay::from(id, past, done);
+        let mut votes = self.transcripts(row)?.into_iter().peekable();
+        for decision in &decisions {
+            while let Some((_, vote)) = votes.next_if(|(_, vote)| vote.motion().claimed().epoch <= decision.epoch) {
+                shown.extend(self.answered(&replay, &salt, &vote)?);
+            }
+            replay.decide(decision).map_err(|broken| ChatError::Refused(broken.to_string()))?;
+            shown.push(Decided { epoch: decision.epoch.saturating_add(1), what: self.told(row, &decision.grounds)? });
+        }
+        for (_, vote) in votes {
+            shown.extend(self.answered(&replay, &salt, &vote)?);
+        }
+        let after = replay.past();
         let tip = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
         let Some(tip) = tip else {
             // Whoever is out has forgotten the state, and can still verify how it came about.
@@ -417,6 +438,21 @@ impl Work<'_> {
             Ok(shown)
         } else {
             Err(ChatError::Refused("what was decided does not lead to the members and rules of today".into()))
+        }
+    }
+
+    /// What came out of a secret vote; nothing if it was moved on a branch that is left.
+    fn answered(&self, replay: &Replay, salt: &[u8; 32], vote: &TranscriptIn) -> Result<Option<Decided>, ChatError> {
+        let moved = vote.motion().claimed();
+        let Kind::Question { text, options, .. } = &moved.kind else { return Ok(None) };
+        match replay.verdict(salt, vote) {
+            Ok(verdict) => {
+                let counts = options.iter().zip(&verdict.counts).map(|(option, count)| format!("{option} {count}"));
+                let what = format!("answer {text}: {}", counts.collect::<Vec<_>>().join(", "));
+                Ok(Some(Decided { epoch: moved.epoch, what: vec![what] }))
+            }
+            Err(BadTranscript::Motion(BadMotion::UnknownEpoch | BadMotion::UnknownRoster)) => Ok(None),
+            Err(why) => Err(ChatError::Refused(format!("what came out of the secret vote on \"{text}\" is not proven: {why}"))),
         }
     }
 
@@ -436,12 +472,13 @@ impl Work<'_> {
     }
 }
 
-fn read_root(epoch: u64, bytes: &[u8]) -> Option<(samizdat_cluster::Past, Done)> {
+/// Salt of the cluster, past, and what had been carried out.
+fn read_root(epoch: u64, bytes: &[u8]) -> Option<([u8; 32], samizdat_cluster::Past, Done)> {
     let mut d = Decoder::new(bytes);
     d.array().ok()?;
     let context = Context::decode(d.bytes().ok()?)?;
     let past = PastIn::decode(d.bytes().ok()?).ok()?;
     let done = Done::decode(d.bytes().ok()?).ok()?;
     let roster: Roster = past.claimed_roster().clone();
-    Some((past.verify(epoch, &roster, &context.charter).ok()?, done))
+    Some((context.salt, past.verify(epoch, &roster, &context.charter).ok()?, done))
 }

@@ -374,3 +374,68 @@ CREATE TABLE cluster_unheard(
     UNIQUE(cluster, digest)
 ) STRICT;
 ";
+
+/// Secret votes.
+pub(crate) const SECRET: &str = "
+-- Motions that are voted on in secret, and how far that has come.
+CREATE TABLE cluster_vote(
+    cluster INTEGER NOT NULL REFERENCES cluster,
+    motion BLOB NOT NULL,
+    -- The members and rules of its epoch, from which voters and trustees follow.
+    context BLOB NOT NULL,
+    past BLOB NOT NULL,
+    until INTEGER NOT NULL,
+    -- As a trustee, until the end: what our dealing is made of. What we want to vote, until there is a key.
+    seed BLOB,
+    choice INTEGER,
+    -- When we came to know of it; since when we have the shares that we can hope for; since when nobody can vote any more; when it is
+    -- to be looked after next. In ms.
+    began INTEGER NOT NULL,
+    ready INTEGER NOT NULL DEFAULT 0,
+    over INTEGER NOT NULL DEFAULT 0,
+    due INTEGER NOT NULL DEFAULT 0,
+    phase INTEGER NOT NULL DEFAULT 0,
+    -- What came out: for each option 8 bytes, whether enough answered, whose ballots were counted and whose were not, and what proves it.
+    counts BLOB NOT NULL DEFAULT x'',
+    answered INTEGER NOT NULL DEFAULT 0,
+    voters BLOB NOT NULL DEFAULT x'',
+    left_out BLOB NOT NULL DEFAULT x'',
+    transcript BLOB,
+    PRIMARY KEY(cluster, motion)
+) STRICT;
+
+-- What members say in them, until the end; of ballots, whether they were verified.
+CREATE TABLE cluster_vote_step(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    motion BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    author BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    checked INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(cluster, motion, kind, author, bytes)
+) STRICT;
+CREATE INDEX cluster_vote_step_author ON cluster_vote_step(cluster, author);
+
+-- Shares of dealings that we were given, the first of each.
+CREATE TABLE cluster_vote_share(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    author BLOB NOT NULL,
+    dealing BLOB NOT NULL,
+    bytes BLOB NOT NULL,
+    UNIQUE(cluster, author, dealing)
+) STRICT;
+
+-- What we say, to all or to one member, and in which state we said it; if in none, it waits.
+CREATE TABLE cluster_vote_said(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    cluster INTEGER NOT NULL,
+    motion BLOB NOT NULL,
+    kind INTEGER NOT NULL,
+    member BLOB,
+    bytes BLOB NOT NULL,
+    state BLOB
+) STRICT;
+CREATE INDEX cluster_vote_said_state ON cluster_vote_said(cluster, state);
+";

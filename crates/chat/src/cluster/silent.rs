@@ -40,7 +40,7 @@ impl Work<'_> {
         if rest.is_empty() || !self.is_first(row, state, &silent) {
             return Ok(());
         }
-        match self.open_motion(row, state, Kind::Silent { members: rest }, true, now) {
+        match self.open_motion(row, state, Kind::Silent { members: rest }, false, now) {
             Ok(_) | Err(ChatError::Refused(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -3,8 +3,9 @@
 
 use samizdat_chat::{Filter, Message, Standing};
 use samizdat_cluster::{Charter, tally::Outcome};
+use samizdat_core::Envelope;
 
-use crate::people::{LIFETIME, Person, carry};
+use crate::people::{LIFETIME, Person};
 
 pub const NEST: &str = "nest";
 
@@ -30,10 +31,10 @@ pub fn nest(charter: &Charter, names: &[&str]) -> Vec<Person> {
     people
 }
 
-/// The first one invites the last one, and all vote for it.
+/// One of the first, each of whom may have a few doors, invites the last one, and all vote for it.
 pub fn let_in(people: &mut [Person], name: &str) {
-    let now = people[0].now;
-    let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+    let (now, by) = (people[0].now, (people.len() - 2) / 4);
+    let link = people[by].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
     let newcomer = people.last_mut().unwrap();
     newcomer.chat.join_cluster(&link, name, "hello", now).unwrap();
     mingle(people);
@@ -61,21 +62,30 @@ pub fn pass(people: &mut [Person], ms: u64) {
 
 /// Everybody learns what everybody has, and what is said to that. Two minutes pass.
 pub fn mingle(people: &mut [Person]) {
+    swap(people);
     for _ in 0..8 {
         pass(people, 15_000);
-        people.iter_mut().for_each(|person| {
-            person.settle();
-        });
-        swap(people);
+        let made: Vec<Vec<Envelope>> = people.iter_mut().map(made).collect();
+        hand_out(people, &made);
     }
+}
+
+fn made(person: &mut Person) -> Vec<Envelope> {
+    let ids = person.settle();
+    ids.iter().map(|id| person.log.find(id).unwrap().unwrap().envelope().unwrap()).collect()
 }
 
 /// Everybody learns what everybody has.
 pub fn swap(people: &mut [Person]) {
-    for from in 0..people.len() {
-        let (before, rest) = people.split_at_mut(from);
-        let Some((from, after)) = rest.split_first_mut() else { return };
-        before.iter_mut().chain(after).for_each(|to| carry(from, to));
+    let all: Vec<Vec<Envelope>> = people.iter().map(Person::envelopes).collect();
+    hand_out(people, &all);
+}
+
+fn hand_out(people: &mut [Person], envelopes: &[Vec<Envelope>]) {
+    for (from, envelopes) in envelopes.iter().enumerate() {
+        for (_, person) in people.iter_mut().enumerate().filter(|(to, _)| *to != from) {
+            envelopes.iter().for_each(|envelope| person.receive(envelope));
+        }
     }
 }
 

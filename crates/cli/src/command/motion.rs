@@ -1,13 +1,15 @@
 //! `motion` and `vote`: what the members of a cluster decide.
 
 use clap::{Args, Subcommand};
-use samizdat_api::cluster::{Motion as Row, MotionKind, MotionState, Proposal};
+use samizdat_api::cluster::{Motion as Row, MotionKind, MotionState, Proposal, VotePhase};
 
 use super::cluster::{Rules, rules};
 use crate::{arguments::Context, failure::Failure, output::time, printable::printable};
 
 /// So much of an id tells motions apart for people, and `vote` takes it.
 const SHORT: usize = 8;
+/// What the node says that we said in a secret vote.
+const SECRET: &str = "secret";
 
 #[derive(Args)]
 pub(crate) struct Motion {
@@ -89,6 +91,9 @@ enum What {
         /// Voters rank the options, instead of choosing one.
         #[arg(long)]
         preference: bool,
+        /// Everybody sees who voted, and nobody how. Experimental; needs three members at least.
+        #[arg(long, conflicts_with = "preference")]
+        secret: bool,
     },
 }
 
@@ -140,7 +145,9 @@ impl What {
             Self::Charter { name, rules } => Proposal::Charter { charter: rules.edit(name) },
             Self::Merge { link, name } => Proposal::Merge { link, name },
             Self::TakeIn { from } => Proposal::TakeIn { from },
-            Self::Question { text, options, preference } => Proposal::Question { text, options, ranked: preference },
+            Self::Question { text, options, preference, secret } => {
+                Proposal::Question { text, options, ranked: preference, secret }
+            }
         }
     }
 }
@@ -154,8 +161,15 @@ pub(crate) fn line(context: &Context, motion: &Row) -> String {
         state => state.as_str(),
     };
     let said = match &motion.ours {
+        Some(ours) if motion.secret && ours != SECRET => format!("; your vote for {} waits for the key", printable(ours)),
+        Some(_) if motion.secret => "; you have voted".into(),
         Some(ours) => format!("; you said {}", printable(ours)),
         None => String::new(),
+    };
+    let state = match motion.phase {
+        Some(phase) if motion.state == MotionState::Open => format!("{state}, secret (experimental): {}", doing(phase)),
+        Some(_) => format!("{state}, secret (experimental)"),
+        None => state.to_owned(),
     };
     let votes = if motion.kind == MotionKind::Question {
         String::new()
@@ -170,16 +184,35 @@ pub(crate) fn line(context: &Context, motion: &Row) -> String {
     )
 }
 
+/// What happens in a secret vote.
+fn doing(phase: VotePhase) -> &'static str {
+    match phase {
+        VotePhase::MakingKey => "making the key",
+        VotePhase::Voting => "voting",
+        VotePhase::Opening => "opening",
+        VotePhase::Done => "done",
+    }
+}
+
 /// A motion with everything that is to be seen of it.
 fn page(context: &Context, motion: &Row) -> String {
     let mut lines = vec![line(context, motion)];
     lines.push(format!("    moved by {} on {}, until epoch {}", printable(&motion.proposer), time(motion.at), motion.until));
     lines.extend(motion.charter.as_ref().map(|charter| format!("    {}", rules(charter))));
+    let is_counted = motion.phase.is_none_or(|phase| phase == VotePhase::Done && motion.why.is_none());
     for (number, option) in (1..).zip(&motion.options) {
         let place = if motion.ranked { format!(", place {}", option.place) } else { String::new() };
-        lines.push(format!("    {number}. {}: named first by {}{place}", printable(&option.option), option.first));
+        let count = if is_counted { format!(": named first by {}{place}", option.first) } else { String::new() };
+        lines.push(format!("    {number}. {}{count}", printable(&option.option)));
     }
-    for (what, who) in [("yes", &motion.yes_by), ("no", &motion.no_by), ("voted twice, which is proven", &motion.cheated)] {
+    lines.extend(motion.why.as_ref().map(|why| format!("    {}", printable(why))));
+    for (what, who) in [
+        ("yes", &motion.yes_by),
+        ("no", &motion.no_by),
+        ("have voted", &motion.voted),
+        ("voted, and are not counted", &motion.left_out),
+        ("voted twice, which is proven", &motion.cheated),
+    ] {
         if !who.is_empty() {
             let who: Vec<String> = who.iter().map(|nick| printable(nick)).collect();
             lines.push(format!("    {what}: {}", who.join(", ")));

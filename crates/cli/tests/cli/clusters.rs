@@ -7,6 +7,7 @@ use samizdat_api::{
     cluster::{
         Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, Departure, History, JoinRequest, Member, Motion,
         MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt, Standing,
+        VotePhase,
     },
 };
 use serde_json::{Value, json};
@@ -48,7 +49,17 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             from: None,
         }]),
         ClusterCall::Motions { .. } => ClusterAnswer::Motions(motions()),
-        ClusterCall::Motion { .. } => ClusterAnswer::Motion(Box::new(question())),
+        ClusterCall::Motion { motion, .. } => ClusterAnswer::Motion(Box::new(match motion.as_str() {
+            "making" => secret_question(VotePhase::MakingKey),
+            "voting" => secret_question(VotePhase::Voting),
+            "opened" => secret_question(VotePhase::Done),
+            "failed" => Motion {
+                state: MotionState::Failed,
+                why: Some("too few trustees agreed on a key in time: ask again".into()),
+                ..secret_question(VotePhase::Done)
+            },
+            _ => question(),
+        })),
         ClusterCall::Open { .. } | ClusterCall::Vote { .. } => ClusterAnswer::Motion(Box::new(admission())),
         ClusterCall::Receipts { .. } => {
             ClusterAnswer::Receipts(vec![Receipt { member: "bobsmember".into(), nick: "bob".into(), at: NOON }])
@@ -153,6 +164,11 @@ fn admission() -> Motion {
         ranked: false,
         charter: None,
         cheated: vec![],
+        secret: false,
+        phase: None,
+        voted: vec![],
+        left_out: vec![],
+        why: None,
     }
 }
 
@@ -169,6 +185,26 @@ fn question() -> Motion {
         ranked: true,
         cheated: vec!["bob".into()],
         ..admission()
+    }
+}
+
+/// Before there is a key ours waits; then Alice and Bob have voted; in the end all have, and the ballot of one came too late.
+fn secret_question(phase: VotePhase) -> Motion {
+    let option = |option: &str, first, place| MotionOption { option: option.into(), first, place };
+    let (early, done) = (phase == VotePhase::MakingKey, phase == VotePhase::Done);
+    let voted: &[&str] = if early { &[] } else { &["alice", "bob"] };
+    Motion {
+        ours: Some(if early { "2" } else { "secret" }.into()),
+        options: if done { question().options } else { vec![option("at the bridge", 0, 1), option("at home", 0, 2)] },
+        state: if done { MotionState::Passed } else { MotionState::Open },
+        secret: true,
+        phase: Some(phase),
+        voted: voted.iter().map(|nick| (*nick).to_owned()).collect(),
+        left_out: if done { vec!["bob".into()] } else { vec![] },
+        voters: 3,
+        ranked: false,
+        cheated: vec![],
+        ..question()
     }
 }
 
@@ -194,6 +230,10 @@ fn clusters_for_people() {
         ("cluster_delivery", &["cluster", "delivery", "00ff"]),
         ("motion_list", &["motion", "list", "nest"]),
         ("motion_show", &["motion", "show", "nest", "mnop"]),
+        ("motion_show_making_key", &["motion", "show", "nest", "making"]),
+        ("motion_show_secret", &["motion", "show", "nest", "voting"]),
+        ("motion_show_opened", &["motion", "show", "nest", "opened"]),
+        ("motion_show_no_key", &["motion", "show", "nest", "failed"]),
     ] {
         assert_snapshot!(name, node.prints(arguments));
     }
@@ -222,6 +262,10 @@ fn clusters_for_programs() {
         assert_eq!(motion[field], value);
     }
     assert_eq!((&motion["yes"], &motion["no"]), (&json!(1), &json!(0)));
+    let secret = row(&["motion", "show", "nest", "voting"]);
+    assert_eq!((&secret["secret"], &secret["phase"], &secret["voted"]), (&json!(true), &json!("voting"), &json!(["alice", "bob"])));
+    assert_eq!((&secret["ours"], &secret["options"][0]["first"]), (&json!("secret"), &json!(0)));
+    assert_eq!((&motion["secret"], &motion["phase"]), (&json!(false), &Value::Null));
     assert_eq!(row(&["cluster", "audit", "nest"]), json!({"epoch":1,"what":["admit bob"]}));
 }
 
@@ -326,8 +370,15 @@ fn motions_are_opened_and_voted_on() {
     let (text, options) = ("Where?".to_owned(), vec!["here".to_owned(), "there".to_owned()]);
     opens(
         &["question", "Where?", "--option", "here", "--option", "there", "--preference"],
-        Proposal::Question { text, options, ranked: true },
+        Proposal::Question { text: text.clone(), options: options.clone(), ranked: true, secret: false },
     );
+    opens(
+        &["question", "Where?", "--option", "here", "--option", "there", "--secret"],
+        Proposal::Question { text, options, ranked: false, secret: true },
+    );
+    node.samizdat(&["motion", "open", "nest", "question", "Where?", "--option", "a", "--option", "b", "--secret", "--preference"])
+        .assert()
+        .code(2);
     let vote = ClusterCall::Vote { motion: "abcd".into(), vote: "2,1".into() };
     assert_eq!(asked_of(&node, &["vote", "abcd", "2,1"]), vote);
 }

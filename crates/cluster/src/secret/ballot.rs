@@ -62,8 +62,8 @@ pub enum BadSecretBallot {
 }
 
 impl SecretBallot {
-    /// A ballot of our own: for an option of the question by its place from 0, or of a decision 0 for yes and 1 for no. `seed` is
-    /// fresh for each ballot; whoever has it can read the ballot.
+    /// A ballot of our own: for an option of the question by its place from 0. `seed` is fresh for each ballot; whoever has it can
+    /// read the ballot.
     ///
     /// # Errors
     /// If it would not count.
@@ -175,8 +175,13 @@ pub struct TwoBallots {
 }
 
 impl TwoBallots {
+    /// Whether two ballots prove something says [`Self::culprit`].
+    pub fn new(first: SecretBallotIn, second: SecretBallotIn) -> Self {
+        Self { first, second }
+    }
+
     pub(super) fn of(first: &SecretBallot, second: &SecretBallot) -> Self {
-        Self { first: first.unverified(), second: second.unverified() }
+        Self::new(first.unverified(), second.unverified())
     }
 
     /// Reads a proof.

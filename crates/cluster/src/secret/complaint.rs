@@ -4,11 +4,14 @@ use core::fmt;
 
 use minicbor::Decoder;
 
-use super::{dealing::DealingId, panel::Panel};
+use super::{
+    dealing::{DealingId, flat, read_flat},
+    panel::Panel,
+};
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, ascends, exact, from_bytes, to_bytes, versioned},
+    cbor::{Malformed, Out, Wire, Written, exact, from_bytes, to_bytes, versioned},
     ids::{MemberId, MemberSecret, MotionId},
-    limits::{ACCEPT_MAX, TRUSTEES_MAX},
+    limits::ACCEPT_MAX,
 };
 
 const VERSION: u8 = 1;
@@ -87,6 +90,16 @@ impl ComplaintIn {
         to_bytes(self)
     }
 
+    /// For which motion it says to be.
+    pub fn claimed_motion(&self) -> MotionId {
+        self.motion
+    }
+
+    /// Whose it says to be.
+    pub fn claimed_trustee(&self) -> MemberId {
+        self.trustee
+    }
+
     /// The only door to a [`Complaint`].
     ///
     /// # Errors
@@ -106,8 +119,7 @@ impl ComplaintIn {
     }
 
     fn signed(&self) -> Vec<u8> {
-        let dealings = self.dealings.iter().flat_map(|id| id.0);
-        b"samizdat complaint v1\0".iter().copied().chain(self.motion.0).chain(dealings).collect()
+        [&b"samizdat complaint v1\0"[..], &self.motion.0, &flat(&self.dealings)].concat()
     }
 }
 
@@ -116,18 +128,15 @@ impl Wire for ComplaintIn {
         e.array(5)?.u8(VERSION)?;
         self.motion.write(e)?;
         self.trustee.write(e)?;
-        e.bytes(self.dealings.iter().map(|id| id.0).collect::<Vec<_>>().as_flattened())?.bytes(&self.signature)?;
+        e.bytes(&flat(&self.dealings))?.bytes(&self.signature)?;
         Ok(())
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         versioned(d, 5, VERSION)?;
         let (motion, trustee) = (MotionId::read(d)?, MemberId::read(d)?);
-        let (ids, []) = d.bytes().ok()?.as_chunks::<32>() else { return None };
-        let dealings: Vec<DealingId> = ids.iter().copied().map(DealingId).collect();
-        let signature = exact(d)?;
-        let fits = (1..=TRUSTEES_MAX).contains(&dealings.len()) && ascends(&dealings);
-        fits.then_some(Self { motion, trustee, dealings, signature })
+        let (dealings, signature) = (read_flat(d)?, exact(d)?);
+        (!dealings.is_empty()).then_some(Self { motion, trustee, dealings, signature })
     }
 }
 

@@ -12,7 +12,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{group, panel::Panel};
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, blob, exact, from_bytes, to_bytes, versioned},
+    cbor::{Malformed, Out, Wire, Written, ascends, blob, exact, from_bytes, to_bytes, versioned},
     ids::{MemberId, MemberSecret, MotionId},
     limits::{DEALING_MAX, SHARE_MAX, TRUSTEES_MAX},
 };
@@ -157,6 +157,11 @@ impl DealingIn {
         self.motion
     }
 
+    /// Whose it says to be.
+    pub fn claimed_trustee(&self) -> MemberId {
+        self.trustee
+    }
+
     /// The only door to a [`Dealing`].
     ///
     /// # Errors
@@ -176,6 +181,18 @@ impl DealingIn {
     fn signed(&self) -> Vec<u8> {
         [&b"samizdat dealing v1\0"[..], &self.motion.0, &self.polynomial, &self.proof].concat()
     }
+}
+
+/// Ids one after the other, as they are sent and signed.
+pub(super) fn flat(dealings: &[DealingId]) -> Vec<u8> {
+    dealings.iter().flat_map(|id| id.0).collect()
+}
+
+/// The same from there: ascending, of as many dealings as there can be trustees.
+pub(super) fn read_flat(d: &mut Decoder<'_>) -> Option<Vec<DealingId>> {
+    let (ids, []) = d.bytes().ok()?.as_chunks::<32>() else { return None };
+    let dealings: Vec<DealingId> = ids.iter().copied().map(DealingId).collect();
+    (dealings.len() <= TRUSTEES_MAX && ascends(&dealings)).then_some(dealings)
 }
 
 impl ShareIn {

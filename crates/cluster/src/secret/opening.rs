@@ -105,6 +105,11 @@ impl OpeningIn {
         self.motion
     }
 
+    /// Whose it says to be.
+    pub fn claimed_trustee(&self) -> MemberId {
+        self.trustee
+    }
+
     pub(super) fn sign(key: &Key, count: &Count, shares: Vec<u8>, secret: &MemberSecret) -> Self {
         let ballots = count.ballots.iter().filter_map(|id| id.0.first_chunk().copied()).collect();
         let (motion, trustee, shares) = (key.panel().id(), secret.member(), shares.as_chunks().0.to_vec());

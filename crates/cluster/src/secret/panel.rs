@@ -9,7 +9,7 @@ use crate::{
     roster::Roster,
 };
 
-/// The trustees of one motion, and how it is voted on. It follows from the motion and the salt of the cluster.
+/// The trustees of one motion. It follows from the motion and the salt of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
     motion: Motion,
@@ -20,6 +20,12 @@ pub struct Panel {
 /// Why a motion cannot be voted on in secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 pub enum NotSecret {
+    /// It says so itself.
+    #[error("this motion is voted on openly")]
+    Open,
+    /// What changes the cluster rests on votes that everybody can check one by one.
+    #[error("only questions can be asked in secret: what changes the cluster is decided openly")]
+    Decision,
     /// Answers in an order.
     #[error("answers in an order of preference cannot be given in secret: ask for one option each")]
     Preference,
@@ -28,21 +34,29 @@ pub enum NotSecret {
     TooFew,
 }
 
+impl NotSecret {
+    /// Whether so many can be asked this in secret.
+    pub(crate) fn check(kind: &Kind, voters: usize) -> Result<(), Self> {
+        match kind {
+            Kind::Question { method: Method::Preference, .. } => Err(Self::Preference),
+            Kind::Question { .. } if voters < SECRET_VOTERS_MIN => Err(Self::TooFew),
+            Kind::Question { .. } => Ok(()),
+            _ => Err(Self::Decision),
+        }
+    }
+}
+
 impl Panel {
     /// Of a motion, in the cluster that was founded with this salt.
     ///
     /// # Errors
-    /// If the motion cannot be voted on in secret.
+    /// If the motion is voted on openly.
     pub fn of(motion: Motion, salt: &[u8; 32]) -> Result<Self, NotSecret> {
         let options = match &motion.fields().kind {
-            Kind::Question { method: Method::Preference, .. } => return Err(NotSecret::Preference),
-            Kind::Question { options, .. } => options.len(),
-            _ => 2,
+            Kind::Question { options, .. } if motion.fields().secret => options.len(),
+            _ => return Err(NotSecret::Open),
         };
         let voters = motion.electorate().len();
-        if voters < SECRET_VOTERS_MIN {
-            return Err(NotSecret::TooFew);
-        }
         let mut trustees: Vec<MemberId> = motion.electorate().iter().copied().collect();
         trustees.sort_by_cached_key(|member| rank(salt, motion.fields().epoch, member));
         trustees.truncate((voters / 2).saturating_add(1).min(TRUSTEES_MAX));
@@ -69,7 +83,7 @@ impl Panel {
         self.trustees.len().saturating_sub(self.needed())
     }
 
-    /// How many answers there are: of decisions yes and no.
+    /// How many answers there are.
     pub fn options(&self) -> usize {
         self.options
     }

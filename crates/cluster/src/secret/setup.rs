@@ -12,14 +12,14 @@ use sha2::{Digest, Sha256};
 
 use super::{
     complaint::{BadComplaint, Complaint, ComplaintIn},
-    dealing::{BadDealing, Dealing, DealingId, DealingIn, Share},
+    dealing::{BadDealing, Dealing, DealingId, DealingIn, Share, flat, read_flat},
     group,
     panel::Panel,
 };
 use crate::{
     cbor::{Malformed, Out, Wire, Written, ascends, exact, from_bytes, to_bytes, versioned},
     ids::{MemberId, MemberSecret, MotionId},
-    limits::{ACCEPT_MAX, DEALINGS_PER_TRUSTEE, TRUSTEES_MAX},
+    limits::{ACCEPT_MAX, DEALINGS_PER_TRUSTEE},
 };
 
 const VERSION: u8 = 1;
@@ -157,6 +157,11 @@ impl Setup {
         self.dealings.get(id)
     }
 
+    /// All dealings that were heard.
+    pub fn dealings(&self) -> impl Iterator<Item = &Dealing> {
+        self.dealings.values()
+    }
+
     /// Trustees of whom no dealing was heard.
     pub fn awaited(&self) -> impl Iterator<Item = &MemberId> {
         self.panel.trustees().iter().filter(|one| !self.dealings.values().any(|dealing| dealing.trustee() == **one))
@@ -289,6 +294,11 @@ impl AcceptIn {
         self.motion
     }
 
+    /// Whose it says to be.
+    pub fn claimed_trustee(&self) -> MemberId {
+        self.trustee
+    }
+
     /// The only door to an [`Accept`].
     ///
     /// # Errors
@@ -312,10 +322,6 @@ impl AcceptIn {
     }
 }
 
-fn flat(dealings: &[DealingId]) -> Vec<u8> {
-    dealings.iter().flat_map(|id| id.0).collect()
-}
-
 fn hash(domain: &[u8], motion: &MotionId, dealings: &[DealingId]) -> [u8; 32] {
     Sha256::new().chain_update(domain).chain_update(motion.0).chain_update(flat(dealings)).finalize().into()
 }
@@ -332,10 +338,7 @@ impl Wire for AcceptIn {
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         versioned(d, 5, VERSION)?;
         let (motion, trustee) = (MotionId::read(d)?, MemberId::read(d)?);
-        let (ids, []) = d.bytes().ok()?.as_chunks::<32>() else { return None };
-        let dealings: Vec<DealingId> = ids.iter().copied().map(DealingId).collect();
-        let signature = exact(d)?;
-        (dealings.len() <= TRUSTEES_MAX && ascends(&dealings)).then_some(Self { motion, trustee, dealings, signature })
+        Some(Self { motion, trustee, dealings: read_flat(d)?, signature: exact(d)? })
     }
 }
 

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     ids::{MemberId, MemberSecret},
     limits::{BALLOTS_PER_VOTER, SECRET_BALLOTS_MIN},
-    motion::Kind,
 };
 
 /// The secret ballots on one motion, and what trustees opened of them. The same for everybody who has heard the same.
@@ -41,11 +40,11 @@ pub(super) struct Count {
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many named each option; of a decision yes and no.
+    /// How many named each option.
     pub counts: Vec<u64>,
     /// Whose ballots were counted.
     pub voters: Vec<MemberId>,
-    /// Whether as many said yes as the charter asks; of a question, whether as many answered.
+    /// Whether as many answered as the charter asks.
     pub passed: bool,
 }
 
@@ -215,8 +214,6 @@ impl Urn {
         let counts = count.sums.iter().enumerate().map(option).collect::<Option<Vec<u64>>>()?;
         let of = |id: &SecretBallotId| self.cast.iter().find(|(_, ballots)| ballots.contains_key(id)).map(|(voter, _)| *voter);
         let voters: Vec<MemberId> = count.ballots.iter().filter_map(of).collect();
-        let question = matches!(panel.motion().fields().kind, Kind::Question { .. });
-        let said = if question { voters.len() } else { usize::try_from(*counts.first()?).ok()? };
-        Some(Verdict { passed: said >= panel.motion().needed(), counts, voters })
+        Some(Verdict { passed: voters.len() >= panel.motion().needed(), counts, voters })
     }
 }

@@ -106,7 +106,7 @@ impl Town {
         let proposal = match (kind, other) {
             (0..4, Some(other)) if cluster.members.len() > CLUSTER_LEAST => Proposal::Expel(&other.member),
             (4..7, _) => Proposal::Charter(charter),
-            _ => Proposal::Question { text: "and now?", options: &options, method: Method::Plurality },
+            _ => Proposal::Question { text: "and now?", options: &options, method: Method::Plurality, secret: false },
         };
         let at = member.now(now);
         match member.chat.open_motion(CLUSTER, &proposal, at) {

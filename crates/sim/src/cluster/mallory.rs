@@ -303,7 +303,7 @@ impl Town {
         let at = member.now(now);
         let options = ["a".to_owned(), "b".to_owned()];
         for _ in 0..CLUSTER_FLOOD {
-            let proposal = Proposal::Question { text: "again?", options: &options, method: Method::Plurality };
+            let proposal = Proposal::Question { text: "again?", options: &options, method: Method::Plurality, secret: false };
             match member.chat.open_motion(CLUSTER, &proposal, at) {
                 Ok(_) | Err(ChatError::Refused(_)) => {}
                 Err(error) => return Err(error.into()),

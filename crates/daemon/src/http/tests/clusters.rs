@@ -51,6 +51,11 @@ fn motion(id: &str) -> Motion {
         ranked: false,
         charter: None,
         cheated: vec![],
+        secret: false,
+        phase: None,
+        voted: vec![],
+        left_out: vec![],
+        why: None,
     }
 }
 

@@ -1,0 +1,407 @@
+//! Secret votes: what `samizdat_cluster::secret` says, over the vault. Experimental.
+//!
+//! Everybody keeps what is said in a vote and comes to the same result. Whoever is a trustee of it deals, complains, accepts and opens
+//! when it is time to, by itself. Nothing of this is ever said in two ways: what we say is in the vault before it is sent.
+
+mod key;
+mod show;
+mod urn;
+
+use rusqlite::{OptionalExtension, Row};
+use samizdat_cluster::{
+    MemberId, MemberSecret, MotionId, Past, PastIn,
+    ballot::{BadBallot, Choice},
+    content::Body,
+    limits::BALLOTS_PER_VOTER,
+    motion::{Motion, MotionIn},
+    secret::{Panel, ShareIn, StepIn, StepKind, TrusteeSecret},
+};
+use samizdat_core::Now;
+
+pub use self::show::SecretVote;
+use super::row::{ClusterRow, Context, StateRow, ms};
+use crate::{
+    error::{ChatError, is_database},
+    limits::{DECIDING_LIFETIMES, SECRET_SETTLE_MS, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX, WINDOW_EPOCHS},
+    mls::GroupError,
+    work::Work,
+};
+
+/// In the column `kind` of what we say: a share, for one trustee alone.
+const SHARE: u8 = 0;
+
+/// Its row, of what kind it is, for whom alone, and what we say.
+type Unsaid = (i64, u8, Option<[u8; 32]>, Vec<u8>);
+
+/// How far a secret vote has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Trustees make the key.
+    Key,
+    /// Members vote.
+    Voting,
+    /// Trustees open the sum.
+    Opening,
+    /// The result is there.
+    Done,
+    /// Too few trustees agreed on a key in time.
+    NoKey,
+    /// So few voted that the result would show how.
+    TooFew,
+    /// Too few trustees opened the same ballots.
+    NotOpened,
+}
+
+impl Phase {
+    const ALL: [Self; 7] = [Self::Key, Self::Voting, Self::Opening, Self::Done, Self::NoKey, Self::TooFew, Self::NotOpened];
+
+    fn number(self) -> u8 {
+        Self::ALL.iter().position(|phase| *phase == self).and_then(|i| u8::try_from(i).ok()).unwrap_or_default()
+    }
+
+    fn from_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(Self::NotOpened)
+    }
+}
+
+/// A secret vote as the vault has it.
+struct Vote {
+    panel: Panel,
+    /// As a trustee: what our dealing is made of.
+    seed: Option<TrusteeSecret>,
+    /// What we want to vote, until there is a key.
+    choice: Option<u8>,
+    /// When we came to know of it, ms.
+    began: u64,
+    /// Since when we have of the other trustees what we can hope for, ms; 0: not yet.
+    ready: u64,
+    /// Since when nobody can vote any more, ms; 0: they can.
+    over: u64,
+    phase: Phase,
+}
+
+impl Vote {
+    fn id(&self) -> MotionId {
+        self.panel.motion().id()
+    }
+
+    /// From when on no ballot is waited for, if the motion is over.
+    fn settled(&self) -> Option<u64> {
+        (self.over > 0).then(|| self.over.saturating_add(SECRET_SETTLE_MS))
+    }
+
+    fn place(&self, member: &MemberId) -> Option<u64> {
+        let place = self.panel.trustees().iter().position(|one| one == member)?;
+        u64::try_from(place).ok()
+    }
+}
+
+impl Work<'_> {
+    /// Begins to keep what is said in a vote, if a motion is voted on in secret. Who votes and who holds the key stays as it was in its
+    /// state, whatever becomes of that.
+    pub(crate) fn begin_vote(&mut self, row: &ClusterRow, at: &StateRow, motion: &Motion, now: Now) -> Result<(), ChatError> {
+        let fields = motion.fields();
+        let Some((roster, charter)) = at.past.at(fields.epoch).filter(|_| fields.secret) else { return Ok(()) };
+        let then = Past::founded(roster.clone(), charter.clone()).waited(fields.epoch).ok_or(ChatError::Bug("past"))?;
+        let context = Context { salt: at.context.salt, charter: charter.clone() };
+        self.conn.execute(
+            "INSERT OR IGNORE INTO cluster_vote(cluster, motion, context, past, until, began) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            (row.cluster, motion.id().0, context.encode(), then.encode(), ms(fields.until), ms(now.unix_ms)),
+        )?;
+        Ok(())
+    }
+
+    /// Votes, or notes what we want to vote until there is a key.
+    pub(crate) fn vote_in_secret(
+        &mut self,
+        row: &ClusterRow,
+        state: &StateRow,
+        motion: &MotionId,
+        choice: &Choice,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let vote = self.secret_vote(row, motion)?.ok_or(ChatError::Bug("secret vote"))?;
+        let option = match choice {
+            Choice::Options(order) => match order.as_slice() {
+                [one] if usize::from(*one) < vote.panel.options() => *one,
+                _ => return Err(ChatError::Refused(BadBallot::WrongChoice.to_string())),
+            },
+            Choice::Decision(_) => return Err(ChatError::Refused(BadBallot::WrongChoice.to_string())),
+        };
+        if !vote.panel.motion().electorate().contains(&row.member) {
+            return Err(ChatError::Refused(BadBallot::NotEntitled.to_string()));
+        }
+        if self.has_said(row, motion, StepKind::Ballot)? {
+            return Err(ChatError::Refused("you have voted: whoever votes twice proves to everybody that they cheated".into()));
+        }
+        if vote.phase > Phase::Voting || state.epoch > vote.panel.motion().fields().until {
+            return Err(ChatError::Refused("the time to vote on this motion is over".into()));
+        }
+        self.conn.execute(
+            "UPDATE cluster_vote SET choice = ?3, due = 0 WHERE cluster = ?1 AND motion = ?2",
+            (row.cluster, motion.0, option),
+        )?;
+        self.touch(row.cluster);
+        self.look_after_votes(row, state, now).map(|_| ())
+    }
+
+    /// What a member says in a vote, be its motion known or not: the two may come in any order. Each speaks for itself only, and has
+    /// so much room that who says two things is proven to.
+    pub(crate) fn take_step(&mut self, row: &ClusterRow, from: &MemberId, step: &StepIn) -> Result<(), ChatError> {
+        if step.claimed_author() != *from {
+            return Ok(());
+        }
+        let (motion, kind) = (step.claimed_motion(), step.kind().number());
+        let phase: Option<u8> = self
+            .conn
+            .prepare_cached("SELECT phase FROM cluster_vote WHERE cluster = ?1 AND motion = ?2")?
+            .query_row((row.cluster, motion.0), |row| row.get(0))
+            .optional()?;
+        if phase.is_some_and(|phase| Phase::from_number(phase) >= Phase::Done) {
+            return Ok(());
+        }
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO cluster_vote_step(cluster, motion, kind, author, bytes) SELECT ?1, ?2, ?3, ?4, ?5
+                 WHERE (SELECT count(*) FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4) < ?6",
+            )?
+            .execute((row.cluster, motion.0, kind, from.0, step.encode(), BALLOTS_PER_VOTER))?;
+        if phase.is_none() {
+            self.conn
+                .prepare_cached(
+                    "DELETE FROM cluster_vote_step WHERE number IN (SELECT number FROM cluster_vote_step s WHERE cluster = ?1 AND author = ?2
+                     AND NOT EXISTS (SELECT 1 FROM cluster_vote v WHERE v.cluster = s.cluster AND v.motion = s.motion)
+                     ORDER BY number DESC LIMIT -1 OFFSET ?3)",
+                )?
+                .execute((row.cluster, from.0, STEPS_UNKNOWN_MAX))?;
+        }
+        self.stir(row, &motion)
+    }
+
+    /// A share that a trustee gave us alone; of the newest of each member some are kept. What it is a share of may come later.
+    pub(crate) fn take_share(&mut self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<(), ChatError> {
+        self.put_share(row, from, share)?;
+        self.conn
+            .prepare_cached(
+                "DELETE FROM cluster_vote_share WHERE number IN (SELECT number FROM cluster_vote_share WHERE cluster = ?1 AND author = ?2
+                 ORDER BY number DESC LIMIT -1 OFFSET ?3)",
+            )?
+            .execute((row.cluster, from.0, SHARES_OF_MEMBER_MAX))?;
+        self.conn
+            .execute("UPDATE cluster_vote SET due = 0 WHERE cluster = ?1 AND phase = ?2", (row.cluster, Phase::Key.number()))?;
+        self.touch(row.cluster);
+        Ok(())
+    }
+
+    fn put_share(&self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<(), ChatError> {
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO cluster_vote_share(cluster, author, dealing, bytes) VALUES(?1, ?2, ?3, ?4)")?
+            .execute((row.cluster, from.0, share.claimed_dealing().0, share.encode()))?;
+        Ok(())
+    }
+
+    /// Something of a vote is new.
+    fn stir(&mut self, row: &ClusterRow, motion: &MotionId) -> Result<(), ChatError> {
+        self.conn
+            .prepare_cached("UPDATE cluster_vote SET due = 0 WHERE cluster = ?1 AND motion = ?2")?
+            .execute((row.cluster, motion.0))?;
+        self.touch(row.cluster);
+        Ok(())
+    }
+
+    /// Does what is due in all votes; when something is due next, ms.
+    pub(crate) fn look_after_votes(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {
+        let due: Vec<[u8; 32]> = self
+            .conn
+            .prepare_cached(
+                "SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase < ?2 AND (due <= ?3 OR (over = 0 AND until < ?4)) ORDER BY motion",
+            )?
+            .query_map((row.cluster, Phase::Done.number(), ms(now.unix_ms), ms(state.epoch)), |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for motion in due {
+            let next = self.look_after_vote(row, state, &MotionId(motion), now.unix_ms)?;
+            self.conn
+                .execute("UPDATE cluster_vote SET due = ?3 WHERE cluster = ?1 AND motion = ?2", (row.cluster, motion, ms(next)))?;
+        }
+        self.say_in_votes(row, state, now)?;
+        let next = "SELECT coalesce(min(due), ?3) FROM cluster_vote WHERE cluster = ?1 AND phase < ?2";
+        Ok(self.conn.prepare_cached(next)?.query_row((row.cluster, Phase::Done.number(), i64::MAX), |row| row.get(0))?)
+    }
+
+    fn look_after_vote(&mut self, row: &ClusterRow, state: &StateRow, motion: &MotionId, now: u64) -> Result<u64, ChatError> {
+        let Some(mut vote) = self.secret_vote(row, motion)? else { return Ok(u64::MAX) };
+        if vote.over == 0 && state.epoch > vote.panel.motion().fields().until {
+            vote.over = now;
+            self.conn.execute(
+                "UPDATE cluster_vote SET over = ?3, choice = NULL WHERE cluster = ?1 AND motion = ?2",
+                (row.cluster, motion.0, ms(now)),
+            )?;
+        }
+        let us = self.member_secret(row)?;
+        let mut setup = self.setup(row, &vote)?;
+        let next = match setup.key() {
+            None if vote.over == 0 => self.make_key(row, &mut vote, &mut setup, &us, now)?,
+            _ => u64::MAX,
+        };
+        match (setup.key(), vote.settled()) {
+            (Some(key), _) => self.look_after_urn(row, &vote, &setup, &key, &us, now),
+            (None, Some(settled)) if settled <= now => self.fail(row, &vote, Phase::NoKey),
+            (None, Some(settled)) => Ok(next.min(settled)),
+            (None, None) => Ok(next),
+        }
+    }
+
+    /// A vote that we know; nothing if there is none, or its row is damaged.
+    fn secret_vote(&self, row: &ClusterRow, motion: &MotionId) -> Result<Option<Vote>, ChatError> {
+        let found = self
+            .conn
+            .prepare_cached(
+                "SELECT v.context, v.past, m.bytes, v.seed, v.choice, v.began, v.ready, v.over, v.phase
+                 FROM cluster_vote v JOIN cluster_motion m USING (cluster, motion) WHERE v.cluster = ?1 AND v.motion = ?2",
+            )?
+            .query_row((row.cluster, motion.0), vote_row)
+            .optional()?;
+        Ok(found.flatten())
+    }
+
+    /// Says something in a vote: from now on we have said it, whatever happens.
+    fn say_step(&mut self, row: &ClusterRow, vote: &Vote, step: &StepIn) -> Result<(), ChatError> {
+        let (kind, bytes) = (step.kind().number(), step.encode());
+        self.conn.execute(
+            "INSERT INTO cluster_vote_step(cluster, motion, kind, author, bytes, checked) VALUES(?1, ?2, ?3, ?4, ?5, 1)",
+            (row.cluster, vote.id().0, kind, row.member.0, &bytes),
+        )?;
+        self.conn.execute(
+            "INSERT INTO cluster_vote_said(cluster, motion, kind, bytes) VALUES(?1, ?2, ?3, ?4)",
+            (row.cluster, vote.id().0, kind, &bytes),
+        )?;
+        Ok(())
+    }
+
+    fn has_said(&self, row: &ClusterRow, motion: &MotionId, kind: StepKind) -> Result<bool, ChatError> {
+        let sql = "SELECT 1 FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4";
+        Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, motion.0, kind.number(), row.member.0))?)
+    }
+
+    /// What members said in a vote, in the order in which it came; with the number of its row.
+    fn steps(&self, row: &ClusterRow, vote: &Vote, kinds: &[StepKind]) -> Result<Vec<(i64, StepIn)>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT number, bytes FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 ORDER BY number",
+        )?;
+        let mut steps = Vec::new();
+        for kind in kinds {
+            let rows = statement
+                .query_map((row.cluster, vote.id().0, kind.number()), |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+            for found in rows {
+                let (number, bytes) = found?;
+                steps.extend(StepIn::decode(*kind, &bytes).ok().map(|step| (number, step)));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// What does not count is forgotten.
+    fn forget_step(&self, number: i64) -> Result<(), ChatError> {
+        self.conn.prepare_cached("DELETE FROM cluster_vote_step WHERE number = ?1")?.execute([number])?;
+        Ok(())
+    }
+
+    fn enter_phase(&mut self, row: &ClusterRow, vote: &Vote, phase: Phase) -> Result<(), ChatError> {
+        if vote.phase < phase {
+            self.conn.execute(
+                "UPDATE cluster_vote SET phase = ?3 WHERE cluster = ?1 AND motion = ?2",
+                (row.cluster, vote.id().0, phase.number()),
+            )?;
+            self.event(crate::chat::Event::Cluster(row.cluster));
+        }
+        Ok(())
+    }
+
+    /// Sends what we say in votes and have not sent, and what was sent on a branch that is left.
+    fn say_in_votes(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
+        let Some(cluster) = row.id else { return Ok(()) };
+        let waiting: Vec<Unsaid> = self
+            .conn
+            .prepare_cached(
+                "SELECT number, kind, member, bytes FROM cluster_vote_said WHERE cluster = ?1 AND state IS NULL ORDER BY number",
+            )?
+            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .collect::<Result<_, _>>()?;
+        for (number, kind, to, bytes) in waiting {
+            let body = match to {
+                None => StepKind::of(kind).and_then(|kind| StepIn::decode(kind, &bytes).ok()).map(Body::Step),
+                Some(to) => {
+                    let groups = self.mls.groups(self.conn, self.rng);
+                    match groups.encrypt_to(&cluster, &state.state, &row.member, &MemberId(to), &bytes) {
+                        Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
+                        // A trustee who is no member any more.
+                        sealed => sealed.ok().map(Body::Aside),
+                    }
+                }
+            };
+            if let Some(body) = body {
+                self.send_message(row, &state.state, body, &DECIDING_LIFETIMES, now)?;
+            }
+            self.conn
+                .prepare_cached("UPDATE cluster_vote_said SET state = ?2 WHERE number = ?1")?
+                .execute((number, state.state.0))?;
+        }
+        self.conn.execute(
+            "DELETE FROM cluster_vote_said WHERE cluster = ?1 AND motion IN
+             (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase >= ?2 AND until + ?3 < ?4)",
+            (row.cluster, Phase::Done.number(), ms(WINDOW_EPOCHS), ms(state.epoch)),
+        )?;
+        Ok(())
+    }
+
+    /// What we know of a vote that only trustees may know, and what nobody needs once it has ended.
+    fn clear_vote(&self, row: &ClusterRow, vote: &Vote, dealings: &[[u8; 32]]) -> Result<(), ChatError> {
+        let key = (row.cluster, vote.id().0);
+        self.conn.execute("UPDATE cluster_vote SET seed = NULL, choice = NULL WHERE cluster = ?1 AND motion = ?2", key)?;
+        self.conn
+            .execute("DELETE FROM cluster_vote_said WHERE cluster = ?1 AND motion = ?2 AND kind = ?3", (key.0, key.1, SHARE))?;
+        let mut share = self.conn.prepare_cached("DELETE FROM cluster_vote_share WHERE cluster = ?1 AND dealing = ?2")?;
+        dealings.iter().try_for_each(|dealing| share.execute((row.cluster, dealing)).map(|_| ()))?;
+        Ok(())
+    }
+
+    /// What we say in votes that have not ended is said again.
+    pub(crate) fn say_votes_again(&self, row: &ClusterRow) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE cluster_vote_said SET state = NULL WHERE cluster = ?1 AND motion IN
+             (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase < ?2)",
+            (row.cluster, Phase::Done.number()),
+        )?;
+        Ok(())
+    }
+
+    /// We are in no vote of a cluster any more, and keep nothing that is secret.
+    pub(crate) fn forget_votes(&self, row: &ClusterRow) -> Result<(), ChatError> {
+        self.conn.execute("UPDATE cluster_vote SET seed = NULL, choice = NULL WHERE cluster = ?1", [row.cluster])?;
+        for table in ["cluster_vote_share", "cluster_vote_step", "cluster_vote_said"] {
+            self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn member_secret(&mut self, row: &ClusterRow) -> Result<MemberSecret, ChatError> {
+        let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
+        Ok(MemberSecret::from_seed(*seed.seed()))
+    }
+}
+
+fn vote_row(row: &Row<'_>) -> rusqlite::Result<Option<Vote>> {
+    let (context, past, motion): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let seed = row.get::<_, Option<[u8; 32]>>(3)?.map(TrusteeSecret::new);
+    let (choice, began, ready, over) = (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?);
+    let phase = Phase::from_number(row.get(8)?);
+    let panel = || {
+        let (context, motion) = (Context::decode(&context)?, MotionIn::decode(&motion).ok()?);
+        let past = PastIn::decode(&past).ok()?;
+        let roster = past.claimed_roster().clone();
+        let past = past.verify(motion.claimed().epoch, &roster, &context.charter).ok()?;
+        let cluster = motion.claimed().cluster;
+        Panel::of(motion.verify(&cluster, &past).ok()?, &context.salt).ok()
+    };
+    Ok(panel().map(|panel| Vote { panel, seed, choice, began, ready, over, phase }))
+}

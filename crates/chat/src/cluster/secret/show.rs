@@ -1,0 +1,145 @@
+//! What people see of secret votes.
+
+use rusqlite::OptionalExtension;
+use samizdat_cluster::{
+    MemberId, MotionId,
+    motion::Kind,
+    secret::{StepIn, StepKind, TranscriptIn, TwoBallots},
+    tally::Outcome,
+};
+
+use super::{Phase, Vote};
+use crate::{
+    cluster::{query::MotionRow, row::ClusterRow},
+    error::ChatError,
+    work::Work,
+};
+
+/// What is special about a motion that is voted on in secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretVote {
+    /// How far it has come.
+    pub phase: Phase,
+    /// Nicknames of those who have voted; how is not known.
+    pub voted: Vec<String>,
+    /// Of these, whose ballots trustees left out of the result.
+    pub left_out: Vec<String>,
+    /// Whether what we want to vote waits for the key.
+    pub waits: bool,
+}
+
+impl SecretVote {
+    /// Why nothing came of it, and what to do.
+    pub fn why(&self) -> Option<&'static str> {
+        match self.phase {
+            Phase::NoKey => Some("too few trustees agreed on a key in time: ask again when more members are there, or openly"),
+            Phase::TooFew => Some("so few members voted that the result would show how: ask again, or openly"),
+            Phase::NotOpened => Some("too few trustees opened the same ballots: ask again when more members are there, or openly"),
+            Phase::Key | Phase::Voting | Phase::Opening | Phase::Done => None,
+        }
+    }
+}
+
+/// What a vote came to, as the vault has it.
+#[derive(Default)]
+struct Known {
+    counts: Vec<usize>,
+    answered: bool,
+    voters: Vec<MemberId>,
+    left_out: Vec<MemberId>,
+}
+
+impl Work<'_> {
+    /// Puts into a row what is known of a secret vote. Before the result each option counts nothing.
+    pub(crate) fn show_vote(&self, row: &ClusterRow, motion: &MotionId, shown: &mut MotionRow) -> Result<(), ChatError> {
+        let Some(vote) = self.secret_vote(row, motion)? else { return Ok(()) };
+        let result = self.result(row, motion)?;
+        let moved = vote.panel.motion();
+        (shown.needed, shown.voters) = (moved.needed(), moved.electorate().len());
+        let voters = if vote.phase < Phase::Done { self.voted(row, &vote)? } else { result.voters };
+        shown.state = match vote.phase {
+            Phase::Key | Phase::Voting | Phase::Opening => Outcome::Open,
+            Phase::Done if result.answered => Outcome::Passed,
+            Phase::Done => Outcome::Expired,
+            Phase::NoKey | Phase::TooFew | Phase::NotOpened => Outcome::Failed,
+        };
+        if let Kind::Question { options, .. } = &moved.fields().kind {
+            let counts = (0..options.len()).map(|option| result.counts.get(option).copied().unwrap_or(0));
+            let counts: Vec<usize> = counts.collect();
+            let mut best: Vec<usize> = (0..options.len()).collect();
+            best.sort_by_key(|option| core::cmp::Reverse(counts.get(*option).copied()));
+            let place = |option: usize| best.iter().position(|one| *one == option).map_or(0, |place| place.saturating_add(1));
+            let row = |((option, text), count): ((usize, &String), usize)| (text.clone(), count, place(option));
+            shown.ballots.options = options.iter().enumerate().zip(counts).map(row).collect();
+        }
+        let cheats = self.cheats(row, &vote)?;
+        shown.ballots.cheated = cheats.iter().map(|member| self.nick(row, member)).collect::<Result<_, ChatError>>()?;
+        let ours = voters.contains(&row.member) || result.left_out.contains(&row.member);
+        shown.ours = match vote.choice {
+            _ if ours => Some("secret".into()),
+            Some(option) => Some(u16::from(option).saturating_add(1).to_string()),
+            None => None,
+        };
+        let nicks =
+            |members: &[MemberId]| members.iter().map(|member| self.nick(row, member)).collect::<Result<Vec<_>, ChatError>>();
+        let mut voted = nicks(&voters)?;
+        let left_out = nicks(&result.left_out)?;
+        voted.extend(left_out.iter().cloned());
+        voted.sort_unstable();
+        shown.secret = Some(SecretVote { phase: vote.phase, voted, left_out, waits: vote.choice.is_some() });
+        Ok(())
+    }
+
+    fn result(&self, row: &ClusterRow, motion: &MotionId) -> Result<Known, ChatError> {
+        let sql = "SELECT counts, answered, voters, left_out FROM cluster_vote WHERE cluster = ?1 AND motion = ?2";
+        let found = self.conn.prepare_cached(sql)?.query_row((row.cluster, motion.0), |row| {
+            let counts: Vec<u8> = row.get(0)?;
+            let counts = counts.as_chunks().0.iter().map(|count| usize::try_from(u64::from_be_bytes(*count)).unwrap_or(usize::MAX));
+            Ok(Known {
+                counts: counts.collect(),
+                answered: row.get(1)?,
+                voters: members(row.get(2)?),
+                left_out: members(row.get(3)?),
+            })
+        });
+        Ok(found.optional()?.unwrap_or_default())
+    }
+
+    /// Who has voted twice, which two ballots prove.
+    fn cheats(&self, row: &ClusterRow, vote: &Vote) -> Result<Vec<MemberId>, ChatError> {
+        let mut cheats: Vec<MemberId> = Vec::new();
+        let ballots: Vec<_> = self.steps(row, vote, &[StepKind::Ballot])?.into_iter().map(|(_, step)| step).collect();
+        for (at, first) in ballots.iter().enumerate() {
+            for second in ballots.iter().skip(at.saturating_add(1)) {
+                if let (StepIn::Ballot(first), StepIn::Ballot(second)) = (first, second)
+                    && first.claimed_voter() == second.claimed_voter()
+                    && let Some((culprit, _)) = TwoBallots::new(first.clone(), second.clone()).culprit()
+                {
+                    cheats.push(culprit);
+                }
+            }
+        }
+        Ok(cheats)
+    }
+
+    /// What proves the results of secret votes, the oldest first.
+    pub(crate) fn transcripts(&self, row: &ClusterRow) -> Result<Vec<(MotionId, TranscriptIn)>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT motion, transcript FROM cluster_vote WHERE cluster = ?1 AND transcript IS NOT NULL ORDER BY began, motion",
+        )?;
+        let rows = statement.query_map([row.cluster], |row| Ok((MotionId(row.get(0)?), row.get::<_, Vec<u8>>(1)?)))?;
+        let mut transcripts = Vec::new();
+        for found in rows {
+            let (motion, bytes) = found?;
+            let transcript = TranscriptIn::decode(&bytes).ok().filter(|vote| vote.motion().claimed().id() == motion);
+            let damaged = || ChatError::Refused("the result of a secret vote is damaged: it cannot be verified".into());
+            transcripts.push((motion, transcript.ok_or_else(damaged)?));
+        }
+        transcripts.sort_by_key(|(_, vote)| vote.motion().claimed().epoch);
+        Ok(transcripts)
+    }
+}
+
+fn members(flat: Vec<u8>) -> Vec<MemberId> {
+    flat.as_chunks().0.iter().copied().map(MemberId).collect()
+}
