@@ -106,7 +106,10 @@ impl Town {
         let proposal = match (kind, other) {
             (0..4, Some(other)) if cluster.members.len() > CLUSTER_LEAST => Proposal::Expel(&other.member),
             (4..7, _) => Proposal::Charter(charter),
-            _ => Proposal::Question { text: "and now?", options: &options, method: Method::Plurality, secret: false },
+            _ => {
+                let secret = drawn.is_multiple_of(2);
+                Proposal::Question { text: "and now?", options: &options, method: Method::Plurality, secret }
+            }
         };
         let at = member.now(now);
         match member.chat.open_motion(CLUSTER, &proposal, at) {
