@@ -13,18 +13,19 @@ impl Branches {
     /// Forgets what lies more than `window` epochs behind the tip, and with it the branches that forked off there, and makes room if
     /// there are too many states. A state that `is_young` is in the window whatever its epoch. Returns what is gone.
     pub fn prune(&mut self, window: u64, is_young: impl Fn(&StateId) -> bool) -> Vec<StateId> {
-        let mut gone = self.drop_old(window, is_young);
-        gone.extend(self.drop_repeated());
-        gone.extend(self.drop_excess());
+        // One tip throughout: what is forgotten may take weight from its root, and with several roots another would be followed then.
+        let Some(tip) = self.tip() else { return Vec::new() };
+        let mut gone = self.drop_old(&tip, window, is_young);
+        gone.extend(self.drop_repeated(&tip));
+        gone.extend(self.drop_excess(&tip));
         self.forget_strangers();
         gone
     }
 
-    fn drop_old(&mut self, window: u64, is_young: impl Fn(&StateId) -> bool) -> Vec<StateId> {
-        let Some(tip) = self.tip() else { return Vec::new() };
-        let floor = self.get(&tip).map_or(0, |tip| tip.epoch.saturating_sub(window));
+    fn drop_old(&mut self, tip: &StateId, window: u64, is_young: impl Fn(&StateId) -> bool) -> Vec<StateId> {
+        let floor = self.get(tip).map_or(0, |tip| tip.epoch.saturating_sub(window));
         let within = |node: &&Node| node.epoch >= floor || is_young(&node.id);
-        let line: Vec<&Node> = self.upwards(&tip).collect();
+        let line: Vec<&Node> = self.upwards(tip).collect();
         // No gaps: whatever is younger than something that stays, stays.
         let stay = line.iter().rposition(within).map_or(0, |oldest| oldest.saturating_add(1));
         let mut kept: BTreeSet<StateId> = BTreeSet::new();
@@ -43,8 +44,7 @@ impl Branches {
     }
 
     /// Somebody that makes more and more children of one state: the best stay, and those in which others stand.
-    fn drop_repeated(&mut self) -> Vec<StateId> {
-        let Some(tip) = self.tip() else { return Vec::new() };
+    fn drop_repeated(&mut self, tip: &StateId) -> Vec<StateId> {
         let support = self.support();
         let mut groups: BTreeMap<(StateId, MemberId), Vec<&Node>> = BTreeMap::new();
         for node in self.states.values() {
@@ -55,7 +55,7 @@ impl Branches {
         let mut gone = BTreeSet::new();
         for mut group in groups.into_values() {
             group.sort_by_key(|node| self.order(node, &support));
-            let surplus = group.into_iter().skip(CHILDREN_MAX).filter(|node| !self.is_ancestor(&node.id, &tip));
+            let surplus = group.into_iter().skip(CHILDREN_MAX).filter(|node| !self.is_ancestor(&node.id, tip));
             for node in surplus {
                 let tree = self.subtree(node);
                 if !tree.iter().any(|id| self.is_used(id)) {
@@ -67,11 +67,10 @@ impl Branches {
     }
 
     /// Ends of branches that nobody follows, the oldest first.
-    fn drop_excess(&mut self) -> Vec<StateId> {
-        let Some(tip) = self.tip() else { return Vec::new() };
+    fn drop_excess(&mut self, tip: &StateId) -> Vec<StateId> {
         let mut gone = Vec::new();
         while self.len() > STATES_MAX {
-            let ends = self.states.values().filter(|node| node.id != tip && self.children(node).next().is_none());
+            let ends = self.states.values().filter(|node| node.id != *tip && self.children(node).next().is_none());
             let idle = ends.filter(|node| !self.is_used(&node.id));
             let Some(worst) = idle.max_by_key(|node| (core::cmp::Reverse(node.epoch), !node.certified, node.rank, node.id)) else {
                 break;
@@ -80,7 +79,7 @@ impl Branches {
             gone.extend(self.remove(vec![worst]));
         }
         while self.len() > STATES_MAX {
-            let Some(oldest) = self.upwards(&tip).last().filter(|oldest| oldest.id != tip) else { break };
+            let Some(oldest) = self.upwards(tip).last().filter(|oldest| oldest.id != *tip) else { break };
             if self.is_used(&oldest.id) || self.children(oldest).count() > 1 {
                 break;
             }

@@ -43,6 +43,19 @@ fn all_stand(branches: &mut Branches, people: impl IntoIterator<Item = u8>, turn
     });
 }
 
+/// Once the tip itself was dropped for want of room, because forgetting its root had made another one weigh more.
+#[test]
+fn pruning_keeps_the_tip_though_its_root_loses_weight() {
+    let line = (1..12).map(|n| child(n + 1, n, u64::from(n), 0));
+    let others = (0..STATES_MAX).map(|n| child(100 + u8::try_from(n).unwrap(), 99, 30, u8::try_from(n).unwrap()));
+    let mut branches = of([root(1, 0), root(99, 29)].into_iter().chain(line).chain(others));
+    all_stand(&mut branches, 0..2, 1, 1);
+    all_stand(&mut branches, 2..3, 1, 99);
+    assert_eq!(branches.tip(), Some(id(12)), "two stand in its root, one in the other");
+    let gone = branches.prune(4, |_| false);
+    assert!(gone.contains(&id(1)) && branches.get(&id(12)).is_some());
+}
+
 #[test]
 fn a_line_is_followed_to_its_end() {
     assert_eq!(Branches::new().tip(), None);
