@@ -26,6 +26,7 @@ use samizdat_sync::{
         handshake::{Channel, Greeted, HelloIn},
     },
     limits::CONTACT_TAGS,
+    networks::Network,
     reach::{CheckIn, CheckedIn},
     routing::codec::{AnswerIn, QuestionIn, Verified},
 };
@@ -255,7 +256,7 @@ pub fn gossip(bytes: &[u8]) -> bool {
         rest = tail;
         let peer = PeerId([step & 3; 32]);
         let input = match step >> 2 {
-            0 => Input::Connected { peer, addr: PeerAddr(body.to_vec()), dialed: body.len() % 2 == 0 },
+            0 => Input::Connected { peer, addr: PeerAddr(body.to_vec()), dialed: body.len() % 2 == 0, network: Network::Hidden },
             1 => Input::Disconnected { peer },
             2 => Input::Junk { peer },
             3 => {

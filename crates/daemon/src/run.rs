@@ -14,9 +14,9 @@ use rand_core::SeedableRng;
 use samizdat_api::ErrorKind;
 use samizdat_chat::{Chat, ChatError};
 use samizdat_core::PeerSecret;
-use samizdat_engine::Engine;
+use samizdat_engine::{Engine, Network, Networks};
 use samizdat_entry::NameServers;
-use samizdat_net::{BindError, Contacts, JoinError, Limits, Net, Proxy, ProxyError, RelayAt, parse_join};
+use samizdat_net::{BindError, Contacts, JoinError, Limits, Net, PeerAddr, Proxy, ProxyError, RelayAt, parse_join};
 use samizdat_store::{Log, OpenError, StoreError, Vault, vault};
 use tokio::{net::TcpListener, sync::oneshot};
 use zeroize::Zeroizing;
@@ -176,6 +176,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let now = clock.now();
     let addr = net.local_addr().as_bytes().to_vec();
     let mut engine = Engine::new(log, chat, random()?, net.peer_id(), addr, now)?;
+    engine.read_networks(Networks::by(networks));
     let peers = Peers::load(&engine)?;
     peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
     joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
@@ -259,6 +260,12 @@ fn last_ports(chat: &Chat) -> Result<(u16, u16), StartError> {
     })
 }
 
+/// The networks that an address names.
+fn networks(addr: &[u8]) -> Vec<Network> {
+    let addr = PeerAddr::decode(addr).unwrap_or_else(|_| PeerAddr::new([]));
+    Network::of_claim(addr.sockets().map(|socket| socket.ip()), addr.relays().next().is_some())
+}
+
 async fn api_listener(asked: Option<SocketAddr>, last: u16) -> Result<TcpListener, StartError> {
     let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let wanted = asked.unwrap_or(local(last));
@@ -272,6 +279,16 @@ async fn api_listener(asked: Option<SocketAddr>, last: u16) -> Result<TcpListene
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_names_the_networks_where_it_is_dialled() {
+        let peer = "a".repeat(52);
+        let named = |places: &str| networks(parse_join(&format!("{peer}@{places}")).unwrap().1.as_bytes());
+        let far = |ip: &str| Network::of_link(Some(ip.parse().unwrap()));
+        assert_eq!(named("198.51.100.1:4,10.0.0.1:4,[2001:db8::1]:4"), [far("198.51.100.1"), far("2001:db8::1")]);
+        assert_eq!(named(&format!("10.0.0.1:4,203.0.113.1:4/{peer}")), [Network::Hidden], "its relay says not where it is");
+        assert_eq!(networks(&[4, 9]), [], "what is not understood");
+    }
 
     #[test]
     fn a_full_disk_refuses_a_start_as_it_refuses_a_message() {

@@ -3,11 +3,11 @@
 
 mod nodes;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nodes::{Node, acquaint, relay};
 use samizdat_api::{
-    MessagePath, MessageState, PeerPath, SessionChoice, SessionState,
+    MessagePath, MessageState, PeerPath, Session, SessionChoice, SessionState, Status,
     call::{Goal, MessageQuery},
 };
 use tokio::runtime::Runtime;
@@ -74,4 +74,26 @@ fn the_death_of_their_relay_ends_no_session_for_long() {
     let took = died.elapsed();
     assert_eq!(alice.send("bob", "over the other", Some(Goal::Received)), MessageState::Received);
     assert!(took < nodes::REHOMED, "{took:?}");
+}
+
+#[test]
+fn a_session_goes_on_while_the_transport_key_becomes_another() {
+    let runtime = Runtime::new().unwrap();
+    let (_carol, at) = relay(&runtime);
+    let bob = Node::start(&[], &[at]);
+    let alice = Node::start_rotating(Duration::from_secs(20), &[&bob.ready.join], &[at]);
+    acquaint(&alice, &bob);
+    alice.choose("bob", SessionChoice::Relayed);
+    bob.choose(&alice.ready.name, SessionChoice::Relayed);
+    let before = alice.status(|status| !status.sessions.is_empty());
+    let theirs = bob.status(|status| !status.sessions.is_empty()).sessions[0].clone();
+
+    let key = |status: &Status| status.join.split('@').next().unwrap_or_default().to_owned();
+    let after = alice.status(|status| key(status) != key(&before));
+    let same = |one: &Session, other: &Session| (&one.peer, one.since) == (&other.peer, other.since);
+    assert!(same(&after.sessions[0], &before.sessions[0]));
+    assert_eq!(alice.send("bob", "under another key", Some(Goal::Received)), MessageState::Received);
+    assert!(same(&bob.status(|_| true).sessions[0], &theirs), "he sees nothing of it at the endpoint for contacts");
+    let all = bob.client.messages(&MessageQuery { who: Some(alice.ready.name.clone()), ..MessageQuery::default() }).unwrap();
+    assert_eq!(all.iter().find(|message| message.text == "under another key").unwrap().path, MessagePath::Direct);
 }

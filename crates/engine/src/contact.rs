@@ -194,6 +194,10 @@ impl Sessions {
             if before.map(|of| of.ours) != after.map(|of| of.ours) {
                 told.hurry(now);
             }
+            let both = |of: Option<&Chosen>| of.is_some_and(Chosen::both);
+            if both(after) && !both(before) {
+                told.answer(now);
+            }
             if before.map(|of| &of.presence) != after.map(|of| &of.presence) {
                 told.heard();
             }

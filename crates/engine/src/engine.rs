@@ -10,6 +10,7 @@ use samizdat_core::record::CERTIFICATE_HASH_LEN;
 use samizdat_core::{EnvelopeId, Now, PeerId};
 use samizdat_store::Log;
 use samizdat_sync::contact::{Input as ContactInput, Way, codec::Place};
+use samizdat_sync::networks::{Network, Networks};
 use samizdat_sync::relays::Chosen;
 use samizdat_sync::{Config, Gossip, Input as GossipInput, Output as GossipOutput, PeerAddr, PeerStatus};
 
@@ -271,6 +272,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// How the networks are read out of the shell's addresses; to be told before anybody is learned.
+    pub fn read_networks(&mut self, networks: Networks) {
+        self.gossip.read_networks(networks);
+    }
+
     /// Ends the node; another can be started over the same stores.
     pub fn into_stores(self) -> (Log, Chat) {
         (self.log, self.chat)
@@ -281,7 +287,8 @@ impl Engine {
         match input {
             Input::Connected { peer, addr, dialed, ip } => {
                 self.routing.meet(peer, addr.clone(), ip);
-                self.feed(GossipInput::Connected { peer, addr: peer_addr(addr), dialed }, now)
+                let network = Network::of_link(ip);
+                self.feed(GossipInput::Connected { peer, addr: peer_addr(addr), dialed, network }, now)
             }
             Input::DialFailed { peer } => self.feed(GossipInput::DialFailed { peer }, now),
             Input::Disconnected { peer } => self.feed(GossipInput::Disconnected { peer }, now),

@@ -27,6 +27,7 @@ pub use inbound::Admitted;
 pub use routing::{Found, Standing, Whom};
 pub use samizdat_sync::PeerAddr;
 pub use samizdat_sync::contact::{Input as ContactInput, Way, codec::Place};
+pub use samizdat_sync::networks::{Network, Networks};
 pub use samizdat_sync::reach::Verdict;
 pub use samizdat_sync::relays::Chosen;
 pub use samizdat_sync::routing::LookupId;

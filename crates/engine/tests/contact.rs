@@ -292,6 +292,24 @@ fn addresses_are_told_where_both_want_it_and_withdrawn_with_their_endpoint() {
     assert!(world.ways(ALICE).is_empty() && world.ways(BOB).is_empty() && world.endpoints[ALICE].is_empty());
 }
 
+/// Each had just told that it allows it, and so told its address a minute later.
+#[test]
+fn two_who_choose_it_at_the_same_time_are_connected_directly_within_seconds() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.choose(ALICE, SessionChoice::Relayed);
+    world.run(10_000);
+    assert_eq!(world.ways(ALICE), [Way::Relayed]);
+    // What they say of it crosses.
+    for node in [ALICE, BOB] {
+        let (who, now) = (world.name(1 - node), world.now);
+        let edit = ContactEdit { session: Some(SessionChoice::Direct), ..ContactEdit::default() };
+        world.nodes[node].command(now, |chat, _| chat.edit_contact(&who, &edit)).unwrap();
+        world.nodes[node].commit(now);
+    }
+    world.run(5_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
+}
+
 /// Bob's node dies between the packet and the disk.
 #[test]
 fn what_a_crash_takes_before_it_is_on_the_disk_was_not_acknowledged_and_comes_again() {

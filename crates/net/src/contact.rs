@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use iroh::Endpoint;
 use samizdat_core::PeerId;
 use samizdat_core::session::BINDING_LEN;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::addr::PeerAddr;
@@ -123,6 +123,8 @@ struct Shared {
     runtime: tokio::runtime::Handle,
     homes: Mutex<BTreeMap<Way, Arc<Home>>>,
     links: Mutex<BTreeMap<u64, Arc<Link>>>,
+    /// Somebody who was reached directly before this machine moved is not any more: the direct endpoint needs other sockets.
+    stuck: Notify,
     last_link: AtomicU64,
     dials: AtomicU64,
     /// `None` once all is closed.
@@ -139,6 +141,7 @@ impl Contacts {
             runtime: tokio::runtime::Handle::current(),
             homes: Mutex::default(),
             links: Mutex::default(),
+            stuck: Notify::new(),
             last_link: AtomicU64::new(0),
             dials: AtomicU64::new(0),
             events: Mutex::new(Some(events)),
@@ -250,15 +253,25 @@ impl Shared {
         let _ = events.send(ContactEvent::Closed { link: id }).await;
     }
 
-    /// Gives up all connections whose own end was at no address that this endpoint still has, so that their owner dials again.
-    /// `near` are those that iroh does not tell of.
-    fn keep_only_from(&self, endpoint: &Endpoint, near: &[SocketAddr]) {
+    /// Gives up all connections whose own end was at no address that this endpoint still has, so that their owner dials again;
+    /// tells with whom. `near` are those that iroh does not tell of.
+    fn keep_only_from(&self, endpoint: &Endpoint, near: &[SocketAddr]) -> BTreeSet<PeerId> {
         let (addr, near) = (endpoint.addr(), near.iter());
         let own: BTreeSet<IpAddr> = addr.ip_addrs().chain(near).map(|socket| socket.ip().to_canonical()).collect();
         // Between two networks there is none, and nothing to be gained.
-        if !own.is_empty() {
-            self.links().values().filter(|link| link.has_moved(&own)).for_each(|link| link.end(DisconnectReason::Lost));
+        if own.is_empty() {
+            return BTreeSet::new();
         }
+        let links = self.links();
+        let moved = links.values().filter(|link| link.has_moved(&own));
+        moved.map(|link| (link.end(DisconnectReason::Lost), link.peer).1).collect()
+    }
+
+    /// Whether one of them is connected only through a relay; `None` as long as none is connected.
+    fn is_stuck(&self, peers: &BTreeSet<PeerId>) -> Option<bool> {
+        let links = self.links();
+        let relayed = links.values().filter(|link| peers.contains(&link.peer)).map(|link| link.relay().is_some());
+        relayed.reduce(|one, other| one || other)
     }
 
     fn events(&self) -> Option<mpsc::Sender<ContactEvent>> {

@@ -50,6 +50,9 @@ pub const RELAY_DOUBT: Duration = Duration::from_secs(1);
 pub const RELAY_LISTEN: Duration = Duration::from_millis(250);
 /// When an address of ours goes, links that used it so long before are given up.
 pub const MOVE_MEMORY: Duration = Duration::from_secs(10);
+/// So long after this machine moved contacts who were reached directly before are to be so again: the session is there after 3 to
+/// 6 s, and iroh punches at once and 5 s later, 4 s long.
+pub const PUNCHED_AGAIN: Duration = Duration::from_secs(15);
 /// TLS session tickets that are kept; resumption is of little use between long-lived peers.
 pub const TLS_TICKETS_MAX: usize = 32;
 /// Abandoned paths are given up after this long; longer is not offered by the transport.

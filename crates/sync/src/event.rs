@@ -5,6 +5,7 @@ use std::sync::Arc;
 use samizdat_core::{EnvelopeId, Hour, PeerId};
 
 use crate::codec::PeerAddr;
+use crate::networks::Network;
 
 /// What happened outside.
 ///
@@ -20,6 +21,8 @@ pub enum Input {
         addr: PeerAddr,
         /// Whether we dialled.
         dialed: bool,
+        /// In whose network the other end is: by the packets that came, never by what the peer says.
+        network: Network,
     },
     /// [`Output::Dial`] failed.
     DialFailed {

@@ -12,6 +12,7 @@ use crate::draw::Draw;
 use crate::event::{Input, Output, PeerStatus};
 use crate::index::Index;
 use crate::limits::{ANNOUNCED_FILLS_MAX, WATCH_MAX};
+use crate::networks::{Network, Networks};
 use crate::score::{Offence, Scores, Verdict};
 use crate::sessions::{Event, Opening, Sessions};
 use crate::transfer::Transfer;
@@ -75,6 +76,11 @@ impl Gossip {
         self.index.load(entries.into_iter().map(|(hour, id)| Entry::new(hour, id)));
     }
 
+    /// How the networks are read out of addresses; before, these say nothing of networks.
+    pub fn read_networks(&mut self, networks: Networks) {
+        self.view.read_networks(networks);
+    }
+
     /// The address told to peers from now on.
     pub fn set_own_addr(&mut self, addr: PeerAddr) {
         self.view.set_own_addr(addr);
@@ -100,7 +106,7 @@ impl Gossip {
     pub fn handle(&mut self, input: Input, now: Now) {
         self.now_ms = now.mono_ms;
         match input {
-            Input::Connected { peer, addr, dialed } => self.connected(peer, addr, dialed),
+            Input::Connected { peer, addr, dialed, network } => self.connected(peer, addr, dialed, network),
             Input::DialFailed { peer } => self.view.dial_failed(peer, self.now_ms, &mut self.draw),
             Input::Disconnected { peer } => self.view.disconnected(peer, self.now_ms, &mut self.draw),
             Input::Frame { peer, bytes } => self.frame(peer, &bytes),
@@ -188,10 +194,10 @@ impl Gossip {
         self.watched.remove(id);
     }
 
-    fn connected(&mut self, peer: PeerId, addr: PeerAddr, dialed: bool) {
+    fn connected(&mut self, peer: PeerId, addr: PeerAddr, dialed: bool, network: Network) {
         match self.scores.verdict(&peer, self.now_ms) {
             Verdict::Banished(until) => self.view.banish(peer, until),
-            _ => self.view.connected(peer, addr, dialed, self.now_ms, &mut self.draw),
+            _ => self.view.connected(peer, addr, dialed, network, self.now_ms, &mut self.draw),
         }
     }
 

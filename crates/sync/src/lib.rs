@@ -3,7 +3,7 @@
 //! [`Gossip`] is one node's part in spreading envelopes, as a pure machine: inputs and the time go in, outputs come out, and
 //! the same seed gives the same run. It knows envelopes only by hour and id; whoever drives it verifies and stores them.
 //!
-//! * [`view`]: neighbours, and others to fall back on (HyParView).
+//! * [`view`]: neighbours, and others to fall back on (HyParView); of one network few count ([`networks`]).
 //! * [`broadcast`]: what is new is announced to all, asked for at once, pushed ahead to a few.
 //! * [`reconcile`]: what two sets lack of each other, by [`ranges`] over an ordered [`tree`] and coded symbols ([`riblt`]).
 //! * [`sessions`] and [`transfer`]: when to reconcile, and sending what was found missing at the pace of the receiver.
@@ -24,6 +24,7 @@ pub mod event;
 mod gossip;
 pub mod index;
 pub mod limits;
+pub mod networks;
 pub mod ranges;
 pub mod reach;
 pub mod reconcile;

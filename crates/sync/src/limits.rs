@@ -27,10 +27,18 @@ pub const PASSIVE_MAX: usize = 64;
 pub const PROVEN_MAX: usize = 48;
 /// Peers the person named; they are dialled first and never forgotten.
 pub const TRUSTED_MAX: usize = 16;
-/// Connections that have not greeted yet.
+/// Connections that have not greeted yet: so many that came, and so many that we opened.
 pub const GREETING_MAX: usize = 16;
 /// Dials under way.
 pub const DIALING_MAX: usize = 3;
+/// Neighbours that a node chooses itself, if it knows so many peers: those who come fill the other places at most.
+pub const CHOSEN_MIN: usize = 4;
+/// Neighbours who came from one network prefix (IPv4 /24, IPv6 /48) and count as neighbours.
+pub const VIEW_PER_PREFIX: usize = 3;
+/// The same of those that a relay hides. More, since whoever has no other way shares this with all who have none.
+pub const VIEW_HIDDEN: usize = 5;
+/// Peers never reached that one network named, or that name one network; when memory is full, those beyond go first.
+pub const KNOWN_PER_NETWORK: usize = 8;
 /// Peers told to others in a shuffle or when turned away.
 pub const SAMPLE_SIZE: usize = 8;
 /// Walks (introductions of a newcomer) taken from one peer per minute.

@@ -5,8 +5,16 @@
 //! count. Peers are exchanged with neighbours only. A neighbour that we chose, that is trusted or that has been there for
 //! long is never displaced by a stranger. And now and then a node tries a peer outside its neighbourhood, so that the two
 //! halves of a healed partition find each other.
+//!
+//! Keys are cheap and networks are not, so nobody surrounds a node out of one network. Those who came from one count only up
+//! to its share ([`Network`]), and all who came only so far that some are left whom the node chose itself. More are let in as
+//! long as there is room, so that nobody is turned away who does no harm; they are the first to go.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use samizdat_core::PeerId;
 
@@ -14,9 +22,10 @@ use crate::codec::{Frame, PeerAddr, PeerAt};
 use crate::draw::Draw;
 use crate::event::HangupReason;
 use crate::limits::{
-    ACTIVE_MAX, ACTIVE_TARGET, ADDR_MAX, DIALING_MAX, FAILURES_MAX, GREETING_MAX, PASSIVE_MAX, PROVEN_MAX, SAMPLE_SIZE,
-    TRUSTED_MAX, WALKS_PER_MINUTE,
+    ACTIVE_MAX, ACTIVE_TARGET, ADDR_MAX, CHOSEN_MIN, DIALING_MAX, FAILURES_MAX, GREETING_MAX, KNOWN_PER_NETWORK, PASSIVE_MAX,
+    PROVEN_MAX, SAMPLE_SIZE, TRUSTED_MAX, WALKS_PER_MINUTE,
 };
+use crate::networks::{Network, Networks};
 
 /// Time to answer a greeting.
 const GREETING_MS: u64 = 15_000;
@@ -26,8 +35,10 @@ const DIALING_MS: u64 = 45_000;
 const BACKOFF_MS: u64 = 1_000;
 /// Longest wait.
 const BACKOFF_MAX_MS: u64 = 120_000;
-/// Wait before knocking again where we were turned away.
+/// Wait before knocking again where we were turned away; it doubles each time.
 const REFUSED_MS: u64 = 15_000;
+/// Longest such wait.
+const REFUSED_MAX_MS: u64 = 240_000;
 /// Time between exchanges of known peers.
 const SHUFFLE_MS: u64 = 30_000;
 /// Shortest time between two exchanges that one neighbour may ask for.
@@ -61,11 +72,24 @@ pub struct Link {
     pub since_ms: Option<u64>,
     /// Whether we dialled.
     pub dialed: bool,
+    /// In whose network the other end is, as the connection shows it.
+    network: Network,
     connected_ms: u64,
     shuffled_ms: Option<u64>,
     asked: bool,
     walks: u32,
     walks_ms: u64,
+}
+
+/// Who named a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// The person, or the memory of this node.
+    Us,
+    /// A neighbour that we chose.
+    Chosen(PeerId),
+    /// Somebody who came from that network.
+    Came(Network),
 }
 
 #[derive(Debug, Clone)]
@@ -76,7 +100,13 @@ struct Known {
     proven: bool,
     /// It worked under the transport key of now. Whom a node met before is told to nobody: the set would name it again.
     met: bool,
+    /// Who named it first.
+    told: Teller,
+    /// Where it was when a connection stood, which counts more than where it is said to be.
+    seen: Option<Network>,
     failures: u8,
+    /// How often it turned us away in a row.
+    refusals: u8,
     retry_ms: u64,
 }
 
@@ -85,6 +115,7 @@ struct Known {
 pub struct View {
     own: PeerId,
     own_addr: PeerAddr,
+    networks: Networks,
     links: BTreeMap<PeerId, Link>,
     dialing: BTreeMap<PeerId, u64>,
     known: BTreeMap<PeerId, Known>,
@@ -104,6 +135,7 @@ impl View {
         Self {
             own,
             own_addr,
+            networks: Networks::default(),
             links: BTreeMap::new(),
             dialing: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -114,6 +146,11 @@ impl View {
             tell_ms: None,
             acts: Vec::new(),
         }
+    }
+
+    /// How the networks are read out of addresses.
+    pub fn read_networks(&mut self, networks: Networks) {
+        self.networks = networks;
     }
 
     /// The address to tell. All neighbours hear of a new one soon: by the old one nobody new may find us.
@@ -170,7 +207,7 @@ impl View {
     /// A peer that the person or the node's memory names. Learning a trusted peer again makes it due at once.
     pub fn learn(&mut self, peer: PeerId, addr: PeerAddr, trusted: bool, draw: &mut Draw) {
         let room = self.known.values().filter(|k| k.trusted).count() < TRUSTED_MAX;
-        self.remember(peer, addr.clone(), draw);
+        self.remember(peer, addr.clone(), Teller::Us, draw);
         if let Some(known) = self.known.get_mut(&peer)
             && trusted
             && (known.trusted || room)
@@ -181,16 +218,25 @@ impl View {
     }
 
     /// A connection stands.
-    pub fn connected(&mut self, peer: PeerId, addr: PeerAddr, dialed: bool, now: u64, draw: &mut Draw) {
+    pub fn connected(&mut self, peer: PeerId, addr: PeerAddr, dialed: bool, network: Network, now: u64, draw: &mut Draw) {
         self.drop_link(&peer);
         self.dialing.remove(&peer);
         self.wake_ms = 0;
-        let greeting = self.links.values().filter(|link| link.since_ms.is_none()).count();
-        if peer == self.own || greeting >= GREETING_MAX {
+        if peer == self.own {
             self.acts.push(Act::Hangup(peer, HangupReason::Full));
             return;
         }
-        self.remember(peer, addr, draw);
+        let greeting = self.links.values().filter(|link| link.since_ms.is_none() && link.dialed == dialed).count();
+        if greeting >= GREETING_MAX
+            && let Some(silent) = self.most_silent(dialed)
+        {
+            self.drop_link(&silent);
+            self.acts.push(Act::Hangup(silent, HangupReason::Silent));
+        }
+        self.remember(peer, addr, if dialed { Teller::Us } else { Teller::Came(network) }, draw);
+        if let Some(known) = self.known.get_mut(&peer) {
+            known.seen = Some(network);
+        }
         if dialed {
             let proven = self.known.values().filter(|k| k.proven).count();
             let unused = self.known.iter().filter(|(p, k)| k.proven && !self.links.contains_key(p)).map(|(p, _)| *p);
@@ -204,14 +250,14 @@ impl View {
                 known.failures = 0;
             }
             let addr = self.own_addr.clone();
-            let few = self.active().count();
-            let greeting = match few {
+            let greeting = match self.active().count() {
                 0 => Frame::Join { addr },
-                few => Frame::Neighbor { urgent: few < ACTIVE_TARGET / 2, addr },
+                _ => Frame::Neighbor { urgent: self.chosen() < CHOSEN_MIN, addr },
             };
             self.acts.push(Act::Send(peer, greeting));
         }
-        let link = Link { since_ms: None, dialed, connected_ms: now, shuffled_ms: None, asked: false, walks: 0, walks_ms: now };
+        let (since_ms, shuffled_ms) = (None, None);
+        let link = Link { since_ms, dialed, network, connected_ms: now, shuffled_ms, asked: false, walks: 0, walks_ms: now };
         self.links.insert(peer, link);
     }
 
@@ -244,9 +290,10 @@ impl View {
     pub fn handle(&mut self, peer: PeerId, frame: Frame, now: u64, draw: &mut Draw) -> bool {
         let Some(link) = self.links.get(&peer).copied() else { return false };
         let greeting = link.since_ms.is_none();
+        let told = if self.chose(&peer, &link) { Teller::Chosen(peer) } else { Teller::Came(link.network) };
         match frame {
             Frame::Join { addr } if greeting && !link.dialed => {
-                self.remember(peer, addr.clone(), draw);
+                self.remember(peer, addr.clone(), told, draw);
                 if self.admit(peer, true, now, draw) {
                     let others: Vec<PeerId> = self.active().map(|(p, _)| *p).filter(|p| *p != peer).collect();
                     for other in others {
@@ -255,12 +302,12 @@ impl View {
                 }
             }
             Frame::Neighbor { urgent, addr } if greeting && !link.dialed => {
-                self.remember(peer, addr, draw);
+                self.remember(peer, addr, told, draw);
                 self.admit(peer, urgent, now, draw);
             }
             Frame::Welcome if greeting && link.dialed => {
                 // Others may have come while we were dialling.
-                if self.make_room(true, now, draw) {
+                if self.make_room(&peer, true, now, draw) {
                     self.activate(peer, now, draw);
                 } else {
                     self.dismiss(peer, HangupReason::Full, now, draw);
@@ -268,14 +315,14 @@ impl View {
             }
             Frame::Disconnect { others } => {
                 self.drop_link(&peer);
-                others.into_iter().for_each(|(p, addr)| self.remember(p, addr, draw));
+                others.into_iter().for_each(|(p, addr)| self.remember(p, addr, told, draw));
                 self.acts.push(Act::Hangup(peer, HangupReason::Left));
-                self.wait(&peer, now.saturating_add(draw.around(REFUSED_MS)));
+                self.refused(&peer, now, draw);
                 self.wake_ms = 0;
             }
             Frame::Walk { peer: newcomer, addr } if !greeting => {
                 if self.may_walk(&peer, now) {
-                    self.walk(peer, newcomer, addr, now, draw);
+                    self.walk(peer, (newcomer, addr), told, now, draw);
                 }
             }
             Frame::Shuffle { peers } if !greeting => {
@@ -285,7 +332,7 @@ impl View {
                     if let Some(link) = self.links.get_mut(&peer) {
                         link.shuffled_ms = Some(now);
                     }
-                    peers.into_iter().take(SAMPLE_SIZE).for_each(|(p, addr)| self.remember(p, addr, draw));
+                    peers.into_iter().take(SAMPLE_SIZE).for_each(|(p, addr)| self.remember(p, addr, told, draw));
                     self.wake_ms = 0;
                 }
             }
@@ -294,7 +341,7 @@ impl View {
                     if let Some(link) = self.links.get_mut(&peer) {
                         link.asked = false;
                     }
-                    peers.into_iter().take(SAMPLE_SIZE).for_each(|(p, addr)| self.remember(p, addr, draw));
+                    peers.into_iter().take(SAMPLE_SIZE).for_each(|(p, addr)| self.remember(p, addr, told, draw));
                     self.wake_ms = 0;
                 }
             }
@@ -342,21 +389,22 @@ impl View {
         self.wake_ms = self.next_wake(now);
     }
 
-    /// Dials the trusted first and then others at random until there are neighbours enough.
+    /// Dials the trusted first until there is no room, and then others until there are neighbours enough: by chance among those
+    /// in whose networks there are the fewest.
     fn fill_up(&mut self, now: u64, draw: &mut Draw) {
         loop {
-            let (trusted, others): (Vec<_>, Vec<_>) =
-                self.idle().filter(|(_, k)| k.retry_ms <= now).map(|(p, k)| (*p, k.trusted)).partition(|(_, t)| *t);
-            let pending = self.pending();
-            let choice = if pending < ACTIVE_MAX && !trusted.is_empty() {
-                draw.pick(trusted)
-            } else if pending < ACTIVE_TARGET {
-                draw.pick(others)
+            let (trusted, others): (Vec<_>, Vec<_>) = self.idle().filter(|(_, k)| k.retry_ms <= now).partition(|(_, k)| k.trusted);
+            let choice = if self.pending() < ACTIVE_MAX && !trusted.is_empty() {
+                draw.pick(trusted.into_iter().map(|(p, _)| *p))
+            } else if self.wants_more() {
+                let others: Vec<_> = others.into_iter().map(|(p, k)| (self.crowd(k), *p)).collect();
+                let least = others.iter().map(|(crowd, _)| *crowd).min();
+                draw.pick(others.into_iter().filter(|(crowd, _)| Some(*crowd) == least).map(|(_, p)| p))
             } else {
                 None
             };
             match choice {
-                Some((peer, _)) if self.dialing.len() < DIALING_MAX => self.dial(peer, now),
+                Some(peer) if self.dialing.len() < DIALING_MAX => self.dial(peer, now),
                 _ => return,
             }
         }
@@ -365,13 +413,11 @@ impl View {
     /// One step out of the neighbourhood, or one back if there is no room for it.
     fn explore(&mut self, now: u64, draw: &mut Draw) {
         if self.pending() >= ACTIVE_MAX {
-            let spare: Vec<(PeerId, bool)> =
-                self.active().filter(|(p, _)| !self.trusted(p)).map(|(p, link)| (*p, link.dialed)).collect();
             // Those who came to us go first, lest strangers crowd out the neighbours we chose.
-            let came = draw.pick(spare.iter().filter(|(_, dialed)| !dialed));
-            let victim = came.or(draw.pick(spare.iter())).map(|(p, _)| *p);
+            let victim = self.last_of_the_most(|_| true);
+            let victim = victim.or_else(|| draw.pick(self.active().map(|(p, _)| *p).filter(|p| !self.trusted(p))));
             victim.into_iter().for_each(|peer| self.dismiss(peer, HangupReason::Replaced, now, draw));
-        } else if self.pending() >= ACTIVE_TARGET {
+        } else if self.dialing.len() < DIALING_MAX {
             let choice = draw.pick(self.idle().filter(|(_, k)| k.retry_ms <= now).map(|(p, _)| *p));
             choice.into_iter().for_each(|peer| self.dial(peer, now));
         }
@@ -380,7 +426,7 @@ impl View {
     /// Takes in a peer that came, if there is room or somebody to make room.
     fn admit(&mut self, peer: PeerId, urgent: bool, now: u64, draw: &mut Draw) -> bool {
         let pressing = self.trusted(&peer) || urgent && draw.percent(50);
-        let room = self.make_room(pressing, now, draw);
+        let room = self.make_room(&peer, pressing, now, draw);
         if room {
             self.acts.push(Act::Send(peer, Frame::Welcome));
             self.activate(peer, now, draw);
@@ -390,24 +436,62 @@ impl View {
         room
     }
 
-    /// Whether there is room for one more neighbour. If it is pressing, one of those who came lately has to go for it; the
-    /// chosen, the trusted and those of long standing stay.
-    fn make_room(&mut self, pressing: bool, now: u64, draw: &mut Draw) -> bool {
+    /// Whether there is room for one more neighbour. If there is none, somebody who came has to go for it, the last of the
+    /// network that has the most: one beyond the share of his network, or, if it is pressing, one who came lately. The chosen,
+    /// the trusted and those of long standing stay; only as long as we chose too few of the neighbours they go, too. For one
+    /// whose own network has its share nobody of another goes.
+    fn make_room(&mut self, peer: &PeerId, pressing: bool, now: u64, draw: &mut Draw) -> bool {
         if self.active().count() < ACTIVE_MAX {
             return true;
         }
-        let young = |link: &Link| !link.dialed && link.since_ms.is_some_and(|s| s.saturating_add(SETTLED_MS) > now);
-        let loose = self.active().filter(|(p, link)| young(link) && !self.trusted(p)).map(|(p, _)| *p);
-        match draw.pick(loose).filter(|_| pressing) {
-            Some(victim) => self.dismiss(victim, HangupReason::Replaced, now, draw),
-            None => return false,
+        let Some(newcomer) = self.links.get(peer) else { return false };
+        let young = |link: &Link| pressing && link.since_ms.is_some_and(|since| since.saturating_add(SETTLED_MS) > now);
+        let victim = if !self.chose(peer, newcomer) && self.came_from(newcomer.network) >= newcomer.network.share() {
+            self.last_of_the_most(|link| young(link) && link.network == newcomer.network)
+        } else {
+            let few = self.chose(peer, newcomer) && self.chosen() < CHOSEN_MIN;
+            self.last_of_the_most(|link| few || young(link) || self.surplus(link.network) > 0)
+        };
+        if let Some(victim) = victim {
+            self.dismiss(victim, HangupReason::Replaced, now, draw);
         }
-        true
+        victim.is_some()
+    }
+
+    /// Neighbours that came to us by themselves.
+    fn came(&self) -> impl Iterator<Item = (&PeerId, &Link)> {
+        self.active().filter(|(p, link)| !self.chose(p, link))
+    }
+
+    fn came_from(&self, network: Network) -> usize {
+        self.came().filter(|(_, link)| link.network == network).count()
+    }
+
+    /// How many came from there beyond its share.
+    fn surplus(&self, network: Network) -> usize {
+        self.came_from(network).saturating_sub(network.share())
+    }
+
+    /// Of those who came and may go, the last one of the network that exceeds its share most. Whoever was here before a flood
+    /// stays, and who floods displaces his own.
+    fn last_of_the_most(&self, may_go: impl Fn(&Link) -> bool) -> Option<PeerId> {
+        let loose = self.came().filter(|(_, link)| may_go(link));
+        loose.max_by_key(|(_, link)| (self.surplus(link.network), link.since_ms)).map(|(p, _)| *p)
+    }
+
+    /// Of those who have not greeted, the one that had the most time for it in the network that has the most of them.
+    fn most_silent(&self, dialed: bool) -> Option<PeerId> {
+        let silent = || self.links.iter().filter(|(_, link)| link.since_ms.is_none() && link.dialed == dialed);
+        let beside = |network: Network| silent().filter(|(_, link)| link.network == network).count();
+        silent().max_by_key(|(_, link)| (beside(link.network), Reverse(link.connected_ms))).map(|(p, _)| *p)
     }
 
     fn activate(&mut self, peer: PeerId, now: u64, draw: &mut Draw) {
         if let Some(link) = self.links.get_mut(&peer) {
             link.since_ms = Some(now);
+            if let Some(known) = self.known.get_mut(&peer) {
+                known.refusals = 0;
+            }
             self.acts.push(Act::Up(peer));
             if self.active().count() < ACTIVE_TARGET {
                 self.shuffle(peer, draw);
@@ -425,15 +509,21 @@ impl View {
         self.wake_ms = 0;
     }
 
-    fn walk(&mut self, from: PeerId, newcomer: PeerId, addr: PeerAddr, now: u64, draw: &mut Draw) {
+    fn walk(&mut self, from: PeerId, (newcomer, addr): PeerAt, told: Teller, now: u64, draw: &mut Draw) {
         if newcomer == self.own || self.links.contains_key(&newcomer) || self.dialing.contains_key(&newcomer) {
             return;
         }
-        self.remember(newcomer, addr.clone(), draw);
+        self.remember(newcomer, addr.clone(), told, draw);
         let next = draw.pick(self.active().map(|(p, _)| *p).filter(|p| *p != from && *p != newcomer));
         match next {
             Some(next) if !draw.percent(WALK_ENDS) => self.acts.push(Act::Send(next, Frame::Walk { peer: newcomer, addr })),
-            _ if self.pending() < ACTIVE_TARGET && self.dialing.len() < DIALING_MAX => self.dial(newcomer, now),
+            // Whose network has its share waits until nobody else is known.
+            _ if self.wants_more()
+                && self.dialing.len() < DIALING_MAX
+                && self.known.get(&newcomer).is_some_and(|k| self.crowd(k) == 0) =>
+            {
+                self.dial(newcomer, now)
+            }
             _ => {}
         }
         self.wake_ms = 0;
@@ -468,8 +558,8 @@ impl View {
         draw.sample(sound, SAMPLE_SIZE)
     }
 
-    /// Keeps a peer in mind; when there is no room, another unproven one goes, and the least reachable first.
-    fn remember(&mut self, peer: PeerId, addr: PeerAddr, draw: &mut Draw) {
+    /// Keeps a peer in mind; when there is no room, another unproven one goes.
+    fn remember(&mut self, peer: PeerId, addr: PeerAddr, told: Teller, draw: &mut Draw) {
         if peer == self.own || addr.0.len() > ADDR_MAX {
             return;
         }
@@ -482,15 +572,50 @@ impl View {
             return;
         }
         if self.known.len() >= PASSIVE_MAX.saturating_add(ACTIVE_MAX) {
-            let loose = |(peer, known): &(&PeerId, &Known)| {
-                !known.proven && !known.trusted && !self.links.contains_key(peer) && !self.dialing.contains_key(peer)
-            };
-            let loose: Vec<(u8, PeerId)> = self.known.iter().filter(loose).map(|(p, k)| (k.failures, *p)).collect();
-            let worst = loose.iter().map(|(failures, _)| *failures).max();
-            let Some((_, victim)) = draw.pick(loose.into_iter().filter(|(f, _)| Some(*f) == worst)) else { return };
+            let Some(victim) = self.least(draw) else { return };
             self.known.remove(&victim);
         }
-        self.known.insert(peer, Known { addr, trusted: false, proven: false, met: false, failures: 0, retry_ms: 0 });
+        let (trusted, proven, met, seen) = (false, false, false, None);
+        let known = Known { addr, trusted, proven, met, told, seen, failures: 0, refusals: 0, retry_ms: 0 };
+        self.known.insert(peer, known);
+    }
+
+    /// One of those that nothing speaks for: of the most that one network named, or that are said to be in one, if those are too
+    /// many; then the least reachable.
+    fn least(&self, draw: &mut Draw) -> Option<PeerId> {
+        let loose = |(peer, known): &(&PeerId, &Known)| {
+            !known.proven && !known.trusted && !self.links.contains_key(peer) && !self.dialing.contains_key(peer)
+        };
+        let loose: Vec<(PeerId, &Known, Vec<Network>)> =
+            self.known.iter().filter(loose).map(|(peer, known)| (*peer, known, self.networks_of(known))).collect();
+        let company = |known: &Known, networks: &[Network]| {
+            let named = loose.iter().filter(|(_, other, _)| known.told != Teller::Us && other.told == known.told).count();
+            let within = |network: &Network| loose.iter().filter(|(.., others)| others.contains(network)).count();
+            let far = networks.iter().filter(|network| matches!(network, Network::Far(_)));
+            let company = far.map(within).max().unwrap_or(0).max(named);
+            if company > KNOWN_PER_NETWORK { company } else { 0 }
+        };
+        let ranks: Vec<_> =
+            loose.iter().map(|(peer, known, networks)| ((company(known, networks), known.failures), *peer)).collect();
+        let worst = ranks.iter().map(|(rank, _)| *rank).max();
+        draw.pick(ranks.into_iter().filter(|(rank, _)| Some(*rank) == worst)).map(|(_, victim)| victim)
+    }
+
+    /// Where a peer was seen, or else where it is said to be.
+    fn networks_of(&self, known: &Known) -> Vec<Network> {
+        known.seen.map_or_else(|| self.networks.of(&known.addr), |seen| vec![seen])
+    }
+
+    /// How often the neighbours, and those who may become some by our dialling, fill the share of a network where this one is.
+    fn crowd(&self, known: &Known) -> usize {
+        let dialing: Vec<Network> =
+            self.dialing.keys().filter_map(|peer| self.known.get(peer)).flat_map(|k| self.networks_of(k)).collect();
+        let linked = |network: Network| self.pending_links().filter(|(_, link)| link.network == network).count();
+        let fills = |network: Network| {
+            let count = linked(network).saturating_add(dialing.iter().filter(|other| **other == network).count());
+            count.checked_div(network.share()).unwrap_or(0)
+        };
+        self.networks_of(known).into_iter().map(fills).max().unwrap_or(0)
     }
 
     fn dial(&mut self, peer: PeerId, now: u64) {
@@ -509,6 +634,14 @@ impl View {
         if known.failures >= FAILURES_MAX && !known.trusted {
             self.known.remove(peer);
         }
+    }
+
+    /// It turned us away: we ask it ever more rarely.
+    fn refused(&mut self, peer: &PeerId, now: u64, draw: &mut Draw) {
+        let Some(known) = self.known.get_mut(peer) else { return };
+        let wait = REFUSED_MS.saturating_mul(1 << known.refusals.min(4)).min(REFUSED_MAX_MS);
+        known.refusals = known.refusals.saturating_add(1);
+        self.wait(peer, now.saturating_add(draw.around(wait)));
     }
 
     fn wait(&mut self, peer: &PeerId, until: u64) {
@@ -535,177 +668,47 @@ impl View {
         self.known.iter().filter(move |(p, k)| !busy(p) && !k.addr.0.is_empty())
     }
 
+    /// Whether we chose a neighbour, or the person did; the others came by themselves.
+    fn chose(&self, peer: &PeerId, link: &Link) -> bool {
+        link.dialed || self.trusted(peer)
+    }
+
+    /// Neighbours that we chose.
+    fn chosen(&self) -> usize {
+        self.active().filter(|(p, link)| self.chose(p, link)).count()
+    }
+
+    /// Neighbours that count as such: of those who came, no more of a network than its share, and not all.
+    fn counted(&self) -> usize {
+        let networks: BTreeSet<Network> = self.came().map(|(_, link)| link.network).collect();
+        let came = networks.into_iter().map(|network| self.came_from(network).min(network.share()));
+        let came: usize = came.fold(0, usize::saturating_add).min(ACTIVE_TARGET.saturating_sub(CHOSEN_MIN));
+        self.chosen().saturating_add(came)
+    }
+
+    /// Whether there are too few neighbours, with those who may become one by our own dialling.
+    fn wants_more(&self) -> bool {
+        let open = self.pending().saturating_sub(self.active().count());
+        self.counted().saturating_add(open) < ACTIVE_TARGET
+    }
+
+    fn pending_links(&self) -> impl Iterator<Item = (&PeerId, &Link)> {
+        self.links.iter().filter(|(_, link)| link.since_ms.is_some() || link.dialed)
+    }
+
     /// Neighbours and those who may become one by our own dialling.
     fn pending(&self) -> usize {
-        let links = self.links.values().filter(|link| link.since_ms.is_some() || link.dialed).count();
-        links.saturating_add(self.dialing.len())
+        self.pending_links().count().saturating_add(self.dialing.len())
     }
 
     fn next_wake(&self, now: u64) -> u64 {
         let greeting = self.links.values().filter(|link| link.since_ms.is_none());
         let greeting = greeting.map(|link| link.connected_ms.saturating_add(GREETING_MS));
         let room = self.dialing.len() < DIALING_MAX;
-        let (trusted, any) = (room && self.pending() < ACTIVE_MAX, room && self.pending() < ACTIVE_TARGET);
+        let (trusted, any) = (room && self.pending() < ACTIVE_MAX, room && self.wants_more());
         let retries = self.idle().filter(|(_, k)| any || trusted && k.trusted).map(|(_, k)| k.retry_ms);
         let periodic = [self.shuffle_ms, self.explore_ms].into_iter().filter(|_| !self.links.is_empty());
         let all = greeting.chain(retries).chain(periodic).chain(self.dialing.values().copied()).chain(self.tell_ms);
         all.min().unwrap_or(u64::MAX).max(now.saturating_add(1))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::arithmetic_side_effects)]
-    use super::*;
-
-    fn id(n: u8) -> PeerId {
-        PeerId([n; 32])
-    }
-
-    fn addr(n: u8) -> PeerAddr {
-        PeerAddr(vec![n])
-    }
-
-    /// Runs the view for so long; every dial fails at once. Returns the times of the dials.
-    fn dials_in_vain(view: &mut View, draw: &mut Draw, until: u64) -> Vec<u64> {
-        let (mut now, mut dials) = (1, Vec::new());
-        while now < until {
-            view.poll(now, draw);
-            for act in view.take_acts() {
-                if let Act::Dial(peer, _) = act {
-                    dials.push(now);
-                    view.dial_failed(peer, now, draw);
-                }
-            }
-            match view.next_timeout() {
-                Some(at) => now = now.max(at),
-                None => break,
-            }
-        }
-        dials
-    }
-
-    #[test]
-    fn a_peer_that_cannot_be_reached_is_tried_ever_more_rarely_and_forgotten() {
-        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
-        view.learn(id(1), addr(1), false, &mut draw);
-        let dials = dials_in_vain(&mut view, &mut draw, 86_400_000);
-        assert_eq!(dials.len(), usize::from(FAILURES_MAX));
-        assert!(dials.windows(3).all(|w| w[2] - w[1] > (w[1] - w[0]) * 9 / 10));
-        assert!(view.remembered().is_empty());
-    }
-
-    #[test]
-    fn a_trusted_peer_is_tried_for_ever_and_at_once_when_named_again() {
-        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
-        view.learn(id(1), addr(1), true, &mut draw);
-        let dials = dials_in_vain(&mut view, &mut draw, 86_400_000);
-        assert!(dials.len() > 500 && dials.windows(2).all(|w| w[1] - w[0] <= BACKOFF_MAX_MS * 5 / 4));
-        view.learn(id(1), addr(2), true, &mut draw);
-        view.poll(dials[dials.len() - 1] + 1, &mut draw);
-        assert_eq!(view.take_acts(), [Act::Dial(id(1), addr(2))]);
-    }
-
-    #[test]
-    fn a_lost_neighbour_is_replaced_from_the_passive_view() {
-        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
-        (1..=20).for_each(|n| view.learn(id(n), addr(n), false, &mut draw));
-        let mut now = 1;
-        let mut settle = |view: &mut View, draw: &mut Draw| {
-            for _ in 0..20 {
-                now += 1_000;
-                view.poll(now, draw);
-                for act in view.take_acts() {
-                    if let Act::Dial(peer, at) = act {
-                        view.connected(peer, at, true, now, draw);
-                        view.handle(peer, Frame::Welcome, now, draw);
-                    }
-                }
-            }
-            now
-        };
-        settle(&mut view, &mut draw);
-        assert_eq!(view.active().count(), ACTIVE_TARGET);
-        let first = *view.active().next().unwrap().0;
-        let now = settle(&mut view, &mut draw);
-        view.disconnected(first, now, &mut draw);
-        settle(&mut view, &mut draw);
-        assert_eq!(view.active().count(), ACTIVE_TARGET);
-    }
-
-    #[test]
-    fn whoever_is_somewhere_else_now_is_dialled_there_at_once() {
-        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
-        view.learn(id(1), addr(1), false, &mut draw);
-        let dials = dials_in_vain(&mut view, &mut draw, 10_000);
-        let now = dials[dials.len() - 1] + 1;
-        view.learn(id(1), addr(1), false, &mut draw);
-        view.poll(now, &mut draw);
-        assert!(view.take_acts().is_empty(), "nothing new");
-        view.learn(id(1), addr(2), false, &mut draw);
-        view.poll(now + 1, &mut draw);
-        assert_eq!(view.take_acts(), [Act::Dial(id(1), addr(2))]);
-    }
-
-    #[test]
-    fn whoever_moves_tells_all_neighbours_and_they_tell_others() {
-        let (mut alice, mut bob, mut draw) = (View::new(id(0), addr(0)), View::new(id(1), addr(1)), Draw::new([1; 32]));
-        (1..=5).for_each(|n| {
-            alice.connected(id(n), addr(n), true, 1, &mut draw);
-            alice.handle(id(n), Frame::Welcome, 1, &mut draw);
-        });
-        bob.connected(id(0), addr(0), false, 1, &mut draw);
-        bob.handle(id(0), Frame::Join { addr: addr(0) }, 1, &mut draw);
-        alice.poll(40_000, &mut draw);
-        alice.take_acts();
-        alice.set_own_addr(addr(9));
-        alice.poll(40_001, &mut draw);
-        assert!(alice.take_acts().is_empty(), "whoever was told something just now would not listen");
-        let at = alice.next_timeout().unwrap_or_default();
-        assert!((45_001..50_000).contains(&at));
-        alice.poll(at, &mut draw);
-        let told = alice.take_acts();
-        let shuffles = told.into_iter().filter_map(|act| match act {
-            Act::Send(_, frame @ Frame::Shuffle { .. }) => Some(frame),
-            _ => None,
-        });
-        let shuffles: Vec<Frame> = shuffles.collect();
-        assert_eq!(shuffles.len(), 5);
-        shuffles.into_iter().take(1).for_each(|frame| assert!(bob.handle(id(0), frame, at, &mut draw)));
-        assert!(bob.remembered().contains(&(id(0), addr(9))));
-        alice.set_own_addr(addr(9));
-        alice.poll(at + 1, &mut draw);
-        assert!(alice.take_acts().is_empty(), "nothing changed");
-    }
-
-    #[test]
-    fn under_another_key_nobody_is_told_whom_the_old_one_met() {
-        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
-        (1..=3).for_each(|n| {
-            view.connected(id(n), addr(n), true, 1, &mut draw);
-            view.handle(id(n), Frame::Welcome, 1, &mut draw);
-        });
-        view.disconnected(id(3), 2, &mut draw);
-        assert_eq!(view.sample(&id(1), &mut draw).len(), 2, "the neighbour, and the one that was there");
-
-        view.take_acts();
-        view.renew(id(9), addr(9));
-        let downs = view.take_acts();
-        assert_eq!(downs, [Act::Down(id(1)), Act::Down(id(2))], "nothing is said to those of the old key");
-        view.connected(id(1), addr(1), true, 10_000, &mut draw);
-        view.handle(id(1), Frame::Welcome, 10_000, &mut draw);
-        let joins = |act: &Act| matches!(act, Act::Send(_, Frame::Join { addr: told }) if *told == addr(9));
-        assert!(view.take_acts().iter().any(joins));
-        assert_eq!(view.sample(&id(1), &mut draw), []);
-        assert_eq!(view.remembered().len(), 3, "but they are known, and dialled");
-    }
-
-    #[test]
-    fn oneself_is_never_a_neighbour() {
-        let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
-        view.learn(id(0), addr(0), true, &mut draw);
-        view.connected(id(0), addr(0), true, 1, &mut draw);
-        view.poll(1, &mut draw);
-        assert_eq!(view.take_acts(), [Act::Hangup(id(0), HangupReason::Full)]);
     }
 }

@@ -10,6 +10,7 @@ use samizdat_sync::codec::{Claim, End, Range, WantedId};
 use samizdat_sync::draw::Draw;
 use samizdat_sync::index::Index;
 use samizdat_sync::limits::{ADDR_MAX, SAMPLE_MAX};
+use samizdat_sync::networks::Network;
 use samizdat_sync::ranges;
 use samizdat_sync::riblt::{Sketch, Symbol};
 use samizdat_sync::tree::{Bound, Entry};
@@ -297,7 +298,7 @@ proptest! {
         for (from, frame) in frames {
             let peer = PeerId([from; 32]);
             if !node.peers().any(|p| p.peer == peer) {
-                node.handle(Input::Connected { peer, addr: PeerAddr(vec![from]), dialed }, now);
+                node.handle(Input::Connected { peer, addr: PeerAddr(vec![from]), dialed, network: Network::Hidden }, now);
                 let greeting = if dialed { Frame::Welcome } else { Frame::Join { addr: PeerAddr(vec![from]) } };
                 node.handle(Input::Frame { peer, bytes: greeting.encode() }, now);
             }

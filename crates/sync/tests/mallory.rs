@@ -6,6 +6,7 @@ use std::sync::Arc;
 use samizdat_core::{EnvelopeId, Hour, Now, PeerId};
 use samizdat_sync::codec::{Claim, End, Range, WantedId};
 use samizdat_sync::limits::{ACTIVE_MAX, GREETING_MAX, PASSIVE_MAX, RIBLT_PREFIX, UNACKED_MAX, USELESS_MAX};
+use samizdat_sync::networks::Network;
 use samizdat_sync::riblt::{Sketch, Symbol};
 use samizdat_sync::tree::{Bound, Entry};
 use samizdat_sync::{Config, Frame, Gossip, HangupReason, Input, Output, PeerAddr};
@@ -56,13 +57,13 @@ impl Alice {
 
     /// Somebody comes and becomes a neighbour, if there is room.
     fn meet(&mut self, n: u64) -> Vec<Output> {
-        self.input(Input::Connected { peer: peer(n), addr: PeerAddr::default(), dialed: false });
+        self.input(Input::Connected { peer: peer(n), addr: PeerAddr::default(), dialed: false, network: Network::Hidden });
         self.frame(peer(n), &Frame::Neighbor { urgent: true, addr: addr(n) })
     }
 
     /// Alice dials somebody who welcomes her.
     fn visit(&mut self, n: u64) -> Vec<Output> {
-        self.input(Input::Connected { peer: peer(n), addr: addr(n), dialed: true });
+        self.input(Input::Connected { peer: peer(n), addr: addr(n), dialed: true, network: Network::Hidden });
         self.frame(peer(n), &Frame::Welcome)
     }
 
@@ -117,7 +118,7 @@ fn junk_costs_the_connection_and_the_next_ones() {
         last = alice.input(Input::Junk { peer: peer(1) });
     }
     assert!(hung_up(&last, 1, HangupReason::Misbehaved));
-    let again = alice.input(Input::Connected { peer: peer(1), addr: PeerAddr::default(), dialed: false });
+    let again = alice.input(Input::Connected { peer: peer(1), addr: PeerAddr::default(), dialed: false, network: Network::Hidden });
     assert!(hung_up(&again, 1, HangupReason::Misbehaved));
     alice.wait(11 * 60_000);
     alice.meet(1);
@@ -136,7 +137,7 @@ fn bytes_that_are_no_frame_cost_more() {
 #[test]
 fn a_stranger_cannot_skip_the_greeting() {
     let mut alice = Alice::new();
-    alice.input(Input::Connected { peer: peer(1), addr: PeerAddr::default(), dialed: false });
+    alice.input(Input::Connected { peer: peer(1), addr: PeerAddr::default(), dialed: false, network: Network::Hidden });
     let outputs = alice.frame(peer(1), &Frame::Push { envelope: vec![0; 100] });
     assert!(!outputs.iter().any(|o| matches!(o, Output::Candidates { .. })));
     assert_eq!(alice.neighbours(), 0);
@@ -170,12 +171,13 @@ fn a_crowd_of_strangers_does_not_displace_chosen_or_settled_neighbours() {
 #[test]
 fn connections_that_never_greet_are_bounded_and_closed() {
     let mut alice = Alice::new();
-    let mut refused = 0;
+    let mut closed = 0;
     for n in 0..200 {
-        let outputs = alice.input(Input::Connected { peer: peer(n), addr: PeerAddr::default(), dialed: false });
-        refused += usize::from(hung_up(&outputs, n, HangupReason::Full));
+        let outputs =
+            alice.input(Input::Connected { peer: peer(n), addr: PeerAddr::default(), dialed: false, network: Network::Hidden });
+        closed += outputs.iter().filter(|o| matches!(o, Output::Hangup { reason: HangupReason::Silent, .. })).count();
     }
-    assert_eq!(refused, 200 - GREETING_MAX);
+    assert_eq!(closed, 200 - GREETING_MAX);
     let late = alice.wait(20_000);
     let silent = late.iter().filter(|o| matches!(o, Output::Hangup { reason: HangupReason::Silent, .. })).count();
     assert_eq!(silent, GREETING_MAX);

@@ -29,15 +29,20 @@ pub struct Node {
 
 impl Node {
     pub fn start(join: &[&str], relays: &[RelayAt]) -> Self {
-        Self::start_at(Some("127.0.0.1:0".parse().unwrap()), join, relays)
+        Self::start_at(Some("127.0.0.1:0".parse().unwrap()), join, relays, None)
+    }
+
+    /// One that takes another transport key so often.
+    pub fn start_rotating(every: Duration, join: &[&str], relays: &[RelayAt]) -> Self {
+        Self::start_at(Some("127.0.0.1:0".parse().unwrap()), join, relays, Some(every))
     }
 
     /// One that nobody looks for at an address.
     pub fn start_at_home(join: &[&str], relays: &[RelayAt]) -> Self {
-        Self::start_at(None, join, relays)
+        Self::start_at(None, join, relays, None)
     }
 
-    fn start_at(listen: Option<SocketAddr>, join: &[&str], relays: &[RelayAt]) -> Self {
+    fn start_at(listen: Option<SocketAddr>, join: &[&str], relays: &[RelayAt], rotate_every: Option<Duration>) -> Self {
         let home = tempfile::tempdir().unwrap();
         let options = Options {
             home: home.path().join("home"),
@@ -48,7 +53,7 @@ impl Node {
             ui: false,
             passphrase: None,
             proxy: None,
-            rotate_every: None,
+            rotate_every,
             resolver: None,
             lan: false,
         };

@@ -18,6 +18,8 @@ pub(super) struct Told {
     gap_ms: u64,
     /// How often it was said anew since anything was heard of the contact.
     unheard: u32,
+    /// Whether our address was told without delay since the person chose, because the contact allows it, too.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,15 @@ impl Told {
     /// The person changed something: it is told without delay.
     pub(super) fn hurry(&mut self, now: Now) {
         self.next_ms = now.mono_ms;
+        self.answered = false;
+    }
+
+    /// The contact allows a direct connection as well, and waits for our address. It is told without delay, once for each choice of
+    /// the person: the contact may change its mind as often as it likes.
+    pub(super) fn answer(&mut self, now: Now) {
+        if !std::mem::replace(&mut self.answered, true) {
+            self.next_ms = now.mono_ms;
+        }
     }
 
     /// The contact is there, or was when it told where.
@@ -174,6 +185,22 @@ mod tests {
         assert!(is_due(&told, 2, at(3 * TELL_GAP_MS)) && !is_due(&told, 1, at(3 * TELL_GAP_MS)));
         told.hurry(at(TELL_GAP_MS));
         assert!(is_due(&told, 2, at(TELL_GAP_MS)));
+    }
+
+    #[test]
+    fn who_allows_it_as_well_is_told_at_once_but_not_whenever_they_say_so_again() {
+        let mut told = Told::default();
+        told.hurry(at(0));
+        told.tried(Some(place(1)), 0, at(0));
+        told.answer(at(1_000));
+        assert!(is_due(&told, 2, at(1_000)));
+        told.tried(Some(place(2)), 0, at(1_000));
+        told.answer(at(2_000));
+        assert!(!is_due(&told, 3, at(2_000)));
+        told.hurry(at(3_000));
+        told.tried(Some(place(3)), 0, at(3_000));
+        told.answer(at(4_000));
+        assert!(is_due(&told, 4, at(4_000)), "the person chose anew");
     }
 
     #[test]

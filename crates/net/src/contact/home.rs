@@ -1,5 +1,6 @@
 //! One endpoint for contacts, from its binding to its end.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use samizdat_core::PeerId;
 use samizdat_core::record::Via;
 use samizdat_core::session::BINDING_LEN;
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 use zeroize::Zeroizing;
 
@@ -20,7 +21,7 @@ use crate::DialError;
 use crate::addr::PeerAddr;
 use crate::admission::{Admission, Gate};
 use crate::endpoint::{self, Listen};
-use crate::limits::{DOUBTS_MAX, Limits};
+use crate::limits::{DOUBTS_MAX, Limits, PUNCHED_AGAIN};
 use crate::link::{Link, Streams};
 use crate::proxy::{Bridge, Proxy};
 use crate::relay::{self, Doubt, Names, Ours, Pins, RelayAt};
@@ -34,6 +35,7 @@ const BINDING_LABEL: &[u8] = b"EXPORTER-samizdat-contact-1";
 pub(super) struct Home {
     way: Way,
     wish: Wish,
+    secret: Zeroizing<[u8; 32]>,
     endpoint: Endpoint,
     pins: Pins,
     names: Names,
@@ -49,6 +51,8 @@ struct Wish {
     turn: u64,
     /// Whether it shows itself in the local network, and dials there.
     nearby: bool,
+    /// Counts the sockets under one key.
+    sockets: u64,
 }
 
 /// What is said against relays, for whoever looks into it.
@@ -67,23 +71,33 @@ pub(super) async fn keep(
     relays: Arc<watch::Sender<Vec<RelayAt>>>,
     turns: watch::Sender<u64>,
 ) {
-    while wanted.changed().await.is_ok() {
+    let mut sockets: u64 = 0;
+    loop {
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = shared.stuck.notified() => sockets = sockets.saturating_add(1),
+        }
         let Wanted { endpoints: Endpoints { relayed, direct }, nearby, proxy, turn } = wanted.borrow_and_update().clone();
-        let wishes = [(Way::Relayed, relayed, false), (Way::Direct, direct, nearby)]
-            .map(|(way, number, nearby)| (way, number.map(|number| Wish { number, turn, nearby })));
+        let wishes = [(Way::Relayed, relayed, false, 0), (Way::Direct, direct, nearby, sockets)]
+            .map(|(way, number, nearby, sockets)| (way, number.map(|number| Wish { number, turn, nearby, sockets })));
         let changed = wishes.map(|(way, wish)| (way, wish, shared.homes().get(&way).map(|home| home.wish)));
         let changed: Vec<_> = changed.into_iter().filter(|(_, wish, held)| wish != held).collect();
         // All that is not wanted any more is gone before anything else begins: what comes may be behind a proxy.
-        for (way, ..) in &changed {
+        let mut kept = BTreeMap::new();
+        for (way, wish, _) in &changed {
             let old = shared.homes().remove(way);
             if let Some(old) = old {
                 old.close().await;
+                // Where only the sockets are others, everybody finds it by the same key.
+                if *wish == Some(Wish { sockets, ..old.wish }) {
+                    kept.insert(*way, old.secret.clone());
+                }
             }
         }
         turns.send_replace(turn);
         for (way, wish, _) in changed {
             let bound = match wish {
-                Some(wish) => Home::bind(way, wish, proxy.clone(), &shared).await,
+                Some(wish) => Home::bind(way, wish, kept.remove(&way), proxy.clone(), &shared).await,
                 None => None,
             };
             match bound {
@@ -101,7 +115,14 @@ async fn tell(shared: &Shared, event: ContactEvent) {
 }
 
 impl Home {
-    async fn bind(way: Way, wish: Wish, proxy: Option<Proxy>, shared: &Shared) -> Option<(Arc<Self>, Doubts)> {
+    /// Under the given key, or else under one that is drawn.
+    async fn bind(
+        way: Way,
+        wish: Wish,
+        secret: Option<Zeroizing<[u8; 32]>>,
+        proxy: Option<Proxy>,
+        shared: &Shared,
+    ) -> Option<(Arc<Self>, Doubts)> {
         let limits = &shared.limits;
         // Behind a proxy there is no address to show.
         let bridge = match proxy {
@@ -111,8 +132,14 @@ impl Home {
         };
         let through = bridge.as_ref().map(Bridge::url).transpose().ok()?;
         let through = through.as_ref().map(|url| url.as_str());
-        let mut secret = Zeroizing::new([0; 32]);
-        getrandom::fill(secret.as_mut_slice()).ok()?;
+        let secret = match secret {
+            Some(secret) => secret,
+            None => {
+                let mut secret = Zeroizing::new([0; 32]);
+                getrandom::fill(secret.as_mut_slice()).ok()?;
+                secret
+            }
+        };
         let pins = Pins::default();
         let listen = match way {
             Way::Relayed => Listen::Nowhere,
@@ -129,7 +156,7 @@ impl Home {
         // Through a relay everybody comes from nowhere: no neighbourhood has a share of its own.
         let per_prefix = if way == Way::Relayed { limits.inbound } else { limits.inbound_per_prefix };
         let limits = Limits { inbound_per_prefix: per_prefix, ..*limits };
-        let home = Self { way, wish, endpoint, pins, names, proxied, gate: Gate::default(), limits };
+        let home = Self { way, wish, secret, endpoint, pins, names, proxied, gate: Gate::default(), limits };
         Some((Arc::new(home), Doubts { told, heard }))
     }
 
@@ -225,13 +252,18 @@ impl Home {
         let monitor = if self.wish.nearby { Monitor::new().await.ok() } else { None };
         let mut networks = monitor.as_ref().map(Monitor::interface_state);
         let mut told = None;
+        // Those who were reached directly before this machine moved, and since when that may be so again.
+        let mut met: Option<(Instant, BTreeSet<PeerId>)> = None;
         loop {
             let near = networks.as_mut().map(|networks| near(&networks.get(), &self.endpoint.bound_sockets()));
             let addr = match self.way {
                 Way::Relayed => PeerAddr::with_relays([], &in_use.borrow_and_update()),
                 Way::Direct => shown(&self.endpoint, near.as_deref(), &in_use.borrow_and_update()),
             };
-            shared.keep_only_from(&self.endpoint, near.as_deref().unwrap_or_default());
+            let moved = shared.keep_only_from(&self.endpoint, near.as_deref().unwrap_or_default());
+            if !moved.is_empty() {
+                met = Some((Instant::now(), moved));
+            }
             if told.as_ref() != Some(&addr) {
                 tell(&shared, ContactEvent::Here { way: self.way, peer, addr: addr.clone() }).await;
                 told = Some(addr);
@@ -245,6 +277,22 @@ impl Home {
                     }
                 } => updated,
                 changed = in_use.changed() => changed.is_ok(),
+                stuck = async {
+                    match &met {
+                        Some((since, peers)) => {
+                            sleep(PUNCHED_AGAIN.saturating_sub(since.elapsed())).await;
+                            shared.is_stuck(peers)
+                        }
+                        None => std::future::pending().await,
+                    }
+                } => {
+                    if stuck == Some(true) {
+                        shared.stuck.notify_one();
+                    }
+                    // As long as none of them is back, there is nothing to be seen.
+                    met = met.filter(|_| stuck.is_none()).map(|(_, peers)| (Instant::now(), peers));
+                    true
+                }
                 () = self.endpoint.closed() => false,
             };
             if !goes_on {

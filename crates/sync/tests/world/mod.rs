@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use samizdat_core::{EnvelopeId, Hour, Now, PeerId};
 use samizdat_sync::draw::Draw;
+use samizdat_sync::networks::Network;
 use samizdat_sync::{Config, Gossip, Input, Output, PeerAddr};
 use sha2::{Digest, Sha256};
 
@@ -62,6 +63,8 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub draw: Draw,
     pub latency: (u64, u64),
+    /// In whose network a node is.
+    pub place: fn(usize) -> Network,
     seed: u8,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     happenings: BTreeMap<u64, Happening>,
@@ -82,6 +85,7 @@ impl World {
             nodes: Vec::new(),
             draw: Draw::new([seed; 32]),
             latency: (20, 120),
+            place: |_| Network::Hidden,
             seed,
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
@@ -224,6 +228,10 @@ impl World {
         done(self)
     }
 
+    pub fn has(&self, node: usize, id: &EnvelopeId) -> bool {
+        self.nodes[node].log.contains_key(id)
+    }
+
     pub fn everybody_has(&self, ids: &[EnvelopeId]) -> bool {
         self.nodes.iter().filter(|n| n.up).all(|n| ids.iter().all(|id| n.log.contains_key(id)))
     }
@@ -310,8 +318,9 @@ impl World {
                 } else if self.reach(from, to) {
                     self.serial += 1;
                     self.conns.insert(ends, self.serial);
-                    self.input(to, Input::Connected { peer: peer(from), addr: PeerAddr::default(), dialed: false });
-                    self.input(from, Input::Connected { peer: peer(to), addr: addr(to), dialed: true });
+                    let (near, far) = ((self.place)(from), (self.place)(to));
+                    self.input(to, Input::Connected { peer: peer(from), addr: PeerAddr::default(), dialed: false, network: near });
+                    self.input(from, Input::Connected { peer: peer(to), addr: addr(to), dialed: true, network: far });
                 } else {
                     self.input(from, Input::DialFailed { peer: peer(to) });
                 }
