@@ -361,7 +361,8 @@ impl Work<'_> {
     }
 
     /// Shows a message once its parents are shown, and then what waited for it. What is in other conversations counts for nothing: by
-    /// what somebody sees of us there, they would learn that both are ours.
+    /// what somebody sees of us there, they would learn that both are ours. Nor does what only some can read, or nobody signed: whoever
+    /// named it would see by our haste that we have it, and so that we wrote it.
     pub(crate) fn show_when_complete(&mut self, id: MessageId) -> Result<(), ChatError> {
         let mut next = VecDeque::from([id]);
         while let Some(id) = next.pop_front() {
@@ -369,9 +370,9 @@ impl Work<'_> {
                 .conn
                 .prepare_cached(
                     "SELECT 1 FROM message c JOIN parent p ON p.child = c.id WHERE c.id = ?1
-                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = p.parent AND m.name IS NULL
-                                     AND m.conversation = c.conversation AND m.position IS NOT NULL)
-                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.name = p.parent
+                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.id = p.parent AND m.name IS NULL AND m.aside IS NULL
+                                     AND m.anonymous = 0 AND m.conversation = c.conversation AND m.position IS NOT NULL)
+                     AND NOT EXISTS (SELECT 1 FROM message m WHERE m.name = p.parent AND m.aside IS NULL AND m.anonymous = 0
                                      AND m.conversation = c.conversation AND m.position IS NOT NULL)",
                 )?
                 .exists([id.0])?;
@@ -389,7 +390,7 @@ impl Work<'_> {
     fn children(&self, id: &MessageId) -> Result<Vec<MessageId>, ChatError> {
         let mut children = self.conn.prepare_cached(
             "SELECT c.id FROM message m JOIN parent p ON p.parent = coalesce(m.name, m.id)
-             JOIN message c ON c.id = p.child AND c.conversation = m.conversation WHERE m.id = ?1",
+             JOIN message c ON c.id = p.child AND c.conversation = m.conversation WHERE m.id = ?1 AND m.aside IS NULL AND m.anonymous = 0",
         )?;
         Ok(children.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))?.collect::<Result<_, _>>()?)
     }
@@ -401,7 +402,8 @@ impl Work<'_> {
                 .prepare_cached(
                     "DELETE FROM parent WHERE child = ?1 AND NOT EXISTS
                      (SELECT 1 FROM message c JOIN message m ON m.conversation = c.conversation
-                      WHERE c.id = ?1 AND (m.id = parent.parent AND m.name IS NULL OR m.name = parent.parent))",
+                      WHERE c.id = ?1 AND m.aside IS NULL AND m.anonymous = 0
+                      AND (m.id = parent.parent AND m.name IS NULL OR m.name = parent.parent))",
                 )?
                 .execute([id.0])?;
             self.show_when_complete(id)?;
@@ -427,7 +429,9 @@ impl Work<'_> {
         while let (Some(id), true) = (next.pop_front(), seen.len() < ANCESTORS_MAX) {
             let found: Option<(bool, u8)> = self
                 .conn
-                .prepare_cached("SELECT mine, state FROM message WHERE id = ?1 AND conversation = ?2")?
+                .prepare_cached(
+                    "SELECT mine, state FROM message WHERE id = ?1 AND conversation = ?2 AND aside IS NULL AND anonymous = 0",
+                )?
                 .query_row((id.0, conversation), |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             match found {

@@ -85,6 +85,8 @@ impl Work<'_> {
         let row = self.cluster_row(cluster)?;
         let tip = match row.tip {
             Some(tip) if matches!(row.standing, Standing::Member | Standing::Away) => tip,
+            // Who seems to be out may hear of those with whom it stood.
+            Some(_) if self.stands_somewhere(&row)? => return Ok(Some(now.unix_ms.saturating_add(LOOK_AGAIN_MS))),
             _ => return Ok(None),
         };
         let state = self.state_row(cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
@@ -105,6 +107,13 @@ impl Work<'_> {
         let next = self.look_after_votes(&row, &state, now)?;
         let next = next.min(self.acknowledge_in_cluster(&row, &state, now)?).min(self.act(&row, &state, now)?);
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))
+    }
+
+    /// Whether there is a state in which we are and that nobody ended.
+    fn stands_somewhere(&self, row: &ClusterRow) -> Result<bool, ChatError> {
+        let sql = "SELECT 1 FROM cluster_state s WHERE cluster = ?1 AND own_leaf IS NOT NULL
+             AND epoch > (SELECT epoch FROM cluster_state t WHERE t.cluster = s.cluster AND t.state = ?2)";
+        Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, row.tip.map(|tip| tip.0)))?)
     }
 
     fn act(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {

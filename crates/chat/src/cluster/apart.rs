@@ -103,8 +103,13 @@ impl Work<'_> {
             // Who asks because others are gone, and is here, is in the right place. What it said before may come late; and some
             // cannot follow us though we read what they say on a branch of their own.
             let is_here = match branches.standing(&member).filter(|(_, stood)| ours(stood)) {
-                Some((turn, _)) => here.contains(&member) || turn > back.comeback.claimed_turn(),
-                None => now.unix_ms < back.at.saturating_add(RETURN_GRACE_MS),
+                Some((turn, _)) if turn > back.comeback.claimed_turn() => {
+                    // It will not be in need of this one any more.
+                    self.conn.execute("DELETE FROM cluster_request WHERE request = ?1", [back.request])?;
+                    true
+                }
+                Some(_) => here.contains(&member),
+                None => now.unix_ms < back.at.max(state.began).saturating_add(RETURN_GRACE_MS),
             };
             if !is_here && back.comeback.verify(id).is_ok() {
                 away.push(back);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     error::{ChatError, is_database},
-    limits::{APART_MARGIN_MS, LEFT_MS, SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
+    limits::{APART_MARGIN_MS, ASK_AGAIN_MS, LEFT_MS, RETURN_GRACE_MS, SAY_AGAIN_MS, WINDOW_EPOCHS, WINDOW_MS},
     mls::{Changed, GroupError, Leaf, Made, Snapshot},
     timeline::State,
     work::Work,
@@ -124,18 +124,22 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The tip. But whoever was put out cannot read who stands where it is not: when nobody stands with it any more, they stand there.
+    /// The tip. But whoever was put out cannot read who stands where it is not: when nobody stands with it any more, and it has asked
+    /// to be let back in, which it does once the log had time to fill, they stand there.
     fn tip(&self, row: &ClusterRow, branches: &Branches, now: Now) -> Result<Option<StateId>, ChatError> {
         let Some(tip) = branches.tip() else { return Ok(None) };
+        let asked: u64 = self.conn.query_row("SELECT asked_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        let has_asked = asked > 0 && now.unix_ms < asked.saturating_add(ASK_AGAIN_MS).saturating_sub(RETURN_GRACE_MS);
+        let at = self.shared_state(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        if !has_asked || at.own_leaf.is_none() || !self.gives_way(row, &at, now)? {
+            return Ok(Some(tip));
+        }
         let sql =
             "SELECT state FROM cluster_state WHERE cluster = ?1 AND own_leaf IS NULL AND certified = 1 ORDER BY epoch DESC, state";
         let mut statement = self.conn.prepare_cached(sql)?;
-        let without_us = statement.query_map([row.cluster], |row| Ok(StateId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
-        for out in without_us {
-            let (Some(at), Some(state)) = (self.shared_state(row.cluster, &tip)?, self.shared_state(row.cluster, &out)?) else {
-                continue;
-            };
-            if at.own_leaf.is_some() && !state.roster().contains(&row.member) && self.gives_way(row, &at, now)? {
+        let without_leaf = statement.query_map([row.cluster], |row| Ok(StateId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
+        for out in without_leaf {
+            if self.shared_state(row.cluster, &out)?.is_some_and(|state| !state.roster().contains(&row.member)) {
                 return Ok(Some(out));
             }
         }
@@ -228,25 +232,32 @@ impl Work<'_> {
         )?;
         let sent = statement.query_map((conversation, since), |row| Ok(StateId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
         for sent in sent.into_iter().filter(|sent| *sent != tip.state) {
-            if self.left_behind(row, &sent, &tip.state)?.first() != Some(&sent) && !self.has_returned_since(row, &sent, tip)? {
-                continue;
+            let again = if self.left_behind(row, &sent, &tip.state)?.first() == Some(&sent) {
+                vec![None]
+            } else {
+                self.returned_since(row, &sent, tip)?.into_iter().map(|member| Some(member.0)).collect()
+            };
+            for member in again {
+                self.conn.execute(
+                    "UPDATE message SET state = ?4 WHERE conversation = ?1 AND state_sent = ?2 AND delivered < addressed AND mine = 1
+                     AND nonce IS NOT NULL AND vouched IS NULL AND at > ?3 AND state IN (1, 2, 3, 4, 5)
+                     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = message.message AND d.member = ?5)",
+                    (conversation, sent.0, since, State::Waiting.number(), member),
+                )?;
             }
-            self.conn.execute(
-                "UPDATE message SET state = ?4 WHERE conversation = ?1 AND state_sent = ?2 AND delivered < addressed AND mine = 1
-                 AND nonce IS NOT NULL AND vouched IS NULL AND at > ?3 AND state IN (1, 2, 3, 4, 5)",
-                (conversation, sent.0, since, State::Waiting.number()),
-            )?;
         }
         Ok(())
     }
 
-    /// Whether somebody who was a member in a state that is kept was let back in since.
-    fn has_returned_since(&self, row: &ClusterRow, sent: &StateId, tip: &StateRow) -> Result<bool, ChatError> {
-        let Some(old) = self.shared_state(row.cluster, sent)? else { return Ok(false) };
-        let mut statement = self.conn.prepare_cached("SELECT member FROM cluster_member WHERE cluster = ?1 AND since > ?2")?;
-        let came = statement.query_map((row.cluster, ms(old.epoch)), |row| Ok(MemberId(row.get(0)?)))?;
-        let came = came.collect::<Result<Vec<_>, _>>()?;
-        Ok(came.iter().any(|member| old.roster().contains(member) && tip.roster().contains(member)))
+    /// Members in a state that is kept who were let back in since, up to the tip; what other branches tell of it counts for nothing.
+    fn returned_since(&self, row: &ClusterRow, sent: &StateId, tip: &StateRow) -> Result<Vec<MemberId>, ChatError> {
+        let Some(old) = self.shared_state(row.cluster, sent)? else { return Ok(Vec::new()) };
+        let sql = "SELECT member FROM cluster_member WHERE cluster = ?1 AND since > ?2 AND since <= ?3";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let came = statement.query_map((row.cluster, ms(old.epoch), ms(tip.epoch)), |row| Ok(MemberId(row.get(0)?)))?;
+        let mut came = came.collect::<Result<Vec<_>, _>>()?;
+        came.retain(|member| old.roster().contains(member) && tip.roster().contains(member));
+        Ok(came)
     }
 
     /// What nobody has acknowledged is said again by whoever was away for long; and by whoever comes back what was said since then,

@@ -228,7 +228,7 @@ impl Work<'_> {
     }
 
     fn find_in(&self, conversation: i64, id: &MessageId) -> Result<Option<Found>, ChatError> {
-        let sql = "SELECT message, mine, position, author FROM message WHERE id = ?1 AND conversation = ?2";
+        let sql = "SELECT message, mine, position, author FROM message WHERE id = ?1 AND conversation = ?2 AND aside IS NULL AND anonymous = 0";
         let found = self.conn.prepare_cached(sql)?.query_row((id.0, conversation), |row| {
             Ok(Found { message: row.get(0)?, mine: row.get(1)?, position: row.get(2)?, author: row.get(3)? })
         });

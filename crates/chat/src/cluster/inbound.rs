@@ -107,7 +107,9 @@ impl Work<'_> {
             Body::Slots(slots) => self.take_slots(&row, &at, &slots)?,
             Body::Claim(claim) => self.take_claim(&row, &said.member, &claim)?,
             Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
-            Body::Motion(motion) => self.take_motion(&row, &at, &motion, now)?,
+            // Nobody moves in the name of another: the words, and the bounds, are those of whoever sent it.
+            Body::Motion(motion) if motion.claimed().proposer == said.member => self.take_motion(&row, &at, &motion, now)?,
+            Body::Motion(_) => {}
             Body::Ballot(ballot) => self.take_ballot(&row, &ballot)?,
             Body::Step(step) => self.take_step(&row, &said.member, &step)?,
             Body::Leave(leave) => {
