@@ -312,7 +312,7 @@ fn posted(person: &Person, message: &AnonymousIn) -> Envelope {
 /// What is under a tag of nobody and no message of a member, or one of another epoch, changes nothing; nor what is nobody's under the
 /// tag of a member.
 #[test]
-fn mallory_who_is_no_member_any_more_writes_nothing() {
+fn mallory_who_is_no_member_any_more_writes_nothing_in_states_without_her() {
     let mut people = circle(&["alice", "bob", "carol", "mallory"]);
     let (secrets, pool) = machines(&people[3]);
     let aside = Aside { nonce: [1; 16], at: 0, text: "still here".into() }.encode();
@@ -516,6 +516,28 @@ fn nothing_else_in_the_cluster_tells_who_wrote_it() {
 }
 
 /// The bytes themselves: the tag, the leaf and the kind are nobody's, and all that is said in the clear within the group is the same.
+/// Once her node showed it at once, and said so, while the others waited for what it builds on.
+#[test]
+fn who_builds_on_what_nobody_signed_does_not_see_who_has_it() {
+    let mut people = circle(&["alice", "bob", "mallory"]);
+    // Newcomers see all at once.
+    people.iter().for_each(|person| run(person, "UPDATE cluster SET joined_at = 0"));
+    let said = whisper(&mut people[0], Some("mallory"), "leave while you can").unwrap();
+    mingle(&mut people);
+    let trap = say(&mut people[2], "who has read this?");
+    let lure = "UPDATE message SET state_sent = zeroblob(16) WHERE id = ?1";
+    let conn = people[2].chat.vault().conn();
+    assert_eq!(conn.execute(lure, [trap.id.0]).unwrap(), 1);
+    conn.execute("INSERT INTO parent(child, parent) VALUES(?1, ?2)", (trap.id.0, said.id.0)).unwrap();
+    mingle(&mut people);
+    let sees = |person: &Person| texts(person).contains(&trap.text);
+    assert_eq!(people[..2].iter().map(sees).collect::<Vec<_>>(), [false, false], "it builds on something that nobody has");
+    assert_eq!(people[0].state(&said), State::Stamped, "nobody can say that somebody has it");
+    pass(&mut people, LATER_MS);
+    people.iter_mut().for_each(|person| person.chat.tick(person.now).unwrap());
+    assert_eq!(people[..2].iter().map(sees).collect::<Vec<_>>(), [true, true]);
+}
+
 #[test]
 fn on_the_wire_it_is_by_nobody_whoever_wrote_it() {
     let mut people = circle(&["alice", "bob", "carol"]);
