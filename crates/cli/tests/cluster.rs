@@ -55,7 +55,7 @@ fn they_found_let_in_talk_put_out_and_can_prove_it() {
     let secret = ["cluster", "say", NEST, "for bob alone", "--anonymous", "--to", "bob", "--days", "1"];
     assert_eq!(
         carol.json(&secret)["anonymous"]["label"].as_str().unwrap().split(';').next(),
-        Some("Nobody in the cluster can tell who wrote it")
+        Some("No single member can tell which of them wrote it")
     );
     eventually("the message to Bob", || bob.rows(&["read", NEST]).into_iter().find(|row| row["text"] == "for bob alone"));
     assert!(!alice.rows(&["read", NEST]).iter().any(|row| row["text"] == "for bob alone"));

@@ -94,7 +94,8 @@ pub(crate) fn cluster() -> &'static str {
 }
 
 /// What is written in a cluster without a name.
-pub(crate) const ANONYMOUS: &str = "Nobody in the cluster can tell who wrote it; whoever sees your node's traffic may.";
+pub(crate) const ANONYMOUS: &str = "No single member can tell which of them wrote it; those who put together what they know can \
+     rule themselves out. Whoever sees your node's traffic may know. It proves that its author was a member at that epoch.";
 
 pub(crate) fn room() -> &'static str {
     "Public: everybody who knows the name of this room can read it, and every post shows your name."

@@ -1,4 +1,4 @@
-import { screen, waitFor } from '@testing-library/svelte';
+import { cleanup, screen, waitFor } from '@testing-library/svelte';
 import { userEvent } from '@testing-library/user-event';
 import type { Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
@@ -80,7 +80,7 @@ describe('a message without a name', () => {
     await session.node.reload(undefined);
     const container = renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
     await screen.findByText('hello all');
-    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Anonymously', description: /whoever sees your node's traffic may/ });
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Anonymously', description: /Whoever sees your node's traffic may know/ });
     box.focus();
     await userEvent.keyboard(' ');
     expect(box.checked).toBe(true);
@@ -92,6 +92,46 @@ describe('a message without a name', () => {
     await userEvent.keyboard(' ');
     await userEvent.type(screen.getByRole('textbox', { name: /^Message to/ }), 'hi{Enter}');
     await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1' }, 'hi', false));
+  });
+
+  it('stays without a name when a draft of it comes back, in another chat meanwhile or after a reload', async () => {
+    const send = vi.fn(async () => message({ conversation: 'c7', mine: true, anonymous }));
+    const session = fakeSession({ ...lists, send });
+    await session.node.reload(undefined);
+    const chat = session.node.chat('cluster:1')!;
+    const theSwitch = () => screen.getByRole<HTMLInputElement>('checkbox', { name: 'Anonymously' });
+    const field = () => screen.getByRole<HTMLTextAreaElement>('textbox', { name: /^Message to/ });
+
+    renderWithin(session, ChatPane, { chat });
+    await userEvent.click(theSwitch());
+    await userEvent.type(field(), 'who knows');
+    cleanup();
+    renderWithin(session, ChatPane, { chat });
+    expect([theSwitch().checked, field().value]).toEqual([true, 'who knows']);
+    cleanup();
+
+    const reloaded = fakeSession({ ...lists, send });
+    await reloaded.node.reload(undefined);
+    renderWithin(reloaded, ChatPane, { chat: reloaded.node.chat('cluster:1')! });
+    expect([theSwitch().checked, field().value]).toEqual([true, 'who knows']);
+    await userEvent.type(field(), '{Enter}');
+    await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1' }, 'who knows', true));
+  });
+
+  it('stays without a name when the node refused it, whatever became of the switch meanwhile', async () => {
+    let refuse = (_: Error) => {};
+    const send = vi.fn(() => new Promise<never>((_, reject) => (refuse = reject)));
+    const session = fakeSession({ ...lists, send });
+    await session.node.reload(undefined);
+    renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Anonymously' });
+    await userEvent.click(box);
+    await userEvent.type(screen.getByRole('textbox', { name: /^Message to/ }), 'who knows{Enter}');
+    await userEvent.click(box);
+    expect(box.checked).toBe(false);
+    refuse(new ApiError('refused', 'Too few members.'));
+    await waitFor(() => expect(session.view.drafts.get('cluster:1')).toEqual({ text: 'who knows', unsigned: true }));
+    await waitFor(() => expect(box.checked).toBe(true));
   });
 
   it('is for members, and for clusters', async () => {

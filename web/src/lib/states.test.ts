@@ -39,6 +39,13 @@ describe('the mark of a message', () => {
     expect(canRewrite(unsigned)).toBe(true);
   });
 
+  it('does not write again to the whole cluster what was for one member', () => {
+    for (const state of ['cancelled', 'failed'] as MessageState[]) {
+      expect(canRewrite(message({ mine: true, state, to_member: 'bob' }))).toBe(false);
+      expect(canRewrite(message({ mine: true, state, to_member: 'bob', anonymous: { ring: 3, label: '' } }))).toBe(false);
+    }
+  });
+
   it('allows to cancel only what is not stamped, and to write again only what nobody got', () => {
     expect(['waiting', 'stamping', 'stamped'].map((state) => canCancel(mine(state as MessageState)))).toEqual([true, true, false]);
     expect(['cancelled', 'failed', 'read'].map((state) => canRewrite(mine(state as MessageState)))).toEqual([true, true, false]);
