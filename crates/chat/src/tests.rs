@@ -2,12 +2,13 @@
 #![allow(clippy::arithmetic_side_effects)]
 
 use samizdat_cluster::{
-    Charter, MemberId,
+    Charter, ClusterId, MemberId, MemberSecret, Past, Roster,
     ballot::BallotIn,
     door::Invite,
+    limits::BALLOTS_PER_VOTER,
     link::OpenDoor,
-    motion::Method,
-    secret::{ShareIn, StepIn, StepKind},
+    motion::{Kind, Method, MotionFields, MotionIn},
+    secret::{Panel, ShareIn, StepIn, StepKind, TrusteeSecret},
 };
 use samizdat_core::{
     Envelope, IdentitySecret, Name, Now, Unstamped,
@@ -291,6 +292,65 @@ fn what_is_said_in_votes_that_nobody_knows_takes_little_room() {
         alice.transact(|work| work.take_share(&work.find_cluster("nest")?, &mallory, &share)).unwrap();
     }
     assert_eq!(count(&alice, "cluster_vote_share"), u64::from(SHARES_OF_MEMBER_MAX));
+}
+
+#[test]
+fn only_what_is_new_wakes_a_secret_vote_and_a_share_only_its_own() {
+    let (mut alice, _) = nest();
+    let context: Vec<u8> = alice.vault.conn().query_row("SELECT context FROM cluster_state", [], |row| row.get(0)).unwrap();
+    let salt = context[4..36].try_into().unwrap();
+    let secrets = [51, 52, 53].map(|who| MemberSecret::from_seed([who; 32]));
+    let past = Past::founded(Roster::of(secrets.iter().map(MemberSecret::member)), Charter::new("nest").unwrap());
+    let [one, other] = [1, 2].map(|nonce| {
+        let kind =
+            Kind::Question { text: "Where?".into(), options: ["here".into(), "there".into()].into(), method: Method::Plurality };
+        let (cluster, proposer, roster) = (ClusterId([7; 32]), secrets[0].member(), past.roster().hash());
+        let fields = MotionFields { cluster, epoch: 0, roster, until: 8, proposer, nonce: [nonce; 16], secret: true, kind };
+        let motion = MotionIn::new(fields).unwrap();
+        let panel = Panel::of(motion.clone().verify(&cluster, &past).unwrap(), &salt).unwrap();
+        let (id, vault) = (panel.motion().id().0, alice.vault.conn());
+        let sql = "INSERT INTO cluster_motion(cluster, motion, bytes, at) SELECT cluster, ?1, ?2, 0 FROM cluster";
+        vault.execute(sql, (id, motion.encode())).unwrap();
+        let sql =
+            "INSERT INTO cluster_vote(cluster, motion, context, past, until, began) SELECT cluster, ?1, ?2, ?3, 8, 0 FROM cluster";
+        vault.execute(sql, (id, &context, past.encode())).unwrap();
+        panel
+    });
+    let mallory = secrets.iter().find(|secret| secret.member() == one.trustees()[0]).unwrap();
+    let from = mallory.member();
+    let deal = |panel: &Panel, seed: u8| {
+        let (dealing, shares) = TrusteeSecret::new([seed; 32]).deal(panel, mallory).unwrap();
+        (StepIn::Dealing(dealing.unverified()), shares[0].1.clone())
+    };
+    let wakes = |alice: &mut Chat| {
+        let woken = [&one, &other].map(|panel| {
+            let (sql, id) = ("SELECT due = 0 FROM cluster_vote WHERE motion = ?1", panel.motion().id().0);
+            alice.vault.conn().query_row(sql, [id], |row| row.get::<_, bool>(0)).unwrap()
+        });
+        alice.vault.conn().execute("UPDATE cluster_vote SET due = 9", []).unwrap();
+        woken
+    };
+    let says = |alice: &mut Chat, step: &StepIn| {
+        alice.transact(|work| work.take_step(&work.find_cluster("nest")?, &from, step)).unwrap();
+        wakes(alice)
+    };
+    let gives = |alice: &mut Chat, share: &ShareIn| {
+        alice.transact(|work| work.take_share(&work.find_cluster("nest")?, &from, share)).unwrap();
+        wakes(alice)
+    };
+    wakes(&mut alice);
+    for seed in 1..5 {
+        let (dealing, _) = deal(&one, seed);
+        let is_kept = seed <= u8::try_from(BALLOTS_PER_VOTER).unwrap();
+        assert_eq!(says(&mut alice, &dealing), [is_kept, false], "{seed}");
+        assert_eq!(says(&mut alice, &dealing), [false, false], "{seed} again");
+    }
+    says(&mut alice, &deal(&other, 1).0);
+    let (_, share) = deal(&one, 1);
+    assert_eq!(gives(&mut alice, &share), [true, false]);
+    assert_eq!(gives(&mut alice, &share), [false, false], "it is known");
+    assert_eq!(gives(&mut alice, &deal(&one, 9).1), [false, false], "of what was never dealt");
+    assert_eq!(gives(&mut alice, &deal(&other, 1).1), [false, true]);
 }
 
 #[test]

@@ -160,12 +160,16 @@ impl Work<'_> {
         if phase.is_some_and(|phase| Phase::from_number(phase) >= Phase::Done) {
             return Ok(());
         }
-        self.conn
+        let new = self
+            .conn
             .prepare_cached(
                 "INSERT OR IGNORE INTO cluster_vote_step(cluster, motion, kind, author, bytes) SELECT ?1, ?2, ?3, ?4, ?5
                  WHERE (SELECT count(*) FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4) < ?6",
             )?
             .execute((row.cluster, motion.0, kind, from.0, step.encode(), BALLOTS_PER_VOTER))?;
+        if new == 0 {
+            return Ok(());
+        }
         if phase.is_none() {
             self.conn
                 .prepare_cached(
@@ -180,24 +184,50 @@ impl Work<'_> {
 
     /// A share that a trustee gave us alone; of the newest of each member some are kept. What it is a share of may come later.
     pub(crate) fn take_share(&mut self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<(), ChatError> {
-        self.put_share(row, from, share)?;
+        if !self.put_share(row, from, share)? {
+            return Ok(());
+        }
         self.conn
             .prepare_cached(
                 "DELETE FROM cluster_vote_share WHERE number IN (SELECT number FROM cluster_vote_share WHERE cluster = ?1 AND author = ?2
                  ORDER BY number DESC LIMIT -1 OFFSET ?3)",
             )?
             .execute((row.cluster, from.0, SHARES_OF_MEMBER_MAX))?;
-        self.conn
-            .execute("UPDATE cluster_vote SET due = 0 WHERE cluster = ?1 AND phase = ?2", (row.cluster, Phase::Key.number()))?;
-        self.touch(row.cluster);
-        Ok(())
+        match self.awaits_share(row, from, share)? {
+            Some(motion) => self.stir(row, &motion),
+            None => Ok(()),
+        }
     }
 
-    fn put_share(&self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<(), ChatError> {
-        self.conn
+    /// The vote whose key is being made of what this is a share of, if we have heard of that.
+    fn awaits_share(&self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<Option<MotionId>, ChatError> {
+        let dealt: Vec<([u8; 32], Vec<u8>)> = self
+            .conn
+            .prepare_cached(
+                "SELECT motion, s.bytes FROM cluster_vote_step s JOIN cluster_vote v USING (cluster, motion)
+                 WHERE s.cluster = ?1 AND s.author = ?2 AND s.kind = ?3 AND v.phase = ?4",
+            )?
+            .query_map((row.cluster, from.0, StepKind::Dealing.number(), Phase::Key.number()), |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (motion, bytes) in dealt {
+            let (motion, dealing) = (MotionId(motion), StepIn::decode(StepKind::Dealing, &bytes));
+            let (Some(vote), Ok(StepIn::Dealing(dealing))) = (self.secret_vote(row, &motion)?, dealing) else { continue };
+            if dealing.verify(&vote.panel).is_ok_and(|dealing| dealing.id() == share.claimed_dealing()) {
+                return Ok(Some(motion));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether it is new.
+    fn put_share(&self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<bool, ChatError> {
+        let new = self
+            .conn
             .prepare_cached("INSERT OR IGNORE INTO cluster_vote_share(cluster, author, dealing, bytes) VALUES(?1, ?2, ?3, ?4)")?
             .execute((row.cluster, from.0, share.claimed_dealing().0, share.encode()))?;
-        Ok(())
+        Ok(new > 0)
     }
 
     /// Something of a vote is new.

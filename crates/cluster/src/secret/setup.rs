@@ -142,7 +142,8 @@ impl Setup {
     pub fn accept(&mut self, accept: AcceptIn) -> Result<Heard, BadAccept> {
         let accept = accept.verify(&self.panel)?;
         let before = self.accepts.entry(accept.0.trustee).or_default();
-        if before.contains(&accept) {
+        // Signed anew it says the same.
+        if before.iter().any(|known| known.0.dealings == accept.0.dealings) {
             return Ok(Heard::Known);
         }
         let heard = if before.is_empty() { Heard::New } else { Heard::Cheat };
@@ -198,9 +199,8 @@ impl Setup {
     /// The key, once enough trustees have accepted the same dealings and these are known. There is one, unless a third of the
     /// trustees cheat.
     pub fn key(&self) -> Option<Key> {
-        let said = || self.accepts.values().flatten().map(|accept| &accept.0.dealings);
-        let mut enough: Vec<&Vec<DealingId>> =
-            said().filter(|one| said().filter(|other| other == one).count() >= self.panel.needed()).collect();
+        let said = self.accepts.values().flatten().map(|accept| &accept.0.dealings);
+        let mut enough: Vec<&Vec<DealingId>> = said.filter(|one| self.accepts(one).count() >= self.panel.needed()).collect();
         enough.sort_unstable();
         enough.into_iter().find_map(|dealings| self.key_of(dealings))
     }

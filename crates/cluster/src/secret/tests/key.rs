@@ -1,6 +1,7 @@
 //! Making the key.
 
-use sha2::{Digest, Sha256};
+use elastic_elgamal::group::{Ristretto, ScalarOps};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::*;
 
@@ -104,6 +105,42 @@ fn too_few_dealings_make_no_key() {
         assert!(vote.setup.key().is_none());
     }
     assert_eq!(vote.setup.awaited().count(), 0);
+}
+
+type Scalar = <Ristretto as ScalarOps>::Scalar;
+
+/// Another signature by the same trustee under the same words, as RFC 8032 makes them but for the nonce, which is any.
+fn signed_anew(accept: &Accept, panel: &Panel, who: u8) -> AcceptIn {
+    let scalar = |seed: u8| {
+        let mut half: [u8; 32] = Sha512::digest([seed; 32])[..32].try_into().unwrap();
+        half[0] &= 248;
+        half[31] = half[31] & 63 | 64;
+        Scalar::from_bytes_mod_order(half)
+    };
+    let nonce = 250;
+    let ids = accept.dealings().iter().map(|id| id.0).collect::<Vec<_>>().concat();
+    let digest = Sha512::new().chain_update(member(nonce).0).chain_update(member(who).0);
+    let digest = digest.chain_update(b"samizdat trustee v1\0").chain_update(panel.id().0).chain_update(ids).finalize();
+    let proof = scalar(nonce) + Scalar::from_bytes_mod_order_wide(&digest.into()) * scalar(who);
+    let mut bytes = accept.unverified().encode();
+    let at = bytes.len() - 64;
+    bytes[at..].copy_from_slice(&[member(nonce).0, proof.to_bytes()].concat());
+    AcceptIn::decode(&bytes).unwrap()
+}
+
+#[test]
+fn a_trustee_who_signs_one_acceptance_twice_counts_once() {
+    let mut vote = dealt(3, ask(9));
+    let (mallory, bob) = (&vote.trustees[0], &vote.trustees[1]);
+    let said = vote.setup.say(&mallory.shares, &mallory.secret()).unwrap();
+    let again = signed_anew(&said, &vote.panel, mallory.who);
+    assert!(again.clone().verify(&vote.panel).is_ok_and(|again| again != said), "both are signed by mallory");
+    assert_eq!(vote.setup.accept(said.unverified()), Ok(Heard::New));
+    assert_eq!(vote.setup.accept(again), Ok(Heard::Known));
+    assert!(vote.setup.key().is_none(), "of two who are needed one has accepted");
+    let other = vote.setup.say(&bob.shares, &bob.secret()).unwrap();
+    assert_eq!(vote.setup.accept(other.unverified()), Ok(Heard::New));
+    assert!(vote.setup.key().is_some());
 }
 
 #[test]
