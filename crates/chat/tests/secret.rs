@@ -7,7 +7,7 @@ mod people;
 use nest::{NEST, charter, let_in, mingle, nest, pass, swap};
 use people::Person;
 use samizdat_chat::{MotionRow, Phase, Proposal};
-use samizdat_cluster::{Charter, MemberId, ids::rank, motion::Method, tally::Outcome};
+use samizdat_cluster::{Charter, MemberId, ids::rank, motion::Method, secret::TranscriptIn, tally::Outcome};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const OPTIONS: [&str; 2] = ["tea", "coffee"];
@@ -322,6 +322,28 @@ fn a_result_that_somebody_made_up_is_found_by_the_audit() {
 
 #[test]
 fn a_vote_goes_on_over_a_fork_and_those_who_leave_keep_nothing_of_it() {
+#[test]
+fn an_audit_passes_over_a_vote_whose_motion_is_not_in_order_here() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let motion = asked(&mut people);
+    people.iter_mut().for_each(|person| vote(person, &motion, "1"));
+    mingle(&mut people);
+    let answers = |person: &mut Person| {
+        let audited = person.chat.audit_cluster(NEST).unwrap();
+        audited.iter().filter(|step| step.what == ["answer What?: tea 3, coffee 0"]).count()
+    };
+    assert_eq!(answers(&mut people[0]), 1);
+    // The epoch and its members are known, and whoever moved it was none of them.
+    let vault = people[0].chat.vault().conn();
+    let mut told: Vec<u8> = vault.query_row("SELECT transcript FROM cluster_vote", [], |row| row.get(0)).unwrap();
+    let proposer = TranscriptIn::decode(&told).unwrap().motion().claimed().proposer.0;
+    let at = told.windows(32).position(|bytes| bytes == proposer).unwrap();
+    told[at] ^= 1;
+    let elsewhere = TranscriptIn::decode(&told).unwrap().motion().claimed().id().0;
+    vault.execute("UPDATE cluster_vote SET motion = ?1, transcript = ?2", (elsewhere, told)).unwrap();
+    assert_eq!(answers(&mut people[0]), 0, "the rest is audited");
+}
+
     let mut people = nest(&charter(), &["alice", "bob", "carol"]);
     let motion = asked(&mut people);
     let state = |person: &mut Person| person.chat.cluster(NEST).unwrap().state;
