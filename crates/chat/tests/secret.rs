@@ -7,7 +7,7 @@ mod people;
 use nest::{NEST, charter, let_in, mingle, nest, pass, swap};
 use people::Person;
 use samizdat_chat::{MotionRow, Phase, Proposal};
-use samizdat_cluster::{Charter, MemberId, ids::rank, motion::Method, tally::Outcome};
+use samizdat_cluster::{Charter, MemberId, ids::rank, motion::Method, secret::TranscriptIn, tally::Outcome};
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const OPTIONS: [&str; 2] = ["tea", "coffee"];
@@ -149,14 +149,16 @@ fn what_cannot_be_asked_in_secret_is_refused_with_a_reason() {
 
 #[test]
 fn what_not_all_voted_on_is_opened_some_time_after_its_end_unless_it_would_show_who_voted_how() {
-    let mut people = nest(&brief(), &["alice", "bob", "carol", "dave", "erin"]);
+    let mut people = nest(&brief(), &["alice", "bob", "carol", "dave", "erin", "frank"]);
     let few = ask(&mut people[1]);
     let motion = asked(&mut people);
-    for (who, option) in [(0, "1"), (2, "2"), (4, "2")] {
+    for (who, option) in [(0, "1"), (2, "2"), (4, "2"), (5, "2")] {
         vote(&mut people[who], &motion, option);
     }
-    vote(&mut people[0], &few, "1");
-    vote(&mut people[2], &few, "1");
+    // Half of them do not decide.
+    for who in [0, 2, 4] {
+        vote(&mut people[who], &few, "1");
+    }
     roll_over(&mut people, 3);
     let late = refused(&mut people[1], &motion, "1");
     assert!(late.contains("is over"), "{late}");
@@ -165,11 +167,11 @@ fn what_not_all_voted_on_is_opened_some_time_after_its_end_unless_it_would_show_
     mingle(&mut people);
     for person in &mut people {
         let seen = shown(person, &motion);
-        assert_eq!((seen.state, seen.secret.unwrap().voted.join(" ")), (Outcome::Passed, "alice carol erin".into()));
-        assert_eq!(counts(person, &motion), [1, 2]);
+        assert_eq!((seen.state, seen.secret.unwrap().voted.join(" ")), (Outcome::Passed, "alice carol erin frank".into()));
+        assert_eq!(counts(person, &motion), [1, 3]);
         let seen = shown(person, &few);
         let secret = seen.secret.unwrap();
-        assert_eq!((seen.state, secret.phase, secret.voted.join(" ")), (Outcome::Failed, Phase::TooFew, "alice carol".into()));
+        assert_eq!((seen.state, secret.phase, secret.voted.join(" ")), (Outcome::Failed, Phase::TooFew, "alice carol erin".into()));
         assert!(secret.why().unwrap().contains("would show how"));
         assert_eq!(
             rows(person, "SELECT count(*) FROM cluster_vote_step") + rows(person, "SELECT count(*) FROM cluster_vote_share"),
@@ -178,8 +180,8 @@ fn what_not_all_voted_on_is_opened_some_time_after_its_end_unless_it_would_show_
     }
     // When the members of then are long forgotten, what came out is still there, and proven.
     roll_over(&mut people[..2], 4);
-    assert_eq!((counts(&mut people[1], &motion), shown(&mut people[1], &motion).voters), (vec![1, 2], 5));
-    assert!(people[1].chat.audit_cluster(NEST).unwrap().iter().any(|step| step.what == ["answer What?: tea 1, coffee 2"]));
+    assert_eq!((counts(&mut people[1], &motion), shown(&mut people[1], &motion).voters), (vec![1, 3], 6));
+    assert!(people[1].chat.audit_cluster(NEST).unwrap().iter().any(|step| step.what == ["answer What?: tea 1, coffee 3"]));
 }
 
 #[test]
@@ -318,6 +320,28 @@ fn a_result_that_somebody_made_up_is_found_by_the_audit() {
         let found = people[0].chat.audit_cluster(NEST).unwrap_err().to_string();
         assert!(found.contains("is not proven") || found.contains("damaged"), "{found}");
     }
+}
+
+#[test]
+fn an_audit_passes_over_a_vote_whose_motion_is_not_in_order_here() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let motion = asked(&mut people);
+    people.iter_mut().for_each(|person| vote(person, &motion, "1"));
+    mingle(&mut people);
+    let answers = |person: &mut Person| {
+        let audited = person.chat.audit_cluster(NEST).unwrap();
+        audited.iter().filter(|step| step.what == ["answer What?: tea 3, coffee 0"]).count()
+    };
+    assert_eq!(answers(&mut people[0]), 1);
+    // The epoch and its members are known, and whoever moved it was none of them.
+    let vault = people[0].chat.vault().conn();
+    let mut told: Vec<u8> = vault.query_row("SELECT transcript FROM cluster_vote", [], |row| row.get(0)).unwrap();
+    let proposer = TranscriptIn::decode(&told).unwrap().motion().claimed().proposer.0;
+    let at = told.windows(32).position(|bytes| bytes == proposer).unwrap();
+    told[at] ^= 1;
+    let elsewhere = TranscriptIn::decode(&told).unwrap().motion().claimed().id().0;
+    vault.execute("UPDATE cluster_vote SET motion = ?1, transcript = ?2", (elsewhere, told)).unwrap();
+    assert_eq!(answers(&mut people[0]), 0, "the rest is audited");
 }
 
 #[test]

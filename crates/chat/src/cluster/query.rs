@@ -7,7 +7,7 @@ use samizdat_cluster::{
     audit::{Decision, Replay},
     ballot::Choice,
     bundle::Bundle,
-    motion::{BadMotion, Kind, Method, MotionIn},
+    motion::{Kind, Method, MotionIn},
     secret::{BadTranscript, TranscriptIn},
     tally::Outcome,
 };
@@ -441,7 +441,7 @@ impl Work<'_> {
         }
     }
 
-    /// What came out of a secret vote; nothing if it was moved on a branch that is left.
+    /// What came out of a secret vote; nothing if its motion is not in order on this branch: it was moved on another one.
     fn answered(&self, replay: &Replay, salt: &[u8; 32], vote: &TranscriptIn) -> Result<Option<Decided>, ChatError> {
         let moved = vote.motion().claimed();
         let Kind::Question { text, options, .. } = &moved.kind else { return Ok(None) };
@@ -451,7 +451,7 @@ impl Work<'_> {
                 let what = format!("answer {text}: {}", counts.collect::<Vec<_>>().join(", "));
                 Ok(Some(Decided { epoch: moved.epoch, what: vec![what] }))
             }
-            Err(BadTranscript::Motion(BadMotion::UnknownEpoch | BadMotion::UnknownRoster)) => Ok(None),
+            Err(BadTranscript::Motion(_)) => Ok(None),
             Err(why) => Err(ChatError::Refused(format!("what came out of the secret vote on \"{text}\" is not proven: {why}"))),
         }
     }

@@ -46,7 +46,7 @@ pub enum Phase {
     Done,
     /// Too few trustees agreed on a key in time.
     NoKey,
-    /// So few voted that the result would show how.
+    /// So few voted that the result would not count, or would show how.
     TooFew,
     /// Too few trustees opened the same ballots.
     NotOpened,

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cbor::{Malformed, Out, Wire, Written, exact, from_bytes, to_bytes, versioned},
     ids::{MemberId, MemberSecret, MotionId},
-    limits::{CAP_MAX, OPENING_MAX, OPTIONS_MAX, SECRET_BALLOTS_MIN},
+    limits::{CAP_MAX, OPENING_MAX, OPTIONS_MAX},
 };
 
 const VERSION: u8 = 1;
@@ -50,7 +50,7 @@ pub enum BadOpening {
     #[error("the opening counts ballots that have not been heard yet: try again when they are")]
     Unheard,
     /// Too few.
-    #[error("the opening counts so few ballots that it would show how they were cast")]
+    #[error("the opening counts so few ballots that it decides nothing, or would show how they were cast")]
     TooFew,
     /// What was taken off is not what the trustee's part of the key takes off.
     #[error("the opening does not prove that it is right")]
@@ -128,7 +128,7 @@ impl OpeningIn {
         }
         let place = panel.place(&self.trustee).ok_or(BadOpening::NotTrustee)?;
         self.trustee.verify(&self.signed(), &self.signature).map_err(|_| BadOpening::Forged)?;
-        if self.ballots.len() < SECRET_BALLOTS_MIN {
+        if self.ballots.len() < urn.needed() {
             return Err(BadOpening::TooFew);
         }
         let count = urn.find(&self.ballots).filter(|count| count.id == self.count).ok_or(BadOpening::Unheard)?;

@@ -51,8 +51,8 @@ pub struct Verdict {
 /// Why a trustee does not open the urn.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 pub enum CannotOpen {
-    /// It would show how somebody voted.
-    #[error("fewer than {SECRET_BALLOTS_MIN} members voted: the result would show how, so it is not opened")]
+    /// It would show how somebody voted, or decide nothing.
+    #[error("too few members voted: the result would not count, or would show how, so it is not opened")]
     TooFew,
     /// We are no trustee, or lack a share.
     #[error("we have no part of the key of this vote, or not all of it")]
@@ -98,6 +98,12 @@ impl Urn {
         self.cast.len() == self.key.panel().electorate().len()
     }
 
+    /// How many ballots are opened together at least: as many as the charter asks for, and never so few that it would show how
+    /// they were cast.
+    pub fn needed(&self) -> usize {
+        self.key.panel().motion().needed().max(SECRET_BALLOTS_MIN)
+    }
+
     /// Proofs against those who voted twice.
     pub fn cheats(&self) -> impl Iterator<Item = TwoBallots> {
         self.cast.values().filter_map(|ballots| {
@@ -118,7 +124,7 @@ impl Urn {
             return Ok(opening.clone());
         }
         let count = self.joined().unwrap_or_else(|| self.count());
-        if count.ballots.len() < SECRET_BALLOTS_MIN {
+        if count.ballots.len() < self.needed() {
             return Err(CannotOpen::TooFew);
         }
         let trustee = self.key.ours(&us.member(), shares).ok_or(CannotOpen::NoKey)?;

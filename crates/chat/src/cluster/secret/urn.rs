@@ -2,7 +2,7 @@
 
 use samizdat_cluster::{
     MemberId, MemberSecret,
-    limits::{SECRET_BALLOTS_MIN, SLOT_MS},
+    limits::SLOT_MS,
     secret::{BadOpening, Key, SecretBallot, Setup, Share, StepIn, StepKind, TranscriptIn, TrusteeSecret, Urn, Verdict},
 };
 
@@ -56,7 +56,7 @@ impl Work<'_> {
             return self.conclude(row, vote, setup, &urn, &verdict);
         }
         match settled {
-            Some(_) if is_settled && voted.len() < SECRET_BALLOTS_MIN => self.fail(row, vote, Phase::TooFew),
+            Some(_) if is_settled && voted.len() < urn.needed() => self.fail(row, vote, Phase::TooFew),
             Some(settled) => {
                 let end = settled.saturating_add(SECRET_OPENING_MS);
                 if end <= now { self.fail(row, vote, Phase::NotOpened) } else { Ok(if next > now { next } else { end }) }
