@@ -85,6 +85,10 @@ fn a_session_goes_on_while_the_transport_key_becomes_another() {
     acquaint(&alice, &bob);
     alice.choose("bob", SessionChoice::Relayed);
     bob.choose(&alice.ready.name, SessionChoice::Relayed);
+    alice.status(|status| !status.sessions.is_empty());
+    // Both may have dialled: what has gone to and fro went by the one that stays.
+    assert_eq!(alice.send("bob", "to", Some(Goal::Received)), MessageState::Received);
+    assert_eq!(bob.send(&alice.ready.name, "and fro", Some(Goal::Received)), MessageState::Received);
     let before = alice.status(|status| !status.sessions.is_empty());
     let theirs = bob.status(|status| !status.sessions.is_empty()).sessions[0].clone();
 
