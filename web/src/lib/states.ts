@@ -63,7 +63,7 @@ export function canCancel(message: Message): boolean {
 
 /** Whether the text can be written once more. What was for one member cannot: from here it would go to all. */
 export function canRewrite(message: Message): boolean {
-  return message.mine && message.to_member === null && (message.state === 'cancelled' || message.state === 'failed');
+  return message.mine && !message.to_member && (message.state === 'cancelled' || message.state === 'failed');
 }
 
 function waitsFor({ peers, known, reader }: Surroundings): string {
