@@ -86,7 +86,7 @@ impl Work<'_> {
         let tip = match row.tip {
             Some(tip) if matches!(row.standing, Standing::Member | Standing::Away) => tip,
             // Who seems to be out may hear of those with whom it stood.
-            Some(_) if self.stands_somewhere(&row)? => return Ok(Some(now.unix_ms.saturating_add(LOOK_AGAIN_MS))),
+            Some(_) if self.went_on(&row)? => return Ok(Some(now.unix_ms.saturating_add(LOOK_AGAIN_MS))),
             _ => return Ok(None),
         };
         let state = self.state_row(cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
@@ -109,8 +109,8 @@ impl Work<'_> {
         Ok(Some(next.min(now.unix_ms.saturating_add(LOOK_AGAIN_MS))))
     }
 
-    /// Whether there is a state in which we are and that nobody ended.
-    fn stands_somewhere(&self, row: &ClusterRow) -> Result<bool, ChatError> {
+    /// Whether we have gone on beyond the state by which we seem to be out.
+    fn went_on(&self, row: &ClusterRow) -> Result<bool, ChatError> {
         let sql = "SELECT 1 FROM cluster_state s WHERE cluster = ?1 AND own_leaf IS NOT NULL
              AND epoch > (SELECT epoch FROM cluster_state t WHERE t.cluster = s.cluster AND t.state = ?2)";
         Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, row.tip.map(|tip| tip.0)))?)

@@ -115,8 +115,7 @@ pub(crate) struct Rules {
     /// How often everybody's keys are replaced: `1d`, `12h` [usually: 1d].
     #[arg(long, value_name = "TIME", value_parser = hours)]
     rollout: Option<u16>,
-    /// What newcomers may get of what was written before: `none`, a number of messages, or `all` [usually: none]. Members of this
-    /// version do not hand it out yet.
+    /// What newcomers may get of what was written before: `none`, a number of messages, or `all` [usually: none].
     #[arg(long, value_name = "none|N|all", value_parser = history)]
     history: Option<History>,
     /// For how many epochs somebody must have been a member to propose that somebody be let in [usually: 0].
