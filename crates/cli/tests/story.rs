@@ -193,10 +193,18 @@ fn they_change_their_transport_keys_all_the_time_and_lose_nothing() {
     // Everything comes, once, in the order in which it was written.
     for (reader, from, lacks) in [(&bob, alice.name.as_str(), None), (&alice, "bob", Some("first"))] {
         let expected: Vec<&str> = written.iter().map(String::as_str).filter(|text| Some(*text) != lacks).collect();
+        let mut seen = 0;
         eventually("all messages", || {
             let rows = reader.rows(&["read", from]);
             let theirs = rows.iter().filter(|row| row["mine"] == false).map(|row| row["text"].as_str().unwrap());
-            (theirs.collect::<Vec<_>>() == expected).then_some(())
+            let theirs = theirs.collect::<Vec<_>>();
+            if theirs != expected && theirs.len() != seen {
+                seen = theirs.len();
+                let lacking: Vec<_> = expected.iter().filter(|text| !theirs.contains(text)).collect();
+                let states: Vec<_> = rows.iter().filter(|row| row["mine"] == true).map(|row| row["state"].to_string()).collect();
+                eprintln!("{from} wrote {}; {lacking:?} have not come; own: {states:?}", expected.len());
+            }
+            (theirs == expected).then_some(())
         });
     }
     let known = carol.json(&["status"]);

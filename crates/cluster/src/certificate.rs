@@ -11,7 +11,7 @@ use crate::{
     ids::{ClusterId, MemberId},
     limits::{CAP_MAX, CERTIFICATE_MAX},
     motion::{BadMotion, Kind, Motion, MotionIn},
-    roster::Past,
+    roster::{Past, Roster},
     tally::Tally,
 };
 
@@ -109,6 +109,19 @@ impl CertificateIn {
         }
         Ok(Certificate { motion, voters: self.yes.iter().map(|(voter, _)| *voter).collect() })
     }
+
+    /// Whether it shows to `member`, who knows nothing of the time when it was decided, that it was put out: more than half of the others
+    /// in `roster`, whom it knew, signed that. Nobody changes a state by this.
+    pub fn shows_out(&self, cluster: &ClusterId, member: &MemberId, roster: &Roster) -> bool {
+        let motion = self.motion.claimed();
+        let others = roster.without(|other| other == member);
+        let signed = |other: &&MemberId| {
+            let found = self.yes.iter().find(|(voter, _)| voter == *other);
+            found.is_some_and(|(voter, signature)| is_yes(&motion.id(), voter, signature))
+        };
+        let votes = others.iter().filter(signed).count();
+        motion.cluster == *cluster && motion.puts_out(member) && votes.saturating_mul(2) > others.len()
+    }
 }
 
 impl Certificate {
@@ -175,6 +188,32 @@ mod tests {
             let expected = if epoch <= 4 { Ok(()) } else { Err(BadCertificate::Outlived) };
             assert_eq!(verdict(&certificate, &past), expected, "the members of then decided: epoch {epoch}");
         }
+    }
+
+    #[test]
+    fn who_is_put_out_believes_more_than_half_of_the_others_it_knew() {
+        let past = circle(1..=5);
+        let out = certificate(&past, 1, expel(5), 1..=4);
+        let shows = |certificate: &CertificateIn, knew: &[u8]| {
+            certificate.shows_out(&CLUSTER, &member(5), &Roster::of(knew.iter().map(|who| member(*who))))
+        };
+        assert_eq!(out.yes.len(), 3, "of 1 to 4");
+        assert!(shows(&out, &[1, 2, 3, 4, 5]) && shows(&out, &[1, 2, 3, 4, 5, 6]) && shows(&out, &[1, 2, 3]));
+        let voters: Vec<u8> = (1..=4).filter(|who| out.yes.iter().any(|(voter, _)| *voter == member(*who))).collect();
+        assert!(!shows(&out, &[voters[0], 5, 6, 7]), "one of three");
+        assert!(!shows(&out, &[voters[0], voters[1], 5, 6, 7]), "half");
+        assert!(!shows(&out, &[5]) && !shows(&out, &[]), "nobody whom it knew");
+        let change = |change: &dyn Fn(&mut CertificateIn)| {
+            let mut changed = out.clone();
+            change(&mut changed);
+            shows(&changed, &[1, 2, 3, 4, 5])
+        };
+        assert!(change(&|_| ()));
+        assert!(!change(&|c| c.yes.truncate(2)) && !change(&|c| c.yes[0].1[0] ^= 1));
+        assert!(!change(&|c| c.yes = vec![c.yes[0]; 3]), "one voter, three times");
+        assert!(!shows(&certificate(&past, 1, expel(4), [1, 2, 3, 5]), &[1, 2, 3, 4, 5]), "it is another who is put out");
+        let elsewhere = ClusterId([9; 32]);
+        assert!(!out.shows_out(&elsewhere, &member(5), &roster(1..=5)));
     }
 
     #[test]

@@ -161,6 +161,11 @@ impl MotionFields {
         MotionId(Sha256::new().chain_update(b"samizdat motion v1\0").chain_update(to_bytes(self)).finalize().into())
     }
 
+    /// Whether somebody is no member any more once it is carried out.
+    pub fn puts_out(&self, member: &MemberId) -> bool {
+        matches!(self.kind, Kind::Expel { .. } | Kind::Silent { .. }) && self.subjects().contains(member)
+    }
+
     /// Whom it is about. They do not vote on it.
     pub fn subjects(&self) -> &[MemberId] {
         match &self.kind {

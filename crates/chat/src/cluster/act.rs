@@ -1,7 +1,7 @@
 //! What we do of our own accord: carry out what has passed, refresh keys, say that we are here, ask again.
 
 use samizdat_cluster::{
-    Charter, ClusterId, Grounds, StateId,
+    Charter, ClusterId, Grounds, MemberId, StateId,
     bundle::Bundle,
     content::{Body, Message},
     ids::rank,
@@ -96,6 +96,7 @@ impl Work<'_> {
         }
         self.watch_doors(&row, now)?;
         self.ask_to_return(&row, &state, now)?;
+        self.tell_who_is_out(&row, &state, now)?;
         self.move_for_guests(&row, &state, now)?;
         self.drop_the_silent(&row, &state, now)?;
         self.claim_again(&row, &state, now)?;
@@ -118,7 +119,7 @@ impl Work<'_> {
 
     fn act(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {
         let agenda = self.agenda(row, state, Some(now))?;
-        let (place, drawn) = (self.our_place(row, state, &agenda, now)?, self.drawn(row, state));
+        let (place, drawn) = (self.our_place(row, state, &agenda.plan.remove, now)?, self.drawn(row, state));
         let timing = Timing { waiting_ms: agenda.since, ..Timing::new(state.began, &state.context.charter, place) };
         let (ended, proposed, stands): (bool, bool, bool) = self.conn.query_row(
             "SELECT ended, proposed, EXISTS (SELECT 1 FROM cluster_stand t WHERE t.cluster = s.cluster AND t.member = ?3 AND t.state = s.state)
@@ -153,7 +154,7 @@ impl Work<'_> {
     }
 
     /// Our place in the order of leaders, among those who were heard lately and stay.
-    fn our_place(&self, row: &ClusterRow, state: &StateRow, agenda: &Agenda, now: Now) -> Result<usize, ChatError> {
+    pub(crate) fn our_place(&self, row: &ClusterRow, state: &StateRow, going: &[MemberId], now: Now) -> Result<usize, ChatError> {
         let since = ms(now.unix_ms.saturating_sub(HEARD_LATELY_MS));
         let heard: Vec<[u8; 32]> = self
             .conn
@@ -161,7 +162,7 @@ impl Work<'_> {
             .query_map((row.cluster, since), |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         let ours = rank(&state.context.salt, state.epoch, &row.member);
-        let there = state.roster().iter().filter(|member| heard.contains(&member.0) && !agenda.plan.remove.contains(member));
+        let there = state.roster().iter().filter(|member| heard.contains(&member.0) && !going.contains(member));
         Ok(there.filter(|member| rank(&state.context.salt, state.epoch, member) < ours).count())
     }
 

@@ -28,6 +28,10 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 #[derive(Debug, Clone)]
 pub(crate) struct Returning {
     pub(crate) request: i64,
+    /// Under which the answer is expected.
+    pub(crate) reply: [u8; 32],
+    /// It was told that it is out.
+    pub(crate) told: bool,
     pub(crate) comeback: ComebackIn,
     pub(crate) key_package: Vec<u8>,
     pub(crate) at: u64,
@@ -147,20 +151,21 @@ impl Work<'_> {
     /// Members who were away and asked to be let back in, whether somebody did on some branch or not.
     pub(crate) fn returning(&self, row: &ClusterRow) -> Result<Vec<Returning>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT request, comeback, key_package, at FROM cluster_request
+            "SELECT request, reply, told, comeback, key_package, at FROM cluster_request
              WHERE cluster = ?1 AND comeback IS NOT NULL ORDER BY request DESC",
         )?;
         let rows = statement.query_map([row.cluster], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?, row.get::<_, u64>(3)?))
+            let comeback = ComebackIn::decode(&row.get::<_, Vec<u8>>(3)?).ok();
+            let (request, reply, told, key_package, at) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(4)?, row.get(5)?);
+            Ok(comeback.map(|comeback| Returning { request, reply, told, comeback, key_package, at }))
         })?;
         let mut returning: BTreeMap<MemberId, Returning> = BTreeMap::new();
         for found in rows {
-            let (request, bytes, key_package, at) = found?;
-            let Ok(comeback) = ComebackIn::decode(&bytes) else { continue };
-            let member = comeback.claimed_member();
+            let Some(back) = found? else { continue };
+            let member = back.comeback.claimed_member();
             // The newest of each: the keys of older ones may be lost.
-            if returning.get(&member).is_none_or(|newest| newest.comeback.claimed_turn() < comeback.claimed_turn()) {
-                returning.insert(member, Returning { request, comeback, key_package, at });
+            if returning.get(&member).is_none_or(|newest| newest.comeback.claimed_turn() < back.comeback.claimed_turn()) {
+                returning.insert(member, back);
             }
         }
         Ok(returning.into_values().collect())

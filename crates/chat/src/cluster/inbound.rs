@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     outer::{ClusterTag, Kind, NOBODY, Source},
-    row::{Standing, ms},
+    row::Standing,
 };
 use crate::{
     chat::Event,
@@ -112,15 +112,7 @@ impl Work<'_> {
             Body::Motion(_) => {}
             Body::Ballot(ballot) => self.take_ballot(&row, &ballot)?,
             Body::Step(step) => self.take_step(&row, &said.member, &step)?,
-            Body::Leave(leave) => {
-                if leave.verify(&id).is_ok() {
-                    self.conn.execute(
-                        "INSERT OR IGNORE INTO cluster_leave(cluster, member, bytes, at) VALUES(?1, ?2, ?3, ?4)",
-                        (cluster, leave.claimed_member().0, leave.encode(), ms(now.unix_ms)),
-                    )?;
-                    self.touch(cluster);
-                }
-            }
+            Body::Leave(leave) => self.take_leave(&row, &leave, now)?,
             Body::Invite(invite) => {
                 self.take_invite(cluster, &said.member, &invite, false, now)?;
             }

@@ -3,11 +3,11 @@
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    Charter, ClusterId, Done, MemberId, MemberSecret, Past, Roster, StateId,
+    Charter, ClusterId, Done, MemberId, Past, Roster, StateId,
     comeback::{Comeback, ComebackIn},
     content::Body,
     door::{DoorSecret, Invite},
-    leave::Leave,
+    leave::LeaveIn,
     limits::DOORS_MAX,
     link::{ClusterLink, LINK_LEN, LinkError, OpenDoor, SECRET_LEN},
     merge::ConsentIn,
@@ -26,7 +26,7 @@ use crate::{
     error::ChatError,
     limits::{
         ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, DOOR_DAYS_MAX, DOOR_REQUESTS_MAX,
-        DOORS_OF_MEMBER_MAX, GUEST_MOTIONS_MAX, LEAVING_MAX,
+        DOORS_OF_MEMBER_MAX, GUEST_MOTIONS_MAX,
     },
     mls::Snapshot,
     work::Work,
@@ -71,12 +71,6 @@ impl Chat {
     pub fn join_cluster(&mut self, link: &str, nick: &str, words: &str, now: Now) -> Result<i64, ChatError> {
         self.dirty = true;
         self.transact(|work| work.join_cluster(link, nick, words, now))
-    }
-
-    /// Leaves, at once. The others are told, and need not consent.
-    pub fn leave_cluster(&mut self, which: &str, now: Now) -> Result<i64, ChatError> {
-        self.dirty = true;
-        self.transact(|work| work.leave_cluster(which, now))
     }
 }
 
@@ -271,6 +265,9 @@ impl Work<'_> {
 
     /// Somebody came by a door.
     pub(crate) fn take_request(&mut self, cluster: i64, door: i64, bytes: &[u8], hour: Hour, now: Now) -> Result<(), ChatError> {
+        if let Ok(leave) = LeaveIn::decode(bytes) {
+            return self.take_leave(&self.cluster_row(cluster)?, &leave, now);
+        }
         let Some(request) = self.opened(door, bytes)? else { return Ok(()) };
         let Ok(seen) = self.mls.inspect_member(&request.key_package) else { return Ok(()) };
         let (label, ours): (String, bool) =
@@ -402,7 +399,7 @@ impl Work<'_> {
     /// We are let in, or let in once more.
     pub(crate) fn take_answer(&mut self, cluster: i64, bytes: &[u8], now: Now) -> Result<(), ChatError> {
         let row = self.cluster_row(cluster)?;
-        let Ok(answer) = Answer::decode(bytes) else { return Ok(()) };
+        let Ok(answer) = Answer::decode(bytes) else { return self.learn_that_we_are_out(&row, bytes, now) };
         let expected = row.id.or(self.sent_into(&row)?);
         let elsewhere = expected.is_some_and(|id| id != answer.cluster) || row.standing == Standing::Left;
         if elsewhere || self.is_in(&answer.cluster, cluster)? {
@@ -477,60 +474,6 @@ impl Work<'_> {
         self.watch_new_door(cluster, &DoorSecret(door), now)?;
         self.expect_from_all(cluster, state)?;
         self.touch(cluster);
-        Ok(())
-    }
-
-    fn leave_cluster(&mut self, which: &str, now: Now) -> Result<i64, ChatError> {
-        let row = self.find_cluster(which)?;
-        if let Ok((id, tip)) = row.place() {
-            let others = self.state_row(row.cluster, &tip)?.is_some_and(|state| state.members.len() > 1);
-            if others {
-                let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
-                let leave = Leave::sign(id, &MemberSecret::from_seed(*seed.seed()));
-                // Wherever others stand: they may have been told nothing of the branch that we are on.
-                for state in self.states_of_others(&row, &tip)?.into_iter().chain([tip]) {
-                    self.send_message(&row, &state, Body::Leave(leave.unverified()), &DECIDING_LIFETIMES, now)?;
-                }
-            }
-        }
-        self.forget_cluster(&row)?;
-        Ok(row.cluster)
-    }
-
-    /// The states besides ours in which others stand and we can speak, the newest of them.
-    fn states_of_others(&self, row: &ClusterRow, tip: &StateId) -> Result<Vec<StateId>, ChatError> {
-        let mut statement = self.conn.prepare_cached(
-            "SELECT DISTINCT s.state FROM cluster_state s JOIN cluster_stand t USING (cluster, state)
-             WHERE s.cluster = ?1 AND s.state <> ?2 AND t.member <> ?3 AND s.own_leaf IS NOT NULL ORDER BY s.epoch DESC, s.state LIMIT ?4",
-        )?;
-        let states = statement.query_map((row.cluster, tip.0, row.member.0, LEAVING_MAX), |row| Ok(StateId(row.get(0)?)))?;
-        Ok(states.collect::<Result<_, _>>()?)
-    }
-
-    /// Forgets all keys of a cluster. What was read in it stays.
-    fn forget_cluster(&mut self, row: &ClusterRow) -> Result<(), ChatError> {
-        self.conn.execute(
-            "UPDATE cluster SET standing = ?2, reply = NULL, door = NULL WHERE cluster = ?1",
-            (row.cluster, Standing::Left.number()),
-        )?;
-        self.forget_votes(row)?;
-        if let Some(id) = row.id {
-            for state in self.branches(row.cluster)?.states() {
-                self.forget_state(row.cluster, &id, &state.id)?;
-            }
-        }
-        for tag in self.tags_where("cluster = ?1", [row.cluster])? {
-            self.unexpect_in_cluster(tag)?;
-        }
-        self.conn.execute(
-            "DELETE FROM cluster_ahead WHERE conversation = (SELECT conversation FROM conversation WHERE cluster = ?1)",
-            [row.cluster],
-        )?;
-        for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand"] {
-            self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
-        }
-        self.mls.groups(self.conn, self.rng).forget_keys(&row.member)?;
-        self.touch(row.cluster);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ mod handed;
 mod history;
 mod inbound;
 mod join;
+mod leave;
 mod merge;
 mod outer;
 mod query;
@@ -37,7 +38,7 @@ pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, Motion
 pub use row::Standing;
 pub(crate) use row::StateRow;
 pub(crate) use schema::{
-    ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN,
+    ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN,
 };
 pub use secret::{Phase, SecretVote};
 pub use split::{Company, Departure};

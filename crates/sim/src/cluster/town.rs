@@ -136,6 +136,12 @@ impl Town {
 
     /// Everybody reaches everybody, until nothing more happens.
     fn heal(mut self) -> Result<Outcome, SimError> {
+        self.bring_together()?;
+        let hash = self.hash.clone();
+        check::outcome(&mut self, hash)
+    }
+
+    fn bring_together(&mut self) -> Result<(), SimError> {
         self.mallory_shows_what_it_held_back()?;
         self.storm = false;
         self.loss = 0;
@@ -150,14 +156,13 @@ impl Town {
             self.run_to(until)?;
             // What is not read for a known reason never will be.
             let waits = |missing: &Missing| matches!(missing, Missing::Lost(_));
-            let good = check::is_converged(&mut self)? && !check::missing(&mut self)?.iter().any(waits);
+            let good = check::is_converged(self)? && !check::missing(self)?.iter().any(waits);
             if good && calm {
                 break;
             }
             calm = good;
         }
-        let hash = self.hash.clone();
-        check::outcome(&mut self, hash)
+        Ok(())
     }
 
     fn run_to(&mut self, end: u64) -> Result<(), SimError> {

@@ -143,3 +143,63 @@ fn who_lost_its_keys_to_a_backup_is_let_in_again() {
     }
     assert!(returned > 0, "some of them could not follow");
 }
+
+/// Once the others never heard of it: they kept no state any more in which it was said.
+#[test]
+fn who_leaves_on_waking_after_a_week_is_gone() {
+    let mut town = town();
+    town.with(4, |member| (member.online, member.asleep) = (false, true));
+    pass(&mut town, 120);
+    town.with(4, |member| member.asleep = false);
+    let (now, member) = (town.now, &mut town.members[4]);
+    let at = member.now(now);
+    member.chat.leave_cluster(CLUSTER, at).unwrap();
+    town.wake(4, now).unwrap();
+    town.write(0).unwrap();
+    is_well(&town.heal().unwrap());
+}
+
+/// The others put somebody out, who hears of nothing for so many days. What it is in the end.
+fn put_out(hours: u64) -> Standing {
+    let mut town = town();
+    pass(&mut town, 1);
+    town.with(4, |member| member.online = false);
+    let out = town.members[4].chat.cluster(CLUSTER).unwrap().member;
+    open(&mut town, 0, &Proposal::Expel(&out));
+    pass(&mut town, 1);
+    (1..4).for_each(|member| agree(&mut town, member, "expel"));
+    pass(&mut town, hours);
+    assert_eq!(town.members[0].chat.cluster(CLUSTER).unwrap().members.len(), 4);
+    assert_eq!(town.members[4].chat.cluster(CLUSTER).unwrap().standing, Standing::Member);
+    town.write(0).unwrap();
+    town.bring_together().unwrap();
+    let standing = town.members[4].chat.cluster(CLUSTER).unwrap().standing;
+    is_well(&check::outcome(&mut town, Sha256::new()).unwrap());
+    standing
+}
+
+/// Once it asked for ever to be let back in, and nobody answered.
+#[test]
+fn who_is_put_out_while_it_is_away_learns_it_however_long_it_was_away() {
+    for hours in [20, 120] {
+        assert_eq!(put_out(hours), Standing::Removed, "after {hours} hours");
+    }
+}
+
+/// Once an old copy of who had left asked for ever to be let back in.
+#[test]
+fn who_has_left_and_comes_from_an_old_copy_learns_that_it_left() {
+    let mut town = town();
+    pass(&mut town, 1);
+    let (now, member) = (town.now, &mut town.members[4]);
+    let (backup, at) = (member.back_up(now).unwrap(), member.now(now));
+    member.chat.leave_cluster(CLUSTER, at).unwrap();
+    town.wake(4, now).unwrap();
+    pass(&mut town, 120);
+    let now = town.now;
+    town.members[4].restore(backup, &town.letters, now).unwrap();
+    town.members[4].wake = u64::MAX;
+    town.wake(4, now).unwrap();
+    town.write(0).unwrap();
+    is_well(&town.heal().unwrap());
+}
