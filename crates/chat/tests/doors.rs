@@ -3,12 +3,18 @@
 
 mod people;
 
-use people::{Person, carry};
+use people::{Person, carry, knock, with_the_same_keys};
 use samizdat_chat::{
     Proposal, Standing,
     limits::{DOOR_REQUESTS_MAX, GUEST_MOTIONS_MAX},
 };
-use samizdat_cluster::{Charter, door, link::ClusterLink, phrase::Phrase};
+use samizdat_cluster::{
+    Charter,
+    door::{self, DoorSecret},
+    link::ClusterLink,
+    phrase::Phrase,
+    request::{Purpose, Request},
+};
 use samizdat_core::{Kind, seal::StateSecret};
 
 const NEST: &str = "nest";
@@ -138,4 +144,26 @@ fn what_somebody_asks_by_a_link_only_members_read_those_who_came_later_too() {
     bob.settle();
     let requests = bob.chat.cluster_requests(NEST).unwrap();
     assert_eq!((requests[0].nick.as_str(), requests[0].words.as_str()), ("carol", "I came by the link of all"));
+}
+
+#[test]
+fn who_copies_the_key_of_another_who_comes_keeps_nobody_out() {
+    let (mut alice, mut carol) = (Person::new(1), Person::new(3));
+    founded(&mut alice);
+    carol.now = alice.now;
+    let link = alice.chat.invite_to_cluster(NEST, "", 7, alice.now).unwrap();
+    // No group takes both, and alice, who is alone and says yes to all who come by her link, would have to add both at once.
+    let parsed: ClusterLink = link.parse().unwrap();
+    for (keys, nick) in with_the_same_keys(["mallory", "copy"]).into_iter().zip(["mallory", "copy"]) {
+        let purpose = Purpose::Join { nick: nick.into(), words: String::new() };
+        alice.receive(&knock(&parsed, &Request { reply: DoorSecret([7; 32]), key_package: keys.bytes, purpose }, alice.now));
+    }
+    carol.chat.join_cluster(&link, "carol", "", carol.now).unwrap();
+    carol.settle();
+    carry(&carol, &mut alice);
+    mingle(&mut [&mut alice, &mut carol]);
+    assert_eq!(standing(&mut carol), Standing::Member);
+    let members: Vec<String> = alice.chat.cluster(NEST).unwrap().members.into_iter().map(|member| member.nick).collect();
+    assert_eq!(members.len(), 3, "{members:?}");
+    assert!(members.contains(&"mallory".into()), "who came first is in, {members:?}");
 }
