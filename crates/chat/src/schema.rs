@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN},
+    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN, TOLD},
     mls::MLS_SCHEMA,
 };
 
@@ -29,6 +29,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     NAMES,
     ANONYMOUS,
     SECRET,
+    TOLD,
 ];
 
 /// Times that authors claimed were once taken as they came.

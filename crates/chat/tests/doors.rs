@@ -1,6 +1,7 @@
 //! Doors of clusters, told as stories: a passphrase that stands for a link, and somebody who floods a door.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
 
+mod nest;
 mod people;
 
 use people::{Person, carry, knock, with_the_same_keys};
@@ -144,6 +145,45 @@ fn what_somebody_asks_by_a_link_only_members_read_those_who_came_later_too() {
     bob.settle();
     let requests = bob.chat.cluster_requests(NEST).unwrap();
     assert_eq!((requests[0].nick.as_str(), requests[0].words.as_str()), ("carol", "I came by the link of all"));
+}
+
+fn named(person: &mut Person) -> Vec<(String, bool)> {
+    person.chat.cluster(NEST).unwrap().links.into_iter().map(|link| (link.label, link.closed)).collect()
+}
+
+#[test]
+fn a_link_whose_key_somebody_knows_who_is_out_is_closed_and_whoever_made_it_sees_that() {
+    let mut people = nest::nest(&Charter::new(NEST).unwrap(), &["alice", "bob", "mallory"]);
+    let now = people[0].now;
+    let poster = people[0].chat.invite_to_cluster(NEST, "poster", 28, now).unwrap();
+    nest::mingle(&mut people);
+    people[0].chat.open_motion(NEST, &Proposal::Expel("mallory"), now).unwrap();
+    nest::mingle(&mut people);
+    nest::vote_all(&mut people[1..2]);
+    nest::mingle(&mut people);
+    assert_eq!(standing(&mut people[2]), Standing::Removed);
+    assert!(named(&mut people[0]).contains(&("poster".into(), true)), "{:?}", named(&mut people[0]));
+
+    // What is asked by it mallory could read: nobody takes it up. By a link that was made since, carol comes in, and mallory has no key.
+    let mallory = people.pop().unwrap();
+    let now = people[0].now;
+    let new = people[0].chat.invite_to_cluster(NEST, "another poster", 28, now).unwrap();
+    assert_eq!(named(&mut people[0])[0], ("another poster".into(), false));
+    for (link, seed, comes) in [(&poster, 8, false), (&new, 9, true)] {
+        let mut carol = Person::new(seed);
+        carol.now = people[0].now;
+        carol.chat.join_cluster(link, "carol", "", carol.now).unwrap();
+        people.push(carol);
+        nest::mingle(&mut people);
+        assert_eq!(people.iter_mut().take(2).map(|member| asks("carol", member)).collect::<Vec<_>>(), [usize::from(comes); 2]);
+    }
+    people.push(mallory);
+    nest::mingle(&mut people);
+    assert_eq!(asks("carol", &mut people.pop().unwrap()), 0);
+    nest::vote_all(&mut people[..2]);
+    nest::mingle(&mut people);
+    assert_eq!(standing(&mut people[3]), Standing::Member);
+    assert!(named(&mut people[0]).contains(&("another poster".into(), false)), "who comes in closes none");
 }
 
 #[test]
