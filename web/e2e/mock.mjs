@@ -134,6 +134,7 @@ export class MockNode {
       case 'GET clusters':
         return this.ofClusters(second, third);
       case 'POST clusters':
+        if (third === 'split') return this.split(body);
         return third === 'invites' ? invitation(body) : this.propose(body);
       case 'POST motions': {
         const motion = this.nest?.motions.find((one) => one.motion === second);
@@ -224,6 +225,12 @@ export class MockNode {
     return moved;
   }
 
+  split({ with: who, name }) {
+    const asked = this.nest.members.filter(({ member }) => who.includes(member)).map(({ nick }) => nick);
+    this.nest.went = who;
+    return { cluster: { ...this.nest, cluster: '2', name: name ?? `${this.nest.name} 2` }, link: 'samizdat:cluster/new', asked };
+  }
+
   conversation(kind, who) {
     const found = this.conversations.find((one) => one.kind === kind && one.who === who);
     if (found) return found;
@@ -298,7 +305,11 @@ export class MockNode {
     return request;
   }
 
-  send({ who, room, text: words }) {
+  send({ who, room, cluster, member, text: words }) {
+    if (cluster) {
+      const to_member = this.nest.members.find((one) => one.member === member)?.nick ?? null;
+      return this.own(this.conversation('cluster', this.nest.name), words, { from: this.nest.member, to_member });
+    }
     if (room && !this.rooms.some((one) => one.room === room)) throw refusal(404, 'not_found', 'join the room first');
     const name = who && parse(who, this.network);
     const conversation = room ? this.conversation('room', room) : this.conversation('direct', name);
@@ -446,8 +457,8 @@ async function text(stream) {
   return all;
 }
 
-function invitation({ passphrase_words: words }) {
-  const link = 'samizdat:cluster/abcdefghijklmnopqrstuvwxyz234567';
+function invitation({ passphrase_words: words, merge }) {
+  const link = `samizdat:cluster/abcdefghijklmnopqrstuvwxyz234567${merge ? '/nest' : ''}`;
   return words ? { link, passphrase: Array(words).fill('bridge').join(' ') } : { link };
 }
 

@@ -73,6 +73,36 @@ story('a cluster: inviting by a link, a picture and words; other rules; who is s
   check(JSON.stringify(node.nest.proposal) === '{"kind":"charter","charter":{"cap":60}}', 'more rules than the changed one were sent');
 });
 
+story('a cluster: into another, away with some, and what one member only is told', async ({ node, visit }) => {
+  nest(node);
+  const { page } = await visit(node.url);
+  await row(page, /^nest/).click();
+  await page.getByLabel('To', { exact: true }).selectOption('bob only');
+  await page.getByRole('textbox', { name: 'Message to bob only, in nest' }).fill('psst');
+  await inspect(page, 'cluster-to-one');
+  await page.keyboard.press('Enter');
+  await page.getByText('only to bob').waitFor();
+  await page.getByRole('button', { name: 'About nest' }).click();
+  await page.getByText('closed, nobody comes in by it').waitFor();
+  await page.getByRole('button', { name: 'Make a link for a whole cluster' }).click();
+  await page.getByText('A member of the other cluster proposes with it to come here').waitFor();
+  await page.getByText('Propose to go into another cluster').click();
+  await page.getByText('Go away with some').click();
+  await page.getByRole('checkbox', { name: 'bob' }).focus();
+  await page.keyboard.press('Space');
+  await page.getByRole('button', { name: 'Found it and ask them' }).scrollIntoViewIfNeeded();
+  await inspect(page, 'cluster-away');
+  await page.getByRole('button', { name: 'Found it and ask them' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Asked to come along: bob').waitFor();
+  check(node.nest.went.length === 1, 'others were asked, too');
+  await page.getByLabel('What that cluster is called').fill('club');
+  await page.getByLabel(/^Link/).fill('samizdat:cluster/abc/def');
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: /^Go into the cluster/ }).waitFor();
+  check(JSON.stringify(node.nest.proposal) === '{"kind":"merge","link":"samizdat:cluster/abc/def","name":"club"}', 'another motion was sent');
+});
+
 story('a cluster is founded or joined in one dialog', async ({ node, visit }) => {
   const { page } = await visit(node.url);
   await page.getByRole('button', { name: 'Found or join a cluster' }).click();
@@ -347,6 +377,10 @@ function nest(node) {
       { ...moved, motion: 'm3', kind: 'question', subject: 'When?', yes: 0, yes_by: [], options: days, ranked: true },
     ],
     asking: [{ request: '3', nick: 'carol', words: 'It is me, from the library.', member: 'carolsmember', at: Date.now() }],
+    links: [
+      { link: `samizdat:cluster/${'a'.repeat(84)}`, label: 'the poster', until: Date.now() + 86_400_000, closed: true },
+      { link: `samizdat:cluster/${'b'.repeat(84)}`, label: '', until: Date.now() + 86_400_000, closed: false },
+    ],
     decided: [
       { epoch: 1, what: ['admit bob'] },
       { epoch: 2, what: ['admit mallory'] },

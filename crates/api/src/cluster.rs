@@ -160,6 +160,22 @@ pub struct ClusterView {
     pub members: Vec<Member>,
     /// Its motions, the oldest first.
     pub motions: Vec<Motion>,
+    /// Links to it that were made here, the newest first; until their time is over.
+    pub links: Vec<ClusterLink>,
+}
+
+/// A link to a cluster that was made here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClusterLink {
+    /// What was given out.
+    pub link: String,
+    /// What it is for; may be empty.
+    pub label: String,
+    /// When it closes, ms since 1970.
+    pub until: u64,
+    /// Whether it was closed before its time: somebody who could read what is asked by it is no member any more, or it made room for
+    /// another member's. Nobody is let in by it.
+    pub closed: bool,
 }
 
 /// The rules that a cluster gave itself.

@@ -111,6 +111,10 @@ pub const ACK_PAUSE_MIN_MS: u64 = 3 * 60 * 1000;
 pub const DELIVERIES_KEPT: u32 = 512;
 /// How far back it is followed what a member has, messages.
 pub const CLUSTER_ANCESTORS_MAX: usize = 2_000;
+/// In so many acknowledgements it is marked that something came for us alone: one of them may be lost.
+pub const MARK_TIMES: u8 = 2;
+/// What we said to one member, and it has not marked, that is looked for among the marks of an acknowledgement: the newest.
+pub const UNMARKED_MAX: u32 = 256;
 /// Texts of one member's acknowledgements that have not come, for which we wait.
 pub const AHEAD_MAX: u32 = 8;
 /// Who goes away with others gives them so many days to come along.

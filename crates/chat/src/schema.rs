@@ -1,7 +1,9 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN},
+    cluster::{
+        ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN, TOLD,
+    },
     mls::MLS_SCHEMA,
 };
 
@@ -30,6 +32,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     ANONYMOUS,
     SECRET,
     OUT,
+    TOLD,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -28,10 +28,10 @@ use crate::{
     timeline::{MessageId, NewRow},
 };
 
-const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+pub(crate) const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
 const LIFETIME: u8 = 0;
 
-fn person(seed: u8) -> Chat {
+pub(crate) fn person(seed: u8) -> Chat {
     Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [seed; 32]).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn mint(unstamped: &Unstamped) -> u64 {
 }
 
 /// Stamps what waits in the outbox of `who`.
-fn stamp(who: &mut Chat) -> Vec<Envelope> {
+pub(crate) fn stamp(who: &mut Chat) -> Vec<Envelope> {
     let mut stamped = Vec::new();
     while let Some(job) = who.job().unwrap() {
         let mut mint = Mint::new(job.id, job.tries, 0);
@@ -394,7 +394,7 @@ fn a_member_who_names_a_text_twice_is_counted_once() {
         .transact(|work| {
             work.conn.execute("UPDATE message SET addressed = 2", [])?;
             let row = work.find_cluster("nest")?;
-            work.take_acknowledgement(&row, &MemberId([5; 32]), &[said.0, said.0], NOW)
+            work.take_acknowledgement(&row, &MemberId([5; 32]), &[said.0, said.0], &[], NOW)
         })
         .unwrap();
     assert_eq!(alice.receipts(&said).unwrap().len(), 1);
@@ -460,8 +460,9 @@ fn doors_have_bounds_and_belong_to_one_cluster() {
     let mut take = |which: &str, author: u8, invite: &Invite, now: Now| {
         alice
             .transact(|work| {
-                let cluster = work.find_cluster(which)?.cluster;
-                work.take_invite(cluster, &MemberId([author; 32]), invite, false, now)
+                let row = work.find_cluster(which)?;
+                let at = work.state_row(row.cluster, &row.tip.unwrap())?.unwrap();
+                work.take_invite(&row, &at, &MemberId([author; 32]), invite, now)
             })
             .unwrap()
     };
@@ -473,4 +474,30 @@ fn doors_have_bounds_and_belong_to_one_cluster() {
     assert!(take("nest", 1, &door(6, hour + 48), tomorrow), "the old ones are closed by now");
     let others: Vec<bool> = (0..17).map(|n| take("nest", 10 + n, &door(20 + n, hour + 48), tomorrow)).collect();
     assert_eq!(others.iter().filter(|taken| **taken).count(), 15, "sixteen in all");
+}
+
+#[test]
+fn four_members_cannot_take_all_doors() {
+    let (mut alice, _) = nest();
+    let hour = NOW.hour().0;
+    let mut take = |author: u8, n: u8| {
+        let invite = Invite {
+            open: OpenDoor::new(&[10 * author + n; 20], DoorKey([n; 32])),
+            label: format!("{author} {n}"),
+            expires: hour + 24,
+        };
+        let taken = alice.transact(|work| {
+            let row = work.find_cluster("nest")?;
+            let at = work.state_row(row.cluster, &row.tip.unwrap())?.unwrap();
+            work.take_invite(&row, &at, &MemberId([author; 32]), &invite, NOW)
+        });
+        taken.unwrap()
+    };
+    assert!((1..=4).all(|author| (1..=4).all(|n| take(author, n))));
+    assert_eq!([1, 2, 3, 4].map(|n| take(5, n)), [true, true, true, false], "until nobody has two more than she would");
+    assert_eq!([1, 2, 3].map(|n| take(6, n)), [true, true, false]);
+    let mut left = alice.vault.conn().prepare("SELECT label FROM cluster_door WHERE author IS NOT NULL ORDER BY label").unwrap();
+    let left: Vec<String> = left.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    let of = |author: &str| left.iter().filter(|label| label.starts_with(author)).count();
+    assert_eq!(["1", "2", "3", "4", "5", "6"].map(of), [3, 3, 3, 3, 2, 2], "{left:?}");
 }

@@ -30,9 +30,7 @@ fn alice_says_something_to_bob_and_carol_does_not_learn_what() {
     assert_eq!(seen(&people[1]), both);
     assert_eq!(texts(&people[2]), ["to all", "to all again"], "and what came after does not wait for what she cannot have");
     assert!(!people[1].chat.messages(&Filter::default()).unwrap()[1].mine);
-    // Nobody says to all that they have it.
-    assert_eq!([&all, &after].map(|message| people[0].state(message)), [State::Received; 2]);
-    assert_eq!(people[0].state(&aside), State::Stamped);
+    assert_eq!([&all, &aside, &after].map(|message| people[0].state(message)), [State::Received; 3]);
     let oneself = people[0].chat.write_to_member(NEST, "alice", "me", LIFETIME, now).unwrap_err();
     assert!(oneself.to_string().contains("that is you"), "{oneself}");
     assert!(people[0].chat.write_to_member(NEST, "mallory", "who?", LIFETIME, now).is_err());
@@ -42,6 +40,61 @@ fn alice_says_something_to_bob_and_carol_does_not_learn_what() {
     people.push(dave);
     let_in(&mut people, "dave");
     assert_eq!(texts(&people[3]), ["to all", "to all again"], "newcomers are not told either");
+}
+
+/// What somebody publishes when time passes, sizes of envelopes.
+fn publishes(person: &mut Person, minutes: u64) -> Vec<usize> {
+    nest::pass(std::slice::from_mut(person), minutes * 60 * 1000);
+    let made = person.settle();
+    made.iter().map(|id| person.log.find(id).unwrap().unwrap().envelope().unwrap().bytes().len()).collect()
+}
+
+#[test]
+fn alice_learns_that_bob_has_it_and_carol_cannot_tell_which_of_them_said_so() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    mingle(&mut people);
+    nest::pass(&mut people, 60 * 60 * 1000);
+    mingle(&mut people);
+    let now = people[0].now;
+    let aside = people[0].chat.write_to_member(NEST, "bob", "to you", LIFETIME, now).unwrap();
+    people[0].settle();
+    nest::swap(&mut people);
+    // Bob, for whom it was, and carol say the same to who watches: that everything has come.
+    assert_eq!([1, 2].map(|who| publishes(&mut people[who], 10)), [vec![552], vec![552]]);
+    assert_eq!(people[0].state(&aside), State::Stamped);
+    let carol = people.pop().unwrap();
+    carry(&carol, &mut people[0]);
+    assert_eq!(people[0].state(&aside), State::Stamped, "what carol says of it says nothing");
+    nest::swap(&mut people);
+    assert_eq!(people[0].state(&aside), State::Received);
+    let receipts = people[0].chat.receipts(&aside.id).unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.nick.as_str()).collect::<Vec<_>>(), ["bob"]);
+    people.push(carol);
+    nest::pass(&mut people, 60 * 60 * 1000);
+    assert_eq!([1, 2].map(|who| publishes(&mut people[who], 10)), [vec![], vec![]] as [Vec<usize>; 2], "it is said once");
+}
+
+#[test]
+fn an_aside_whose_acknowledgement_is_lost_is_marked_in_the_next() {
+    let mut people = nest(&charter(), &["alice", "bob"]);
+    nest::pass(&mut people, 60 * 60 * 1000);
+    mingle(&mut people);
+    let now = people[0].now;
+    let aside = people[0].chat.write_to_member(NEST, "bob", "to you", LIFETIME, now).unwrap();
+    people[0].settle();
+    nest::swap(&mut people);
+    nest::pass(&mut people, 10 * 60 * 1000);
+    let lost = people[1].settle();
+    assert_eq!(lost.len(), 1);
+    nest::pass(&mut people, 60 * 60 * 1000);
+    say(&mut people[0], "to all");
+    people[0].settle();
+    let (alice, bob) = people.split_at_mut(1);
+    carry(&alice[0], &mut bob[0]);
+    publishes(&mut bob[0], 10);
+    let heard = bob[0].envelopes();
+    heard.iter().filter(|envelope| !lost.contains(&envelope.id())).for_each(|envelope| alice[0].receive(envelope));
+    assert_eq!(alice[0].state(&aside), State::Received);
 }
 
 #[test]

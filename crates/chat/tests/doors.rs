@@ -1,14 +1,21 @@
 //! Doors of clusters, told as stories: a passphrase that stands for a link, and somebody who floods a door.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
 
+mod nest;
 mod people;
 
-use people::{Person, carry};
+use people::{Person, carry, knock, with_the_same_keys};
 use samizdat_chat::{
     Proposal, Standing,
     limits::{DOOR_REQUESTS_MAX, GUEST_MOTIONS_MAX},
 };
-use samizdat_cluster::{Charter, door, link::ClusterLink, phrase::Phrase};
+use samizdat_cluster::{
+    Charter,
+    door::{self, DoorSecret},
+    link::ClusterLink,
+    phrase::Phrase,
+    request::{Purpose, Request},
+};
 use samizdat_core::{Kind, seal::StateSecret};
 
 const NEST: &str = "nest";
@@ -138,4 +145,65 @@ fn what_somebody_asks_by_a_link_only_members_read_those_who_came_later_too() {
     bob.settle();
     let requests = bob.chat.cluster_requests(NEST).unwrap();
     assert_eq!((requests[0].nick.as_str(), requests[0].words.as_str()), ("carol", "I came by the link of all"));
+}
+
+fn named(person: &mut Person) -> Vec<(String, bool)> {
+    person.chat.cluster(NEST).unwrap().links.into_iter().map(|link| (link.label, link.closed)).collect()
+}
+
+#[test]
+fn a_link_whose_key_somebody_knows_who_is_out_is_closed_and_whoever_made_it_sees_that() {
+    let mut people = nest::nest(&Charter::new(NEST).unwrap(), &["alice", "bob", "mallory"]);
+    let now = people[0].now;
+    let poster = people[0].chat.invite_to_cluster(NEST, "poster", 28, now).unwrap();
+    nest::mingle(&mut people);
+    people[0].chat.open_motion(NEST, &Proposal::Expel("mallory"), now).unwrap();
+    nest::mingle(&mut people);
+    nest::vote_all(&mut people[1..2]);
+    nest::mingle(&mut people);
+    assert_eq!(standing(&mut people[2]), Standing::Removed);
+    assert!(named(&mut people[0]).contains(&("poster".into(), true)), "{:?}", named(&mut people[0]));
+
+    // What is asked by it mallory could read: nobody takes it up. By a link that was made since, carol comes in, and mallory has no key.
+    let mallory = people.pop().unwrap();
+    let now = people[0].now;
+    let new = people[0].chat.invite_to_cluster(NEST, "another poster", 28, now).unwrap();
+    assert_eq!(named(&mut people[0])[0], ("another poster".into(), false));
+    for (link, seed, comes) in [(&poster, 8, false), (&new, 9, true)] {
+        let mut carol = Person::new(seed);
+        carol.now = people[0].now;
+        carol.chat.join_cluster(link, "carol", "", carol.now).unwrap();
+        people.push(carol);
+        nest::mingle(&mut people);
+        assert_eq!(people.iter_mut().take(2).map(|member| asks("carol", member)).collect::<Vec<_>>(), [usize::from(comes); 2]);
+    }
+    people.push(mallory);
+    nest::mingle(&mut people);
+    assert_eq!(asks("carol", &mut people.pop().unwrap()), 0);
+    nest::vote_all(&mut people[..2]);
+    nest::mingle(&mut people);
+    assert_eq!(standing(&mut people[3]), Standing::Member);
+    assert!(named(&mut people[0]).contains(&("another poster".into(), false)), "who comes in closes none");
+}
+
+#[test]
+fn who_copies_the_key_of_another_who_comes_keeps_nobody_out() {
+    let (mut alice, mut carol) = (Person::new(1), Person::new(3));
+    founded(&mut alice);
+    carol.now = alice.now;
+    let link = alice.chat.invite_to_cluster(NEST, "", 7, alice.now).unwrap();
+    // No group takes both, and alice, who is alone and says yes to all who come by her link, would have to add both at once.
+    let parsed: ClusterLink = link.parse().unwrap();
+    for (keys, nick) in with_the_same_keys(["mallory", "copy"]).into_iter().zip(["mallory", "copy"]) {
+        let purpose = Purpose::Join { nick: nick.into(), words: String::new() };
+        alice.receive(&knock(&parsed, &Request { reply: DoorSecret([7; 32]), key_package: keys.bytes, purpose }, alice.now));
+    }
+    carol.chat.join_cluster(&link, "carol", "", carol.now).unwrap();
+    carol.settle();
+    carry(&carol, &mut alice);
+    mingle(&mut [&mut alice, &mut carol]);
+    assert_eq!(standing(&mut carol), Standing::Member);
+    let members: Vec<String> = alice.chat.cluster(NEST).unwrap().members.into_iter().map(|member| member.nick).collect();
+    assert_eq!(members.len(), 3, "{members:?}");
+    assert!(members.contains(&"mallory".into()), "who came first is in, {members:?}");
 }

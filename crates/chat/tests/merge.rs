@@ -3,9 +3,18 @@
 
 mod people;
 
-use people::{LIFETIME, Person};
-use samizdat_chat::{ChatError, Proposal, Standing};
-use samizdat_cluster::{Charter, tally::Outcome};
+use people::{LIFETIME, Person, knock, with_the_same_keys};
+use samizdat_chat::{ChatError, Proposal, Standing, mls::MemberKeys};
+use samizdat_cluster::{
+    Charter, ClusterId, MemberSecret, Past, Roster,
+    ballot::{Ballot, Choice},
+    door::DoorSecret,
+    link::MergeLink,
+    merge::{ConsentIn, Guest, Merge},
+    motion::{Admission, Kind, MotionFields, MotionIn},
+    request::{Purpose, Request},
+    tally::{Outcome, Tally},
+};
 use samizdat_core::Envelope;
 
 const NEST: &str = "nest";
@@ -133,4 +142,51 @@ fn a_club_comes_into_the_nest_and_who_does_not_want_to_stays() {
     assert!(people[erin].texts().is_empty());
     assert_eq!(standing(&mut people[carol], CLUB), Some(Standing::Member), "nobody leaves the club by it");
     people.iter_mut().for_each(|person| assert!(person.chat.cluster_requests(NEST).unwrap_or_default().is_empty()));
+}
+
+/// A cluster that is nothing but Mallory's word: its members agree to come by a link.
+fn agreed(link: &MergeLink, secrets: &[MemberSecret]) -> ConsentIn {
+    let (cluster, charter) = (ClusterId([66; 32]), Charter::new(CLUB).unwrap());
+    let past = Past::founded(Roster::of(secrets.iter().map(MemberSecret::member)), charter.clone());
+    let (into, from) = (link.cluster, CLUB.into());
+    let kind = Kind::Merge(Merge { into, link: link.link.clone(), name: NEST.into(), from });
+    let (roster, proposer) = (past.roster().hash(), secrets[0].member());
+    let until = charter.motion_epochs.into();
+    let fields = MotionFields { cluster, epoch: 0, roster, until, proposer, nonce: [0; 16], secret: false, kind };
+    let mut tally = Tally::new(MotionIn::new(fields).unwrap().verify(&cluster, &past).unwrap());
+    for secret in secrets {
+        let ballot = Ballot::cast(tally.motion(), secret, Choice::Decision(true)).unwrap();
+        tally.add(ballot);
+    }
+    ConsentIn::of(&tally).unwrap()
+}
+
+fn comes(consent: &ConsentIn, as_whom: &MemberSecret, keys: &MemberKeys, nick: &str) -> Request {
+    let admission = Admission { member: keys.member, key_package: keys.hash.0, nick: nick.into() };
+    let guest = Guest::sign(consent, as_whom, admission).unverified();
+    let purpose = Purpose::Merge { consent: Box::new(consent.clone()), guest };
+    Request { reply: DoorSecret([7; 32]), key_package: keys.bytes.clone(), purpose }
+}
+
+#[test]
+fn who_copies_the_key_of_another_guest_is_not_among_the_guests() {
+    let mut people: Vec<Person> = (1..=2).map(Person::new).collect();
+    found(&mut people, NEST, &[(0, "alice"), (1, "bob")]);
+    let now = people[0].now;
+    let link: MergeLink = people[0].chat.invite_cluster(NEST, "the club", 7, now).unwrap().parse().unwrap();
+    let secrets = [31, 32, 33].map(|seed| MemberSecret::from_seed([seed; 32]));
+    let consent = agreed(&link, &secrets);
+    let [one, copy] = with_the_same_keys(["carol", "mallory"]);
+    for (secret, keys, nick) in [(&secrets[0], one, "carol"), (&secrets[1], copy, "mallory")] {
+        let knock = knock(&link.link, &comes(&consent, secret, &keys, nick), now);
+        people.iter_mut().for_each(|person| person.receive(&knock));
+    }
+    people[0].chat.open_motion(NEST, &Proposal::TakeIn(CLUB), now).unwrap();
+    mingle(&mut people);
+    vote(&mut people, NEST, &[(1, "")], "yes");
+    mingle(&mut people);
+    for person in &mut people {
+        assert_eq!(nicks(person, NEST).len(), 3);
+        assert!(nicks(person, NEST).contains(&"carol".into()));
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     door::Invite,
     ids::MemberId,
     leave::LeaveIn,
-    limits::{DOORS_MAX, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
+    limits::{DOORS_MAX, MARKS, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
     secret::{StepIn, StepKind},
 };
@@ -40,6 +40,15 @@ pub type TextId = [u8; 16];
 
 /// What keeps apart two texts of one author that say the same, random.
 pub type Nonce = [u8; 16];
+
+/// By which a member tells another, before everybody's eyes, that something came which that one said to it alone.
+pub type Mark = [u8; 16];
+
+/// The first half of a SHA-256: of the nonce of what came, which only those two know, and to whom. To all others it is as good as random.
+pub fn mark(nonce: &Nonce, to: &MemberId) -> Mark {
+    let digest = Sha256::new().chain_update(b"samizdat mark v1\0").chain_update(nonce).chain_update(to.0).finalize();
+    core::array::from_fn(|i| digest.get(i).copied().unwrap_or_default())
+}
 
 /// The first half of a SHA-256. Texts for all and those for one member never have the same.
 pub fn text_id(author: &MemberId, audience: Audience, nonce: &Nonce, text: &str) -> TextId {
@@ -82,6 +91,8 @@ pub enum Body {
         heads: Vec<TextId>,
         /// Whether they were read.
         read: bool,
+        /// For each of some texts that came for its author alone its [`mark`], and for the rest something random.
+        marks: [Mark; MARKS],
     },
     /// Something to vote on.
     Motion(MotionIn),
@@ -167,7 +178,7 @@ impl Body {
         match self {
             Self::Here => (3, HERE),
             Self::Text(_) => (8, TEXT),
-            Self::Ack { .. } => (5, ACK),
+            Self::Ack { .. } => (6, ACK),
             Self::Motion(_) => (4, MOTION),
             Self::Ballot(_) => (4, BALLOT),
             Self::Leave(_) => (4, LEAVE),
@@ -186,9 +197,10 @@ impl Body {
         match self {
             Self::Here | Self::Unknown => Ok(()),
             Self::Text(text) => text.write(e),
-            Self::Ack { heads, read } => {
+            Self::Ack { heads, read, marks } => {
                 write_ids(e, heads)?;
-                e.bool(*read).map(|_| ())
+                e.bool(*read)?.array(MARKS as u64)?;
+                marks.iter().try_for_each(|mark| e.bytes(mark).map(|_| ()))
             }
             Self::Motion(motion) => motion.write(e),
             Self::Ballot(ballot) => ballot.write(e),
@@ -211,7 +223,7 @@ impl Body {
         Some(match kind {
             HERE => Self::Here,
             TEXT => Self::Text(Text::read(d)?),
-            ACK => Self::Ack { heads: read_ids(d)?, read: d.bool().ok()? },
+            ACK => Self::Ack { heads: read_ids(d)?, read: d.bool().ok()?, marks: list(d, MARKS, exact)?.try_into().ok()? },
             MOTION => Self::Motion(MotionIn::read(d)?),
             BALLOT => Self::Ballot(BallotIn::read(d)?),
             LEAVE => Self::Leave(LeaveIn::read(d)?),
@@ -316,7 +328,7 @@ mod tests {
         vec![
             Body::Here,
             Body::Text(Text { nonce: [1; 16], at: 5, parents: vec![[2; 16]; 8], mentions: vec![member(2)], text: "hello".into() }),
-            Body::Ack { heads: vec![[1; 16], [2; 16]], read: true },
+            Body::Ack { heads: vec![[1; 16], [2; 16]], read: true, marks: [[3; 16]; MARKS] },
             Body::Motion(motion.unverified()),
             Body::Ballot(vote(&motion, 2, Choice::Decision(false)).unverified()),
             Body::Leave(Leave::sign(CLUSTER, &secret(1)).unverified()),

@@ -14,7 +14,7 @@ use samizdat_cluster::{
     certificate::CertificateIn,
     claim::ClaimIn,
     comeback::{Comeback, ComebackIn},
-    content::{Body, Memory, Message, Text},
+    content::{Body, Memory, Message, Text, mark},
     door::{self, DoorSecret, Invite},
     ids::rank,
     lawful::{Change, Parent, judge},
@@ -211,10 +211,14 @@ fn messages() -> Vec<Value> {
     let told = Memory { author: member, nonce: [1; 16], at: 0, text: "hello".into() };
     assert_eq!(written.id(&member), hash(&[b"samizdat text v1\0", &member.0, &[1; 16], b"hello"])[..16]);
     assert_eq!(told.id(), written.id(&member));
+    assert_eq!(mark(&[1; 16], &member), hash(&[b"samizdat mark v1\0", &[1; 16], &member.0])[..16]);
     let bodies = [
         ("here", Body::Here),
         ("text", Body::Text(written)),
-        ("acknowledgement", Body::Ack { heads: vec![[1; 16]], read: true }),
+        (
+            "acknowledgement",
+            Body::Ack { heads: vec![[1; 16]], read: true, marks: [mark(&[1; 16], &member), [9; 16], [9; 16], [9; 16]] },
+        ),
         ("motion", Body::Motion(motion.unverified())),
         ("ballot", Body::Ballot(ballot.unverified())),
         ("leave", Body::Leave(Leave::sign(CLUSTER, &secret(2)).unverified())),

@@ -182,12 +182,17 @@ impl Node {
             charter: found.charter.as_ref().map(charter),
             members: found.members.iter().map(member).collect(),
             motions: motions.into_iter().map(motion).collect(),
+            links: found.links.iter().map(link).collect(),
         })))
     }
 
     fn read<T>(&mut self, f: impl FnOnce(&mut chat::Chat) -> Result<T, chat::ChatError>) -> Answered<T> {
         self.engine.read(f).map_err(convert::error)
     }
+}
+
+fn link(door: &chat::ClusterDoor) -> api::ClusterLink {
+    api::ClusterLink { link: door.link.clone(), label: door.label.clone(), until: door.until, closed: door.closed }
 }
 
 /// One of several motions, by the beginning of its id.

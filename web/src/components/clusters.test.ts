@@ -1,4 +1,4 @@
-import { cleanup, screen, waitFor } from '@testing-library/svelte';
+import { cleanup, screen, waitFor, within } from '@testing-library/svelte';
 import { userEvent } from '@testing-library/user-event';
 import type { Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
@@ -130,7 +130,7 @@ describe('a message without a name', () => {
     await userEvent.click(box);
     expect(box.checked).toBe(false);
     refuse(new ApiError('refused', 'Too few members.'));
-    await waitFor(() => expect(session.view.drafts.get('cluster:1')).toEqual({ text: 'who knows', unsigned: true }));
+    await waitFor(() => expect(session.view.drafts.get('cluster:1')).toEqual({ text: 'who knows', unsigned: true, to: '' }));
     await waitFor(() => expect(box.checked).toBe(true));
   });
 
@@ -139,6 +139,102 @@ describe('a message without a name', () => {
     await session.node.reload(undefined);
     renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
     expect(screen.queryByRole('checkbox', { name: 'Anonymously' })).toBeNull();
+  });
+});
+
+describe('a message to one member', () => {
+  const withMembers = { ...lists, cluster: async () => clusterView() };
+
+  it('is written by keyboard alone, and says who sees what', async () => {
+    const send = vi.fn(async () => message({ conversation: 'c7', mine: true, to_member: 'bob' }));
+    const session = fakeSession({ ...withMembers, send });
+    await session.node.reload(undefined);
+    const container = renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
+    const to = await screen.findByRole<HTMLSelectElement>('combobox', { name: /^To/ });
+    expect([...to.options].map((option) => option.text)).toEqual(['all members', 'bob only', 'mallory only']);
+    await userEvent.selectOptions(to, 'bob only');
+    expect(screen.getByText(/The others see that you say something to/).textContent?.trim()).toBe(
+      'The others see that you say something to bob, and not what.',
+    );
+    await expectAccessible(container);
+    await userEvent.type(screen.getByRole('textbox', { name: 'Message to bob only, in nest' }), 'psst{Enter}');
+    await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1', member: 'bobsmember' }, 'psst', false));
+    await userEvent.selectOptions(to, 'all members');
+    await userEvent.type(screen.getByRole('textbox', { name: 'Message to nest' }), 'hi{Enter}');
+    await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1' }, 'hi', false));
+  });
+
+  it('never goes to all by accident: not after a reload, nor when that member has left', async () => {
+    const send = vi.fn(() => Promise.reject(new ApiError('not_found', 'There is no member "bob".')));
+    const session = fakeSession({ ...withMembers, send });
+    await session.node.reload(undefined);
+    renderWithin(session, ChatPane, { chat: session.node.chat('cluster:1')! });
+    await userEvent.selectOptions(await screen.findByRole('combobox', { name: /^To/ }), 'bob only');
+    await userEvent.type(screen.getByRole('textbox', { name: /^Message to/ }), 'psst');
+    cleanup();
+
+    const members = clusterView().members.filter(({ nick }) => nick !== 'bob');
+    const reloaded = fakeSession({ ...withMembers, send, cluster: async () => clusterView({ members }) });
+    await reloaded.node.reload(undefined);
+    renderWithin(reloaded, ChatPane, { chat: reloaded.node.chat('cluster:1')! });
+    const field = await screen.findByRole<HTMLTextAreaElement>('textbox', { name: /^Message to somebody who is no member any more/ });
+    await userEvent.type(field, '{Enter}');
+    await waitFor(() => expect(send).toHaveBeenLastCalledWith({ cluster: '1', member: 'bobsmember' }, 'psst', false));
+    await waitFor(() => expect(reloaded.view.drafts.get('cluster:1')).toEqual({ text: 'psst', unsigned: false, to: 'bobsmember' }));
+  });
+});
+
+describe('clusters that merge and split', () => {
+  it('makes a link for a whole cluster', async () => {
+    const link = 'samizdat:cluster/abc/def';
+    const inviteCluster = vi.fn(async () => ({ link }));
+    URL.createObjectURL = () => 'blob:drawing';
+    URL.revokeObjectURL = () => undefined;
+    const { container } = await show(ClusterDetails, { ...nest, inviteCluster, qr: async () => new Blob() }, { which: '1' });
+    await userEvent.click(await screen.findByRole('button', { name: 'Make a link for a whole cluster' }));
+    expect(await screen.findByText(link)).toBeTruthy();
+    expect(inviteCluster).toHaveBeenCalledWith('1');
+    expect(screen.getByText(/A member of the other cluster proposes with it to come here/)).toBeTruthy();
+    await expectAccessible(container);
+  });
+
+  it('moves to go into another, and keeps what was typed when that was refused', async () => {
+    const openMotion = vi.fn().mockRejectedValueOnce(new ApiError('usage', 'This link does not say where it leads.')).mockResolvedValue(motion());
+    await show(ClusterDetails, { ...nest, openMotion }, { which: '1' });
+    const link = await screen.findByLabelText<HTMLInputElement>(/^Link/);
+    await userEvent.type(link, 'samizdat:cluster/abc/def');
+    await userEvent.type(screen.getByLabelText('What that cluster is called'), 'club{Enter}');
+    expect((await screen.findByRole('alert')).textContent).toBe('This link does not say where it leads.');
+    expect(link.value).toBe('samizdat:cluster/abc/def');
+    await userEvent.click(screen.getByRole('button', { name: 'Propose to go there' }));
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'merge', link: 'samizdat:cluster/abc/def', name: 'club' });
+    await waitFor(() => expect(link.value).toBe(''));
+  });
+
+  it('goes away with those who were chosen, and says whom it asked', async () => {
+    const gone = { cluster: cluster({ cluster: '2', name: 'nest 2' }), link: 'samizdat:cluster/new', asked: ['bob'] };
+    const splitCluster = vi.fn(async () => gone);
+    const { container } = await show(ClusterDetails, { ...nest, splitCluster }, { which: '1' });
+    const go = await screen.findByRole<HTMLButtonElement>('button', { name: 'Found it and ask them' });
+    expect(go.disabled, 'nobody is chosen').toBe(true);
+    const bob = screen.getByRole('checkbox', { name: 'bob' });
+    bob.focus();
+    await userEvent.keyboard(' ');
+    await expectAccessible(container);
+    await userEvent.click(go);
+    expect(splitCluster).toHaveBeenCalledWith('1', ['bobsmember'], '');
+    await waitFor(() => expect(container.textContent).toContain('Founded: nest 2. Asked to come along: bob.'));
+  });
+
+  it('shows the links that were made, and which of them are closed', async () => {
+    const links = [
+      { link: 'samizdat:cluster/one', label: 'poster', until: 1, closed: true },
+      { link: 'samizdat:cluster/two', label: '', until: 2, closed: false },
+    ];
+    const { container } = await show(ClusterDetails, { ...nest, cluster: async () => clusterView({ links }) }, { which: '1' });
+    expect(await screen.findByText(/closed, nobody comes in by it/)).toBeTruthy();
+    expect(screen.getAllByRole('button', { name: 'Copy' }).length).toBe(1);
+    await expectAccessible(container);
   });
 });
 
@@ -267,7 +363,8 @@ describe('about a cluster', () => {
     const openMotion = vi.fn(async () => motion());
     const members = clusterView().members.map((one) => ({ ...one, silent: !one.own }));
     const { container } = await show(ClusterDetails, { ...nest, openMotion, cluster: async () => clusterView({ members }) }, { which: '1' });
-    await userEvent.click(await screen.findByRole('checkbox', { name: 'bob' }));
+    const silent = await screen.findByRole('group', { name: /^Nothing is heard of them/ });
+    await userEvent.click(within(silent).getByRole('checkbox', { name: 'bob' }));
     await expectAccessible(container);
     await userEvent.click(screen.getByRole('button', { name: 'Propose to drop them' }));
     expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'silent', who: ['mallorysmember'] });

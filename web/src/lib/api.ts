@@ -7,6 +7,7 @@ import type {
   ContactRequest,
   Conversation,
   Decision,
+  Departure,
   ErrorKind,
   Invite,
   JoinRequest,
@@ -35,6 +36,8 @@ export function sentence(error: unknown): string {
 }
 
 export type Target = { who: string } | { room: string } | { cluster: string };
+/** Also one member of a cluster only. */
+export type Addressee = Target & { member?: string };
 
 /** The node's local API, one method per call that this page makes. */
 export class Api {
@@ -64,7 +67,7 @@ export class Api {
     const page = query({ ...of, limit: String(limit), ...(before && { before }) });
     return (await this.get<{ messages: Message[] }>(`messages?${page}`)).messages;
   };
-  send = (to: Target, text: string, anonymous = false): Promise<Message> =>
+  send = (to: Addressee, text: string, anonymous = false): Promise<Message> =>
     this.post('messages', { ...to, text, ...(anonymous && { anonymous }) });
   cancel = (id: string): Promise<Message> => this.post(`messages/${encodeURIComponent(id)}/cancel`, {});
   /** Up to this message, or whole. */
@@ -85,6 +88,11 @@ export class Api {
   /** With a passphrase of so many words, if any. */
   inviteToCluster = (which: string, words?: number): Promise<ClusterInvite> =>
     this.post(cluster(which, '/invites'), words ? { passphrase_words: words } : {});
+  /** By which another cluster can come, if its members agree. */
+  inviteCluster = (which: string): Promise<ClusterInvite> => this.post(cluster(which, '/invites'), { merge: true });
+  /** Founds another by the same rules and asks these members to come along. */
+  splitCluster = (which: string, who: string[], name?: string): Promise<Departure> =>
+    this.post(cluster(which, '/split'), { with: who, ...(name && { name }) });
   joinRequests = async (which: string): Promise<JoinRequest[]> =>
     (await this.get<{ requests: JoinRequest[] }>(cluster(which, '/requests'))).requests;
   openMotion = (which: string, proposal: Proposal): Promise<Motion> => this.post(cluster(which, '/motions'), proposal);

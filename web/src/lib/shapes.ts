@@ -110,6 +110,24 @@ export interface ClusterView extends Cluster {
   charter: Charter | null;
   members: Member[];
   motions: Motion[];
+  /** That were made here, the newest first. */
+  links: ClusterLink[];
+}
+
+/** A link to a cluster that was made here. */
+export interface ClusterLink {
+  link: string;
+  label: string;
+  until: number;
+  /** Before its time: nobody is let in by it. */
+  closed: boolean;
+}
+
+/** A new cluster, and who was asked to come along. */
+export interface Departure {
+  cluster: Cluster;
+  link: string;
+  asked: string[];
 }
 
 /** The rules that a cluster gave itself. */
@@ -179,6 +197,7 @@ export interface Motion {
 
 export type Proposal =
   | { kind: 'admit' | 'expel'; who: string }
+  | { kind: 'merge'; link: string; name: string }
   | { kind: 'take_in'; from: string }
   | { kind: 'silent'; who: string[] }
   | { kind: 'charter'; charter: Partial<Charter> }

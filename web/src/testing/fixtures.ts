@@ -163,6 +163,7 @@ export const clusterView = (over: Partial<ClusterView> = {}): ClusterView => ({
     { member: 'mallorysmember', nick: 'mallory', name: null, own: false, here: false, heard: null, silent: false, two_sets: false },
   ],
   motions: [motion()],
+  links: [],
   ...over,
 });
 

@@ -15,6 +15,7 @@ use samizdat_store::Log;
 
 use super::{
     change::{change_of, next_state},
+    merge::Asked,
     outer::{Kind, Lifetimes},
     row::{ClusterRow, Context, Standing, StateRow, ms},
 };
@@ -22,7 +23,7 @@ use crate::{
     chat::{Chat, unless_the_vault_fails},
     error::{ChatError, is_database},
     limits::{DECIDING_LIFETIMES, HEARD_LATELY_MS, LOOK_AGAIN_MS},
-    mls::{Committed, GroupError, Plan},
+    mls::{Committed, GroupError, Plan, Taken},
     work::Work,
 };
 
@@ -174,11 +175,16 @@ impl Work<'_> {
 
     /// What can be carried out now: as much of what waits as is lawful together, what members decided first. Without `adding`, a time,
     /// only what adds nobody.
-    fn agenda(&self, row: &ClusterRow, state: &StateRow, adding: Option<Now>) -> Result<Agenda, ChatError> {
+    fn agenda(&mut self, row: &ClusterRow, state: &StateRow, adding: Option<Now>) -> Result<Agenda, ChatError> {
         let mut agenda = Agenda::default();
         let Some(cluster) = row.id else { return Ok(agenda) };
         let mut mandate = Mandate::new(&Parent { cluster, past: &state.past, done: &state.done });
-        for (certificate, at) in self.passed(row, state)? {
+        let passed = self.passed(row, state)?;
+        let returning = adding.map(|now| self.to_let_back(row, &cluster, state, now)).transpose()?.unwrap_or_default();
+        let adds = passed.iter().any(|(certificate, _)| !certificate.motion().claimed().admissions().is_empty());
+        let mut taken =
+            if adding.is_some() && (adds || !returning.is_empty()) { self.keys_of_members(row, state)? } else { Taken::default() };
+        for (certificate, at) in passed {
             let moved = certificate.motion().claimed();
             let admissions = moved.admissions();
             match &moved.kind {
@@ -189,15 +195,15 @@ impl Work<'_> {
             }
             // Whoever has the KeyPackages will do it.
             let Some(requests) = self.requests_of(row, state, &admissions)? else { continue };
-            if mandate.decide(&certificate).is_ok() {
+            // Two motions may want the same.
+            let (twice, new): (Vec<Asked>, Vec<Asked>) =
+                requests.into_iter().partition(|(_, key_package)| agenda.plan.add.contains(key_package));
+            let mut with = taken.clone();
+            if self.fit(&mut with, &new) && mandate.decide(&certificate).is_ok() {
+                taken = with;
                 agenda.waits_since(at);
-                for (request, key_package) in requests {
-                    agenda.requests.push(request);
-                    // Two motions may want the same.
-                    if !agenda.plan.add.contains(&key_package) {
-                        agenda.plan.add.push(key_package);
-                    }
-                }
+                agenda.requests.extend(twice.iter().chain(&new).map(|(request, _)| request));
+                agenda.plan.add.extend(new.into_iter().map(|(_, key_package)| key_package));
             }
         }
         for (leave, at) in self.leaves(row)? {
@@ -205,12 +211,13 @@ impl Work<'_> {
                 agenda.waits_since(at);
             }
         }
-        let returning = adding.map(|now| self.to_let_back(row, &cluster, state, now)).transpose()?;
-        for back in returning.into_iter().flatten() {
-            if mandate.come_back(&back.comeback).is_ok() {
+        for back in returning {
+            let (mut with, asked) = (taken.clone(), (back.request, back.key_package));
+            if self.fit(&mut with, std::slice::from_ref(&asked)) && mandate.come_back(&back.comeback).is_ok() {
+                taken = with;
                 agenda.waits_since(back.at);
-                agenda.requests.push(back.request);
-                agenda.plan.add.push(back.key_package);
+                agenda.requests.push(asked.0);
+                agenda.plan.add.push(asked.1);
             }
         }
         agenda.plan.remove = mandate.removed().iter().chain(mandate.back().map(|(member, _)| member)).copied().collect();

@@ -17,7 +17,7 @@ use crate::{
     content::plausible_time,
     error::{ChatError, is_database},
     ingest::Letter,
-    limits::WAITING_HOURS,
+    limits::{MARK_TIMES, WAITING_HOURS},
     mls::GroupError,
     query::Message,
     timeline::{MessageId, NewRow, State, check_text},
@@ -86,6 +86,8 @@ impl Work<'_> {
             envelope.0,
             tip.0,
         ))?;
+        let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        self.addressed(&id, 1, &state)?;
         self.event(Event::Message(id));
         Ok(())
     }
@@ -127,6 +129,14 @@ impl Work<'_> {
             aside: Some(row.member.0),
             nonce: Some(aside.nonce),
         };
-        self.insert(&new, now)?.map_or(Ok(()), |id| self.show(&id))
+        if let Some(id) = self.insert(&new, now)? {
+            self.show(&id)?;
+        }
+        // Also of what came before: whoever says it again has not heard that it did.
+        self.conn.execute(
+            "UPDATE message SET unmarked = ?4 WHERE conversation = ?1 AND author = ?2 AND nonce = ?3 AND mine = 0 AND aside IS NOT NULL",
+            (new.conversation, new.author, aside.nonce, MARK_TIMES),
+        )?;
+        Ok(())
     }
 }

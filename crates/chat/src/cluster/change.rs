@@ -173,6 +173,7 @@ impl Work<'_> {
             (row.cluster, tip.0, &state.context.charter.name, standing.number()),
         )?;
         self.note_answered(row, &state)?;
+        self.close_known_doors(row, branches, &state)?;
         let mut carried = self.conn.prepare_cached("UPDATE cluster_motion SET carried = 1 WHERE cluster = ?1 AND motion = ?2")?;
         state.done.motions().try_for_each(|motion| carried.execute((row.cluster, motion.0)).map(|_| ()))?;
         Ok(())
@@ -241,6 +242,7 @@ impl Work<'_> {
                 self.conn.execute(
                     "UPDATE message SET state = ?4 WHERE conversation = ?1 AND state_sent = ?2 AND delivered < addressed AND mine = 1
                      AND nonce IS NOT NULL AND vouched IS NULL AND at > ?3 AND state IN (1, 2, 3, 4, 5)
+                     AND (?5 IS NULL OR aside IS NULL OR aside = ?5)
                      AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = message.message AND d.member = ?5)",
                     (conversation, sent.0, since, State::Waiting.number(), member),
                 )?;

@@ -5,7 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
-use samizdat_cluster::{MemberId, bundle::Bundle, content::Body};
+use samizdat_cluster::{
+    MemberId,
+    bundle::Bundle,
+    content::{Body, Mark, Nonce, mark},
+    limits::MARKS,
+};
 use samizdat_core::Now;
 
 use super::row::{ClusterRow, StateRow, ms};
@@ -15,7 +20,7 @@ use crate::{
     error::ChatError,
     limits::{
         ACK_LIFETIME, ACK_PAUSE_MIN_MS, ACK_PAUSE_MS, ACK_SPREAD_MS, AHEAD_MAX, CLUSTER_ANCESTORS_MAX, DELIVERIES_KEPT,
-        HEADS_AMONG, PARENTS_MAX,
+        HEADS_AMONG, PARENTS_MAX, UNMARKED_MAX,
     },
     timeline::{MessageId, State},
     work::Work,
@@ -74,18 +79,17 @@ impl Work<'_> {
             .collect()
     }
 
-    /// A text of ours goes to the members of a state: from now on it counts who has it.
-    pub(crate) fn addressed(&mut self, id: &MessageId, row: &ClusterRow, state: &StateRow) -> Result<(), ChatError> {
+    /// A text of ours goes to so many members of a state: from now on it counts who has it.
+    pub(crate) fn addressed(&mut self, id: &MessageId, to: usize, state: &StateRow) -> Result<(), ChatError> {
         if !state.context.charter.delivery {
             return Ok(());
         }
-        let others = state.members.iter().filter(|leaf| leaf.member != row.member).count();
         self.conn
             .prepare_cached("DELETE FROM delivery WHERE message = (SELECT message FROM message WHERE id = ?1)")?
             .execute([id.0])?;
         self.conn.prepare_cached("UPDATE message SET delivered = 0, addressed = ?2, epoch_sent = ?3 WHERE id = ?1")?.execute((
             id.0,
-            others,
+            to,
             ms(state.epoch),
         ))?;
         // One more is counted, so one less is.
@@ -135,13 +139,55 @@ impl Work<'_> {
         if due == 0 || due > now.unix_ms {
             return Ok(if due == 0 { u64::MAX } else { due });
         }
-        self.conn.execute("UPDATE cluster SET ack_due = 0 WHERE cluster = ?1", [row.cluster])?;
+        let cover: bool = self.conn.query_row("SELECT cover FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        self.conn.execute("UPDATE cluster SET ack_due = 0, cover = 0 WHERE cluster = ?1", [row.cluster])?;
         let heads = self.unacknowledged(row)?;
-        if state.context.charter.delivery && !heads.is_empty() {
+        if state.context.charter.delivery && (cover || !heads.is_empty()) {
             self.conn.execute("UPDATE cluster SET acked = ?2 WHERE cluster = ?1", (row.cluster, ms(now.unix_ms)))?;
-            self.send_message(row, &state.state, Body::Ack { heads, read: false }, &[ACK_LIFETIME], now)?;
+            let marks = self.marks(row)?;
+            self.send_message(row, &state.state, Body::Ack { heads, read: false, marks }, &[ACK_LIFETIME], now)?;
         }
         Ok(u64::MAX)
+    }
+
+    /// Somebody said something to one member, whichever. All say then what has come to them, or who it was for could be seen to.
+    pub(crate) fn note_aside(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
+        self.conn.execute("UPDATE cluster SET cover = 1 WHERE cluster = ?1", [row.cluster])?;
+        self.note_arrival(row, now)
+    }
+
+    /// Marks of what came for us alone: first of what was marked least often.
+    fn marks(&mut self, row: &ClusterRow) -> Result<[Mark; MARKS], ChatError> {
+        let mut marks = [(); MARKS].map(|()| self.draw_id());
+        let came: Vec<(i64, Nonce)> = self
+            .conn
+            .prepare_cached(
+                "SELECT message, nonce FROM message WHERE conversation = ?1 AND unmarked > 0 AND nonce IS NOT NULL
+                 ORDER BY unmarked DESC, message LIMIT ?2",
+            )?
+            .query_map((self.cluster_conversation(row.cluster)?, MARKS), |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (place, (message, nonce)) in marks.iter_mut().zip(came) {
+            *place = mark(&nonce, &row.member);
+            self.conn.execute("UPDATE message SET unmarked = unmarked - 1 WHERE message = ?1", [message])?;
+        }
+        Ok(marks)
+    }
+
+    /// Whether a member marked what we said to it alone.
+    fn take_marks(&mut self, row: &ClusterRow, from: &MemberId, marks: &[Mark], now: Now) -> Result<(), ChatError> {
+        let said: Vec<(MessageId, i64, Nonce)> = self
+            .conn
+            .prepare_cached(
+                "SELECT id, message, nonce FROM message WHERE conversation = ?1 AND delivered < addressed AND aside = ?2 AND mine = 1
+                 AND nonce IS NOT NULL AND state NOT IN (0, 6, 7) ORDER BY message DESC LIMIT ?3",
+            )?
+            .query_map((self.cluster_conversation(row.cluster)?, from.0, UNMARKED_MAX), |row| {
+                Ok((MessageId(row.get(0)?), row.get(1)?, row.get(2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        let marked = said.into_iter().filter(|(_, _, nonce)| marks.contains(&mark(nonce, from)));
+        marked.collect::<Vec<_>>().into_iter().try_for_each(|(id, message, _)| self.deliver(&id, message, from, now))
     }
 
     /// The newest texts of others on which nothing builds that can be seen.
@@ -164,8 +210,10 @@ impl Work<'_> {
         row: &ClusterRow,
         from: &MemberId,
         heads: &[[u8; ID_LEN]],
+        marks: &[Mark],
         now: Now,
     ) -> Result<(), ChatError> {
+        self.take_marks(row, from, marks, now)?;
         let heads: Vec<MessageId> = heads.iter().copied().map(MessageId).collect();
         let conversation = self.cluster_conversation(row.cluster)?;
         self.acknowledged(conversation, &heads, State::Received)?;
@@ -220,6 +268,7 @@ impl Work<'_> {
         let mut statement = self.conn.prepare_cached(
             "SELECT m.message, m.position FROM message m
              WHERE m.conversation = ?1 AND m.delivered < m.addressed AND m.position IS NOT NULL AND m.state NOT IN (0, 6, 7)
+             AND m.aside IS NULL
              AND m.epoch_sent >= coalesce((SELECT since FROM cluster_member WHERE cluster = ?2 AND member = ?3), 0)
              AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.message AND d.member = ?3)",
         )?;

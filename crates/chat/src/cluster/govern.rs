@@ -95,7 +95,7 @@ fn choice(vote: &str) -> Result<Choice, ChatError> {
 }
 
 impl Work<'_> {
-    fn kind_of(&self, row: &ClusterRow, state: &StateRow, proposal: &Proposal<'_>) -> Result<Kind, ChatError> {
+    fn kind_of(&mut self, row: &ClusterRow, state: &StateRow, proposal: &Proposal<'_>) -> Result<Kind, ChatError> {
         Ok(match proposal {
             Proposal::Admit(who) => Kind::Admit(self.admission(row, who)?),
             Proposal::Expel(who) => Kind::Expel { member: find_member(state, who)? },

@@ -2,6 +2,7 @@
 
 use samizdat_cluster::{
     StateId,
+    bundle::Bundle,
     content::{Body, Message},
 };
 use samizdat_core::Now;
@@ -63,6 +64,7 @@ impl Work<'_> {
                 "INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, digest, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute((cluster, state.0, leaf, kind.number(), <[u8; 32]>::from(Sha256::digest(bytes)), bytes))?;
+        self.drop_foreign(cluster, state, leaf)?;
         self.conn
             .prepare_cached(
                 "DELETE FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND leaf = ?3 AND settled = 0 AND number NOT IN
@@ -71,6 +73,38 @@ impl Work<'_> {
             )?
             .execute((cluster, state.0, leaf, PENDING_MAX))?;
         self.touch(cluster);
+        Ok(())
+    }
+
+    /// Where more waits under the tags of a leaf than may, what is shown not to be its owner's goes first: or whoever puts junk there
+    /// would push out what its owner sent.
+    fn drop_foreign(&mut self, cluster: i64, state: &StateId, leaf: u32) -> Result<(), ChatError> {
+        let count = "SELECT count(*) FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND leaf = ?3 AND settled = 0";
+        let waiting: u32 = self.conn.prepare_cached(count)?.query_row((cluster, state.0, leaf), |row| row.get(0))?;
+        let at = self.shared_state(cluster, state)?.filter(|_| waiting > PENDING_MAX);
+        let (Some(id), Some(at)) = (self.cluster_row(cluster)?.id, at) else { return Ok(()) };
+        let waiting: Vec<(i64, u8, Vec<u8>)> = self
+            .conn
+            .prepare_cached(
+                "SELECT number, kind, bytes FROM cluster_pending WHERE cluster = ?1 AND state = ?2 AND leaf = ?3 AND settled = 0",
+            )?
+            .query_map((cluster, state.0, leaf), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        for (number, kind, bytes) in waiting {
+            let commit =
+                if kind == Kind::Change.number() { Bundle::decode(&bytes).ok().map(|bundle| bundle.commit) } else { Some(bytes) };
+            let sender = commit.map(|bytes| self.mls.groups(self.conn, self.rng).handshake_of(&id, state, &bytes));
+            let is_theirs = match sender {
+                Some(Ok(sender)) => at.leaf(leaf).is_some_and(|owner| owner.member == sender),
+                // Whose it is will be seen once it can be followed.
+                Some(Err(GroupError::MissingProposal)) => true,
+                Some(Err(GroupError::State(error))) if is_database(&error) => return Err(error.into()),
+                Some(Err(_)) | None => false,
+            };
+            if !is_theirs {
+                self.conn.execute("DELETE FROM cluster_pending WHERE number = ?1", [number])?;
+            }
+        }
         Ok(())
     }
 
@@ -102,8 +136,11 @@ impl Work<'_> {
         match body {
             Body::Text(text) => self.take_text(&row, &said.member, &text, letter, now)?,
             Body::Here | Body::Unknown => {}
-            Body::Ack { heads, .. } => self.take_acknowledgement(&row, &said.member, &heads, now)?,
-            Body::Aside(sealed) => self.take_aside(&row, &at, &said.member, &sealed, letter, now)?,
+            Body::Ack { heads, marks, .. } => self.take_acknowledgement(&row, &said.member, &heads, &marks, now)?,
+            Body::Aside(sealed) => {
+                self.take_aside(&row, &at, &said.member, &sealed, letter, now)?;
+                self.note_aside(&row, now)?;
+            }
             Body::Slots(slots) => self.take_slots(&row, &at, &slots)?,
             Body::Claim(claim) => self.take_claim(&row, &said.member, &claim)?,
             Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
@@ -114,7 +151,7 @@ impl Work<'_> {
             Body::Step(step) => self.take_step(&row, &said.member, &step)?,
             Body::Leave(leave) => self.take_leave(&row, &leave, now)?,
             Body::Invite(invite) => {
-                self.take_invite(cluster, &said.member, &invite, false, now)?;
+                self.take_invite(&row, &at, &said.member, &invite, now)?;
             }
             Body::Doors(doors) => self.take_doors(&row, &at, &doors, now)?,
         }
@@ -125,5 +162,66 @@ impl Work<'_> {
     pub(crate) fn touch(&mut self, cluster: i64) {
         self.touched_cluster(cluster);
         self.event(Event::Cluster(cluster));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+    use samizdat_cluster::Charter;
+    use samizdat_store::Log;
+
+    use super::*;
+    use crate::{
+        Chat,
+        tests::{NOW, person, stamp},
+    };
+
+    /// Alice, and Bob, whom she let in.
+    fn two() -> (Chat, Chat) {
+        let (mut alice, mut bob, mut log, mut now) = (person(1), person(2), Log::in_memory(1 << 30).unwrap(), NOW);
+        alice.found_cluster(&Charter::new("nest").unwrap(), "alice", now).unwrap();
+        let link = alice.invite_to_cluster("nest", "", 7, now).unwrap();
+        bob.join_cluster(&link, "bob", "", now).unwrap();
+        for _ in 0..8 {
+            for who in [&mut alice, &mut bob] {
+                who.catch_up(&log, now).unwrap();
+                who.work(&log, now).unwrap();
+                log.append(&stamp(who)).unwrap();
+            }
+            now.unix_ms += 15_000;
+        }
+        (alice, bob)
+    }
+
+    #[test]
+    fn junk_under_the_tags_of_a_member_does_not_push_out_what_that_one_sent() {
+        let (mut alice, mut bob) = two();
+        let proposal = bob
+            .transact(|work| {
+                let row = work.find_cluster("nest")?;
+                let (id, tip) = row.place()?;
+                Ok(work.mls.groups(work.conn, work.rng).propose_update(&id, &tip, &row.member)?)
+            })
+            .unwrap();
+        let waiting = alice
+            .transact(|work| {
+                let row = work.find_cluster("nest")?;
+                let (_, tip) = row.place()?;
+                let state = work.state_row(row.cluster, &tip)?.unwrap();
+                let leaf = state.members.iter().find(|leaf| leaf.member != row.member).unwrap().leaf;
+                work.take_handshake(row.cluster, &tip, leaf, Kind::Update, &proposal)?;
+                for junk in 0..100 {
+                    let kind = if junk % 2 == 0 { Kind::Update } else { Kind::Change };
+                    work.take_handshake(row.cluster, &tip, leaf, kind, &[junk; 64])?;
+                }
+                let bytes = work.updates(row.cluster, &tip)?;
+                let all: u32 =
+                    work.conn.query_row("SELECT count(*) FROM cluster_pending WHERE settled = 0", [], |row| row.get(0))?;
+                assert!(all <= PENDING_MAX, "{all}");
+                Ok(bytes)
+            })
+            .unwrap();
+        assert!(waiting.contains(&proposal));
     }
 }

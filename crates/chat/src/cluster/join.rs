@@ -4,6 +4,7 @@ use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     Charter, ClusterId, Done, MemberId, Past, Roster, StateId,
+    branch::Branches,
     comeback::{Comeback, ComebackIn},
     content::Body,
     door::{DoorSecret, Invite},
@@ -19,7 +20,10 @@ use samizdat_core::{
     seal::{self, StateSecret, door::DoorKey},
 };
 
-use super::row::{ClusterRow, Context, Standing, StateRow, ms};
+use super::{
+    query::ClusterDoor,
+    row::{ClusterRow, Context, Standing, StateRow, ms},
+};
 use crate::{
     chat::Chat,
     content::plausible_time,
@@ -107,9 +111,10 @@ impl Work<'_> {
     fn open_door(&mut self, which: &str, open: &OpenDoor, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
         let row = self.find_cluster(which)?;
         let (_, tip) = row.place()?;
+        let state = self.shared_state(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         let expires = now.hour().0.saturating_add(days.clamp(1, DOOR_DAYS_MAX).saturating_mul(24));
         let invite = Invite { open: open.clone(), label: label.to_owned(), expires };
-        if !self.take_invite(row.cluster, &row.member, &invite, true, now)? {
+        if !self.take_invite(&row, &state, &row.member, &invite, now)? {
             return Err(ChatError::Refused(format!(
                 "{DOORS_OF_MEMBER_MAX} links of yours to this cluster are open, or {DOORS_MAX} of all members: wait until one expires"
             )));
@@ -118,43 +123,96 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// A member opened a door; whether there is room for it.
+    /// A member opened a door, as was told in a state; whether there is room for it, and nobody knows it who is out by now.
     pub(crate) fn take_invite(
         &mut self,
-        cluster: i64,
+        row: &ClusterRow,
+        at: &StateRow,
         author: &MemberId,
         invite: &Invite,
-        ours: bool,
         now: Now,
     ) -> Result<bool, ChatError> {
-        let (hour, door) = (now.hour().0, invite.open.link.door());
+        let (cluster, hour, door) = (row.cluster, now.hour().0, invite.open.link.door());
         // What came by the door of another cluster must not come to this one.
         if self.conn.prepare_cached("SELECT 1 FROM cluster_door WHERE secret = ?1 AND cluster <> ?2")?.exists((door.0, cluster))? {
             return Ok(false);
         }
-        let count = "SELECT count(*), count(*) FILTER (WHERE author = ?2) FROM cluster_door
-                     WHERE cluster = ?1 AND key IS NOT NULL AND expires > ?3";
-        let (all, theirs): (u32, u32) =
-            self.conn.prepare_cached(count)?.query_row((cluster, author.0, hour), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if self.conn.prepare_cached("SELECT 1 FROM cluster_door WHERE secret = ?1")?.exists([door.0])? {
+            return Ok(true);
+        }
+        let tip = row.tip.map(|tip| self.shared_state(cluster, &tip)).transpose()?.flatten();
+        let is_old = tip.is_some_and(|tip| at.epoch < tip.epoch && !at.roster().iter().all(|member| tip.roster().contains(member)));
         let last = hour.saturating_add(DOOR_DAYS_MAX.saturating_add(1).saturating_mul(24));
-        if all >= DOORS_MAX || theirs >= DOORS_OF_MEMBER_MAX || !(hour.saturating_add(1)..=last).contains(&invite.expires) {
+        if is_old || !(hour.saturating_add(1)..=last).contains(&invite.expires) || !self.make_room(cluster, author, hour)? {
             return Ok(false);
         }
         self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_door(cluster, secret, link, label, expires, key, author)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO cluster_door(cluster, secret, link, label, expires, key, author, state)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             (
                 cluster,
                 door.0,
-                ours.then_some(invite.open.link.0),
+                (*author == row.member).then_some(invite.open.link.0),
                 &invite.label,
                 invite.expires,
                 invite.open.secret().as_slice(),
                 author.0,
+                at.state.0,
             ),
         )?;
         self.watch_new_door(cluster, &door, now)?;
         Ok(true)
+    }
+
+    /// Whether there is room for one more door of a member. Where all are taken, whoever has two more than it closes its newest:
+    /// a few cannot keep the others from inviting anybody.
+    fn make_room(&mut self, cluster: i64, author: &MemberId, hour: u32) -> Result<bool, ChatError> {
+        let count = "SELECT count(*), count(*) FILTER (WHERE author = ?2) FROM cluster_door
+                     WHERE cluster = ?1 AND key IS NOT NULL AND expires > ?3";
+        let (all, theirs): (u32, u32) =
+            self.conn.prepare_cached(count)?.query_row((cluster, author.0, hour), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        if theirs >= DOORS_OF_MEMBER_MAX {
+            return Ok(false);
+        }
+        if all < DOORS_MAX {
+            return Ok(true);
+        }
+        let newest: Option<[u8; 32]> = self
+            .conn
+            .prepare_cached(
+                "SELECT secret FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL AND expires > ?2 AND author =
+                 (SELECT author FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL AND expires > ?2
+                  GROUP BY author HAVING count(*) > ?3 + 1 ORDER BY count(*) DESC, author DESC LIMIT 1)
+                 ORDER BY door DESC LIMIT 1",
+            )?
+            .query_row((cluster, hour, theirs), |row| row.get(0))
+            .optional()?;
+        newest.map(|secret| self.close_door(cluster, secret, true)).transpose().map(|closed| closed.is_some())
+    }
+
+    /// Closes the doors that somebody knows who is no member any more, since whoever has the key of one reads what is asked by it, and
+    /// how that is answered: all that were told in a state of theirs or before it.
+    pub(crate) fn close_known_doors(&mut self, row: &ClusterRow, branches: &Branches, tip: &StateRow) -> Result<(), ChatError> {
+        let doors: Vec<([u8; 32], Option<[u8; 16]>)> = self
+            .conn
+            .prepare_cached("SELECT secret, state FROM cluster_door WHERE cluster = ?1 AND key IS NOT NULL")?
+            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        let is_out = |member: &MemberId| !tip.roster().contains(member);
+        // What comes after the tip counts once it is the tip.
+        let with_others: Vec<StateId> = branches
+            .states()
+            .filter(|node| node.epoch <= tip.epoch && node.roster.iter().any(is_out))
+            .map(|node| node.id)
+            .collect();
+        for (secret, told) in doors {
+            let told = told.map(StateId).filter(|told| branches.get(told).is_some());
+            let knew = |state: &StateId| told.is_none_or(|told| told == *state || branches.is_ancestor(&told, state));
+            if with_others.iter().any(knew) {
+                self.close_door(row.cluster, secret, true)?;
+            }
+        }
+        Ok(())
     }
 
     /// Tells those who came by a Commit of ours which doors are open, or they would not see who else comes. Not in what they are
@@ -189,7 +247,7 @@ impl Work<'_> {
             return Ok(());
         }
         for (author, invite) in doors.iter().filter(|(author, _)| at.roster().contains(author)) {
-            self.take_invite(row.cluster, author, invite, false, now)?;
+            self.take_invite(row, at, author, invite, now)?;
         }
         Ok(())
     }
@@ -479,15 +537,15 @@ impl Work<'_> {
 
     /// Watches all doors for another day, and closes those whose time is over.
     pub(crate) fn watch_doors(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
-        let doors: Vec<(i64, [u8; 32], u32, u32)> = self
+        let doors: Vec<(i64, [u8; 32], u32, u32, bool)> = self
             .conn
-            .prepare_cached("SELECT door, secret, expires, watched FROM cluster_door WHERE cluster = ?1")?
-            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .prepare_cached("SELECT door, secret, expires, watched, closed FROM cluster_door WHERE cluster = ?1")?
+            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
             .collect::<Result<_, _>>()?;
-        for (door, secret, expires, watched) in doors {
+        for (door, secret, expires, watched, closed) in doors {
             if expires <= now.hour().0 {
-                self.close_door(row.cluster, secret)?;
-            } else if watched <= samizdat_cluster::door::day(now.hour()) {
+                self.close_door(row.cluster, secret, false)?;
+            } else if watched <= samizdat_cluster::door::day(now.hour()) && !closed {
                 self.watch_door(row.cluster, door, now)?;
             }
         }
@@ -500,7 +558,8 @@ impl Work<'_> {
         self.watch_door(cluster, door, now)
     }
 
-    pub(crate) fn close_door(&mut self, cluster: i64, secret: [u8; 32]) -> Result<(), ChatError> {
+    /// Nothing comes by this door any more. Of one of ours that is closed before its time we keep that it was, to be seen.
+    fn close_door(&mut self, cluster: i64, secret: [u8; 32], early: bool) -> Result<(), ChatError> {
         let door: Option<i64> = self
             .conn
             .query_row(
@@ -513,8 +572,26 @@ impl Work<'_> {
         for tag in self.tags_where("cluster = ?1 AND source = 1 AND leaf = ?2", (cluster, door))? {
             self.unexpect_in_cluster(tag)?;
         }
-        self.conn.execute("DELETE FROM cluster_door WHERE door = ?1", [door])?;
+        self.conn.execute("UPDATE cluster_door SET closed = 1, key = NULL WHERE door = ?1", [door])?;
+        self.conn.execute("DELETE FROM cluster_door WHERE door = ?1 AND (?2 = 0 OR link IS NULL)", (door, early))?;
+        self.touch(cluster);
         Ok(())
+    }
+
+    /// Links that we gave out, the newest first.
+    pub(crate) fn own_doors(&self, row: &ClusterRow) -> Result<Vec<ClusterDoor>, ChatError> {
+        let mut statement = self.conn.prepare_cached(
+            "SELECT link, label, expires, closed FROM cluster_door WHERE cluster = ?1 AND link IS NOT NULL ORDER BY door DESC LIMIT ?2",
+        )?;
+        let rows = statement.query_map((row.cluster, DOORS_MAX), |row| {
+            Ok(ClusterDoor {
+                link: ClusterLink(row.get(0)?).to_string(),
+                label: row.get(1)?,
+                until: u64::from(row.get::<_, u32>(2)?).saturating_mul(60 * 60 * 1000),
+                closed: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Who asks to be let in and was not. Who wants to come back and is no member any more asks for that, too.

@@ -9,7 +9,7 @@ use samizdat_cluster::{
     door::DoorSecret,
     limits::{GUESTS_MAX, MERGING_MAX},
     link::{LinkError, MergeLink},
-    merge::{ConsentIn, Guest, GuestIn, Merge},
+    merge::{Consent, ConsentIn, Guest, GuestIn, Merge},
     motion::{Admission, Kind, MotionIn},
     request::{Purpose, Request},
 };
@@ -20,12 +20,12 @@ use crate::{
     chat::Chat,
     error::ChatError,
     limits::{ASK_AGAIN_MS, ID_LETTERS_MIN},
-    mls::MemberKeys,
+    mls::{MemberKeys, Taken},
     work::Work,
 };
 
 /// A request that is taken up, with its KeyPackage.
-type Taken = (i64, Vec<u8>);
+pub(crate) type Asked = (i64, Vec<u8>);
 
 /// A request that came with a cluster.
 struct Coming {
@@ -63,7 +63,7 @@ impl Work<'_> {
 
     /// To let in those who came with the cluster that calls itself `name`, or whose motion to come begins so, as many as one motion takes.
     /// Anybody can say it is of any cluster; but the motion binds who decided it.
-    pub(crate) fn take_in(&self, row: &ClusterRow, state: &StateRow, name: &str) -> Result<Kind, ChatError> {
+    pub(crate) fn take_in(&mut self, row: &ClusterRow, state: &StateRow, name: &str) -> Result<Kind, ChatError> {
         let all = self.coming(row, state)?;
         let (name, id) = (name.trim(), name.trim().to_lowercase());
         let motion = |coming: &Coming| coming.consent.motion().to_string();
@@ -85,14 +85,7 @@ impl Work<'_> {
             )));
         }
         let verified = row.id.and_then(|id| consent.verify(&id).ok()).ok_or(ChatError::Bug("consent of a cluster"))?;
-        let mut guests: Vec<GuestIn> = Vec::new();
-        for coming in named.iter().take(GUESTS_MAX) {
-            let with: Vec<GuestIn> = guests.iter().cloned().chain([coming.guest.clone()]).collect();
-            // Of two requests of one member the newer is there first.
-            if verified.check_guests(&with).is_ok() {
-                guests = with;
-            }
-        }
+        let mut guests = self.guests_among(row, state, &named, &verified)?;
         guests.sort_by_key(|guest| guest.claimed().member);
         let (after, cap) = (state.roster().len().saturating_add(guests.len()), state.context.charter.cap);
         if after > cap.into() {
@@ -101,6 +94,31 @@ impl Work<'_> {
             )));
         }
         Ok(Kind::TakeIn { consent: Box::new(consent.clone()), guests })
+    }
+
+    /// Those who can come together: of two requests of one member the newer; of two who would be the same member, or who have a key in
+    /// common that a group takes once only, who came first. Somebody who copied it must not keep out the others.
+    fn guests_among(
+        &mut self,
+        row: &ClusterRow,
+        state: &StateRow,
+        named: &[&Coming],
+        consent: &Consent,
+    ) -> Result<Vec<GuestIn>, ChatError> {
+        let mut sent = BTreeSet::new();
+        let latest = named.iter().filter(|coming| coming.guest.verify(consent).is_ok_and(|guest| sent.insert(guest.of())));
+        let latest: Vec<&&Coming> = latest.collect();
+        let (mut guests, mut members) = (Vec::new(), BTreeSet::new());
+        let mut taken = self.keys_of_members(row, state)?;
+        for coming in latest.into_iter().rev() {
+            let admission = coming.guest.claimed();
+            let Some(asked) = self.request_of(row, &admission.key_package)? else { continue };
+            if guests.len() < GUESTS_MAX && !members.contains(&admission.member) && self.fit(&mut taken, &[asked]) {
+                members.insert(admission.member);
+                guests.push(coming.guest.clone());
+            }
+        }
+        Ok(guests)
     }
 
     /// Who came with a cluster and is not in yet, the newest first.
@@ -220,13 +238,25 @@ impl Work<'_> {
         self.knock_by(&consent.claimed().link, &request, now)
     }
 
+    /// The keys that nobody may have who comes into a state.
+    pub(crate) fn keys_of_members(&mut self, row: &ClusterRow, state: &StateRow) -> Result<Taken, ChatError> {
+        let id = row.id.ok_or(ChatError::Bug("cluster without id"))?;
+        Ok(self.mls.groups(self.conn, self.rng).taken(&id, &state.state)?)
+    }
+
+    /// Whether all who asked have keys that are free, which are theirs then.
+    pub(crate) fn fit(&self, taken: &mut Taken, asked: &[Asked]) -> bool {
+        let seen: Result<Vec<_>, _> = asked.iter().map(|(_, key_package)| self.mls.inspect_member(key_package)).collect();
+        seen.is_ok_and(|seen| taken.take(seen.iter().map(|seen| &seen.keys)))
+    }
+
     /// Requests by which those whom a motion lets in asked, with their KeyPackages; nothing if one of them did not come to us.
     pub(crate) fn requests_of(
         &self,
         row: &ClusterRow,
         state: &StateRow,
         admissions: &[&Admission],
-    ) -> Result<Option<Vec<Taken>>, ChatError> {
+    ) -> Result<Option<Vec<Asked>>, ChatError> {
         let is_missing = |member: &MemberId| !state.roster().contains(member);
         let wanted = admissions.iter().filter(|admission| is_missing(&admission.member));
         wanted.map(|admission| self.request_of(row, &admission.key_package)).collect()

@@ -34,11 +34,11 @@ mod split;
 pub use delivery::Receipt;
 pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
-pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, MotionRow};
+pub use query::{Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, Decided, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
 pub(crate) use schema::{
-    ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN,
+    ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN, TOLD,
 };
 pub use secret::{Phase, SecretVote};
 pub use split::{Company, Departure};

@@ -45,6 +45,21 @@ pub struct Cluster {
     pub members: Vec<ClusterMember>,
     /// How many ask to be let in.
     pub requests: usize,
+    /// Links to it that we gave out, the newest first.
+    pub links: Vec<ClusterDoor>,
+}
+
+/// A link to a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterDoor {
+    /// What was given out.
+    pub link: String,
+    /// What it is for.
+    pub label: String,
+    /// When it closes, ms since 1970.
+    pub until: u64,
+    /// Whether it was closed before: somebody who knew its key is no member any more, or others had no room for theirs.
+    pub closed: bool,
 }
 
 /// A member.
@@ -264,6 +279,7 @@ impl Work<'_> {
             charter: state.map(|state| state.context.charter),
             members,
             requests: self.join_requests(row)?.len(),
+            links: self.own_doors(row)?,
         })
     }
 

@@ -118,7 +118,7 @@ impl Work<'_> {
                 envelope.0,
                 tip.0,
             ))?;
-            self.addressed(&id, row, &state)?;
+            self.addressed(&id, state.members.iter().filter(|leaf| leaf.member != row.member).count(), &state)?;
             self.event(Event::Message(id));
         }
         Ok(())

@@ -375,6 +375,18 @@ CREATE TABLE cluster_unheard(
 ) STRICT;
 ";
 
+/// Who knows a door, and what one member said to us.
+pub(crate) const TOLD: &str = "
+-- In which state a door was told, and whether one of ours was closed before its time.
+ALTER TABLE cluster_door ADD COLUMN state BLOB;
+ALTER TABLE cluster_door ADD COLUMN closed INTEGER NOT NULL DEFAULT 0;
+-- Of what a member said to us alone: in how many acknowledgements it is still to be marked as received.
+ALTER TABLE message ADD COLUMN unmarked INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX message_unmarked ON message(conversation, message) WHERE unmarked > 0;
+-- Whether somebody said something to one member since we last said what has come: all acknowledge that, so that nobody sees who has it.
+ALTER TABLE cluster ADD COLUMN cover INTEGER NOT NULL DEFAULT 0;
+";
+
 /// Secret votes.
 pub(crate) const SECRET: &str = "
 -- Motions that are voted on in secret, and how far that has come.

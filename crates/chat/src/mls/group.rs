@@ -372,6 +372,15 @@ impl<'a> Groups<'a> {
         })
     }
 
+    /// Who sent a Commit or a proposal in a state. Nothing of it is followed.
+    pub fn handshake_of(&self, cluster: &ClusterId, state: &StateId, bytes: &[u8]) -> Result<MemberId, GroupError> {
+        let message = parse(bytes, MAX_HANDSHAKE)?;
+        let from = namespace(cluster, state, View::Handshake);
+        let (copy, mut group) = self.copy(cluster, &from)?;
+        let processed = process(&mut group, &self.provider(copy.storage()), message)?;
+        sender(&group, processed.sender()).ok_or(GroupError::NoMember)
+    }
+
     /// A copy of a handshake view, on which a Commit can be tried. What is in memory of the view is used up by that.
     fn copy(&self, cluster: &ClusterId, from: &[u8]) -> Result<(Copied, MlsGroup), GroupError> {
         if let Some(held) = self.hands.and_then(|hands| hands.take(&from.to_vec())) {

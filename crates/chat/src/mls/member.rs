@@ -19,6 +19,7 @@ use super::{
     keys::{self, KeyPackageHash, LeafSigner},
     limits::MAX_NICK,
     provider::Provider,
+    unique::OwnKeys,
 };
 
 const VERSION: u8 = 2;
@@ -45,6 +46,8 @@ pub struct InspectedMember {
     pub member: MemberId,
     /// What they want to be called.
     pub nick: String,
+    /// What nobody else in the group may have.
+    pub keys: OwnKeys,
 }
 
 /// Where the keys of a membership are before it begins.
@@ -100,7 +103,8 @@ pub(super) fn verify(bytes: &[u8], crypto: &CryptoProvider) -> Result<(MlsKeyPac
     let nick = nick(leaf.credential().serialized_content()).ok_or(KeyPackageError::Malformed)?;
     let member = leaf.signature_key().as_slice().try_into().map(MemberId).map_err(|_| KeyPackageError::Malformed)?;
     let hash = keys::hash(&package, crypto).ok_or(KeyPackageError::Malformed)?;
-    Ok((package, InspectedMember { hash, member, nick }))
+    let keys = OwnKeys::of(&package)?;
+    Ok((package, InspectedMember { hash, member, nick, keys }))
 }
 
 /// What a leaf of ours in a cluster can do.

@@ -25,6 +25,7 @@ mod member;
 mod pair;
 mod provider;
 mod storage;
+mod unique;
 mod unit;
 #[cfg(feature = "watch")]
 pub mod watch;
@@ -37,6 +38,7 @@ pub use keys::{Inspected, KeyPackage, KeyPackageHash};
 pub use member::{InspectedMember, MemberKeys};
 pub use pair::{Created, Decrypted, Exported, Joined, Mls, PairId, Pairs};
 pub use storage::{MLS_SCHEMA, StorageError, delete_namespace};
+pub use unique::{OwnKeys, Taken};
 pub(crate) use unit::{Finished, Ready, Unit};
 
 /// Code point of the only suite: X-Wing (X25519 and ML-KEM-768), ChaCha20-Poly1305, SHA-256, Ed25519.

@@ -1,8 +1,19 @@
 //! People for the stories. The network is a function that copies envelopes from one log to another.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use samizdat_chat::{Answer, Chat, ContactEdit, Filter, Message, State};
-use samizdat_core::{Envelope, EnvelopeId, Now, stamp::Mint};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use rusqlite::Connection;
+use samizdat_chat::{
+    Answer, Chat, ContactEdit, Filter, Message, State,
+    mls::{MLS_SCHEMA, MemberKeys, Mls},
+};
+use samizdat_cluster::{door, link::ClusterLink, request::Request};
+use samizdat_core::{
+    Envelope, EnvelopeId, Now, Unstamped,
+    seal::{self, StateSecret},
+    stamp::Mint,
+};
 use samizdat_store::{Appended, Log, Vault};
 
 /// Short, so that stamps are cheap.
@@ -114,4 +125,31 @@ pub fn acquainted() -> (Person, Person) {
     bob.chat.answer(&name, Answer::Accept).unwrap();
     meet(&mut alice, &mut bob);
     (alice, bob)
+}
+
+/// Two whose leaves would have one encryption key: anybody can copy that of another.
+pub fn with_the_same_keys(nicks: [&str; 2]) -> [MemberKeys; 2] {
+    let conn = Connection::open_in_memory().unwrap();
+    conn.execute_batch(MLS_SCHEMA).unwrap();
+    let (mls, drawn) = (Mls::new().unwrap(), |seed| ChaCha20Rng::from_seed([seed; 32]));
+    let one = mls.groups(&conn, &mut drawn(77)).make_keys(nicks[0]).unwrap();
+    let other = mls.groups(&conn, &mut drawn(78)).make_keys(nicks[1]).unwrap();
+    let mut same = drawn(77);
+    same.fill_bytes(&mut [0; 32]);
+    let other = mls.groups(&conn, &mut same).renew_keys(&other.member, nicks[1]).unwrap();
+    [one, other]
+}
+
+/// What a program of Mallory's puts under a door.
+pub fn knock(link: &ClusterLink, request: &Request, now: Now) -> Envelope {
+    let (mut rng, door) = (ChaCha20Rng::from_seed([79; 32]), link.door());
+    let sealed = seal::door::seal(&link.key(), &door.0, &request.encode(), &mut rng).unwrap();
+    let mut piece = minicbor::Encoder::new(Vec::new());
+    piece.array(3).unwrap().u8(1).unwrap().u8(3).unwrap().bytes(&sealed).unwrap();
+    let counter = door::counter(door::day(now.hour()), u8::try_from(rng.next_u32() % 8).unwrap()).unwrap();
+    let secret = StateSecret::new(door.0);
+    let body = secret.seal(0, counter, &piece.into_writer(), &mut rng).unwrap();
+    let unstamped = Unstamped::seal(Some(secret.tag(0, counter)), now.hour(), LIFETIME, body).unwrap();
+    let (id, price) = (unstamped.id(), unstamped.price());
+    unstamped.stamp(mint(&id, price)).unwrap()
 }

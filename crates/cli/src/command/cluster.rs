@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
-    Charter, CharterEdit, Cluster as Row, ClusterView, Decision, Departure, History, JoinRequest, Member, MotionState, NewCluster,
-    NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
+    Charter, CharterEdit, Cluster as Row, ClusterLink, ClusterView, Decision, Departure, History, JoinRequest, Member, MotionState,
+    NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
 };
 
 use super::{invite::draw, message::Say, motion, phrase};
@@ -16,6 +16,9 @@ use crate::{
 
 const NONE_YET: &str = "No clusters yet: found one with `samizdat cluster found NAME`, or ask to be let into one with \
                         `samizdat cluster join LINK`.";
+
+const CLOSED: &str = "closed, nobody comes in by it: somebody who could read what is asked by it is no member any more, or it made \
+                      room for another member's. Make another with `samizdat cluster invite`.";
 
 #[derive(Args)]
 pub(crate) struct Cluster {
@@ -349,7 +352,17 @@ fn page(context: &Context, view: &ClusterView) -> String {
         lines.push(context.output.bold("Open motions"));
         lines.extend(open);
     }
+    if !view.links.is_empty() {
+        lines.push(context.output.bold("My links"));
+        lines.extend(view.links.iter().map(|link| link_line(context, link)));
+    }
     lines.join("\n")
+}
+
+fn link_line(context: &Context, link: &ClusterLink) -> String {
+    let label = if link.label.is_empty() { String::new() } else { format!("{}  ", printable(&link.label)) };
+    let state = if link.closed { CLOSED.to_owned() } else { format!("until {}", time(link.until)) };
+    format!("  {label}{state}\n    {}", context.output.dim(&printable(&link.link)))
 }
 
 fn member_line(context: &Context, member: &Member) -> String {

@@ -103,9 +103,6 @@ impl Say {
         if self.anonymous && self.letter.wait == Some(Goal::Received) {
             return Err(Failure::usage("nobody acknowledges what nobody signed: wait for `published`"));
         }
-        if self.to.is_some() && self.letter.wait == Some(Goal::Received) {
-            return Err(Failure::usage("nobody acknowledges what one member is told: wait for `published`"));
-        }
         let client = context.client()?;
         let message = NewMessage { cluster: Some(self.cluster), member: self.to, anonymous: self.anonymous, ..self.letter.body()? };
         self.letter.deliver(context, client, &message)

@@ -5,9 +5,9 @@ use samizdat_api::{
     ApiError, ClusterAnswer, ClusterCall, Destination, Request, Response,
     call::MessageQuery,
     cluster::{
-        Charter, CharterEdit, Cluster, ClusterInvite, ClusterView, Decision, Departure, History, JoinRequest, Member, Motion,
-        MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt, Standing,
-        VotePhase,
+        Charter, CharterEdit, Cluster, ClusterInvite, ClusterLink, ClusterView, Decision, Departure, History, JoinRequest, Member,
+        Motion, MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt,
+        Standing, VotePhase,
     },
 };
 use serde_json::{Value, json};
@@ -18,9 +18,13 @@ use crate::node::{NOON, Node, Reply};
 pub(crate) fn answer(call: &ClusterCall) -> Reply {
     Ok(Response::Cluster(match call {
         ClusterCall::List => ClusterAnswer::Clusters(vec![nest(), asked()]),
-        ClusterCall::Join(_) => {
-            ClusterAnswer::View(Box::new(ClusterView { cluster: asked(), charter: None, members: vec![], motions: vec![] }))
-        }
+        ClusterCall::Join(_) => ClusterAnswer::View(Box::new(ClusterView {
+            cluster: asked(),
+            charter: None,
+            members: vec![],
+            motions: vec![],
+            links: vec![],
+        })),
         ClusterCall::Show { which } if which == "nowhere" => {
             return Err(ApiError::not_found("you are in no cluster called \"nowhere\": see `cluster list`"));
         }
@@ -135,7 +139,12 @@ fn view() -> ClusterView {
         charter: Some(charter()),
         members: vec![member("alice", true, true, Some(NOON)), member("bob", false, false, Some(NOON)), gone],
         motions: motions(),
+        links: vec![link("the poster", true), link("", false)],
     }
+}
+
+fn link(label: &str, closed: bool) -> ClusterLink {
+    ClusterLink { link: "samizdat:cluster/abc".into(), label: label.into(), until: NOON, closed }
 }
 
 fn motions() -> Vec<Motion> {

@@ -47,10 +47,10 @@ pub(super) async fn send(State(app): State<App>, Body(body): Body<NewMessage>) -
         (None, None, Some(cluster), Some(member)) => Destination::Member { cluster, member },
         _ => return Err(Failure::usage("give one of `who`, `room` and `cluster`")),
     };
-    let acknowledged = !matches!(to, Destination::Room(_) | Destination::Member { .. } | Destination::Anonymous { .. });
+    let acknowledged = !matches!(to, Destination::Room(_) | Destination::Anonymous { .. });
     if body.wait == Some(Goal::Received) && !acknowledged {
         return Err(Failure::usage(
-            "nobody acknowledges a post in a room, and in a cluster what one member is told or nobody signed: wait for `published`",
+            "nobody acknowledges a post in a room, and in a cluster what nobody signed: wait for `published`",
         ));
     }
     // Listening begins before the call, or an early event would be missed.

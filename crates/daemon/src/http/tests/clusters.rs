@@ -62,7 +62,13 @@ fn motion(id: &str) -> Motion {
 /// Everything that was in the call comes back in the answer.
 pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
     let view = |name: &str| {
-        ClusterAnswer::View(Box::new(ClusterView { cluster: cluster(name), charter: None, members: vec![], motions: vec![] }))
+        ClusterAnswer::View(Box::new(ClusterView {
+            cluster: cluster(name),
+            charter: None,
+            members: vec![],
+            motions: vec![],
+            links: vec![],
+        }))
     };
     match call {
         ClusterCall::List => ClusterAnswer::Clusters(vec![cluster("a")]),
