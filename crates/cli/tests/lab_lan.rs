@@ -121,6 +121,9 @@ fn two_on_one_cable_have_a_session_while_both_allow_it_and_show_themselves() {
     let path = |node: &Node<'_>, who: &str, text: &str| {
         node.rows(&["read", who]).into_iter().find(|message| message["text"] == text).unwrap()["path"].clone()
     };
+    // Both may have dialled: what has gone to and fro went by the connection that stays, and what comes now does so, too.
+    alice.says("bob", "to");
+    bob.says(&alice.name, "and fro");
     alice.says("bob", "hand to hand");
     assert_eq!((path(&alice, "bob", "hand to hand"), path(&bob, &alice.name, "hand to hand")), ("direct".into(), "direct".into()));
 

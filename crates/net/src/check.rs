@@ -61,9 +61,8 @@ impl Peers {
 impl Peers {
     /// What comes of `work`, unless the node is closed before: then no packet is sent any more.
     async fn while_open<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let endpoint = self.endpoint()?;
         tokio::select! {
-            () = endpoint.closed() => None,
+            () = self.closed() => None,
             done = work => Some(done),
         }
     }

@@ -7,12 +7,10 @@
 mod home;
 mod nearby;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use iroh::Endpoint;
 use samizdat_core::PeerId;
 use samizdat_core::session::BINDING_LEN;
 use tokio::sync::{Notify, mpsc, watch};
@@ -21,9 +19,10 @@ use tokio::time::timeout;
 use crate::addr::PeerAddr;
 use crate::limits::{self, Limits};
 use crate::link::Link;
+use crate::links::Links;
 use crate::path::PathInfo;
 use crate::proxy::Proxy;
-use crate::relay::{Carried, RelayAt};
+use crate::relay::RelayAt;
 use crate::{DialError, DisconnectReason, SendError};
 
 use home::Home;
@@ -253,27 +252,6 @@ impl Shared {
         let _ = events.send(ContactEvent::Closed { link: id }).await;
     }
 
-    /// Gives up all connections whose own end was at no address that this endpoint still has, so that their owner dials again;
-    /// tells with whom. `near` are those that iroh does not tell of.
-    fn keep_only_from(&self, endpoint: &Endpoint, near: &[SocketAddr]) -> BTreeSet<PeerId> {
-        let (addr, near) = (endpoint.addr(), near.iter());
-        let own: BTreeSet<IpAddr> = addr.ip_addrs().chain(near).map(|socket| socket.ip().to_canonical()).collect();
-        // Between two networks there is none, and nothing to be gained.
-        if own.is_empty() {
-            return BTreeSet::new();
-        }
-        let links = self.links();
-        let moved = links.values().filter(|link| link.has_moved(&own));
-        moved.map(|link| (link.end(DisconnectReason::Lost), link.peer).1).collect()
-    }
-
-    /// Whether one of them is connected only through a relay; `None` as long as none is connected.
-    fn is_stuck(&self, peers: &BTreeSet<PeerId>) -> Option<bool> {
-        let links = self.links();
-        let relayed = links.values().filter(|link| peers.contains(&link.peer)).map(|link| link.relay().is_some());
-        relayed.reduce(|one, other| one || other)
-    }
-
     fn events(&self) -> Option<mpsc::Sender<ContactEvent>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -287,14 +265,9 @@ impl Shared {
     }
 }
 
-impl Carried for Shared {
-    fn uses_relay(&self, relay: SocketAddr) -> bool {
-        self.links().values().any(|link| link.relay() == Some(relay))
-    }
-
-    fn leave_relay(&self, relay: SocketAddr) {
-        let links = self.links();
-        links.values().filter(|link| link.relay() == Some(relay)).for_each(|link| link.end(DisconnectReason::Lost));
+impl Links for Shared {
+    fn open_links(&self) -> Vec<Arc<Link>> {
+        self.links().values().cloned().collect()
     }
 }
 

@@ -18,13 +18,14 @@ use netwatch::netmon::{Monitor, State};
 use samizdat_core::PeerId;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::Net;
 use crate::limits::{LAN_HEARD_MAX, LAN_POSTS_MAX};
+use crate::peers::Here;
 use hello::{GROUP_V4, GROUP_V6, HELLO_LEN, PORT};
 use machine::{Act, Machine, Post, Reach};
 
@@ -44,11 +45,11 @@ pub struct Lan(JoinHandle<()>);
 impl Lan {
     /// Tells the local networks of `net`, and tells `met` who is there. Must be called inside a tokio runtime.
     pub fn start(net: &Net, seed: [u8; 32], met: impl Fn(Near) + Send + 'static) -> Self {
-        let bound = net.peers.endpoint().map(|endpoint| endpoint.bound_sockets()).unwrap_or_default();
+        let here = net.peers.watch_here();
         let machine = Machine::new(net.peer_id(), seed);
         Self(tokio::spawn(async move {
             match Monitor::new().await {
-                Ok(monitor) => run(machine, bound, monitor, met).await,
+                Ok(monitor) => run(machine, here, monitor, met).await,
                 Err(_) => debug!("the network interfaces cannot be watched"),
             }
         }))
@@ -69,12 +70,13 @@ struct Heard {
     bytes: Vec<u8>,
 }
 
-async fn run(mut machine: Machine, bound: Vec<SocketAddr>, monitor: Monitor, met: impl Fn(Near)) {
+async fn run(mut machine: Machine, mut here: watch::Receiver<Option<Here>>, monitor: Monitor, met: impl Fn(Near)) {
     let start = Instant::now();
     let now = || u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (tell, mut heard) = mpsc::channel(LAN_HEARD_MAX);
     let mut interfaces = monitor.interface_state();
-    let mut sockets = Sockets::open(posts(&interfaces.get(), &bound), &tell);
+    let bound = |here: &Option<Here>| here.as_ref().map(|here| here.endpoint.bound_sockets()).unwrap_or_default();
+    let mut sockets = Sockets::open(posts(&interfaces.get(), &bound(&here.borrow_and_update())), &tell);
     machine.moved(sockets.posts(), now());
     loop {
         while let Some(act) = machine.poll() {
@@ -85,16 +87,21 @@ async fn run(mut machine: Machine, bound: Vec<SocketAddr>, monitor: Monitor, met
         }
         let wait = Duration::from_millis(machine.next_timeout().saturating_sub(now()));
         tokio::select! {
-            Some(Heard { from, asks, bytes }) = heard.recv() => machine.heard(from, asks, &bytes, now()),
-            changed = interfaces.updated() => {
-                let Ok(state) = changed else { return };
-                let posts = posts(&state, &bound);
-                if posts != sockets.wanted {
-                    sockets = Sockets::open(posts, &tell);
-                    machine.moved(sockets.posts(), now());
-                }
+            Some(Heard { from, asks, bytes }) = heard.recv() => {
+                machine.heard(from, asks, &bytes, now());
+                continue;
             }
-            () = tokio::time::sleep(wait) => machine.tick(now()),
+            changed = interfaces.updated() => if changed.is_err() { return },
+            changed = here.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait) => {
+                machine.tick(now());
+                continue;
+            }
+        }
+        let posts = posts(&interfaces.get(), &bound(&here.borrow_and_update()));
+        if posts != sockets.wanted {
+            sockets = Sockets::open(posts, &tell);
+            machine.moved(sockets.posts(), now());
         }
     }
 }

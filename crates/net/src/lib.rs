@@ -14,10 +14,12 @@ mod check;
 mod contact;
 mod endpoint;
 mod frame;
+mod home;
 mod hybrid;
 pub mod lan;
 pub mod limits;
 mod link;
+mod links;
 mod path;
 mod peers;
 mod proxy;
@@ -31,10 +33,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use iroh::{Endpoint, Watcher};
 use samizdat_core::record::{CERTIFICATE_HASH_LEN, Families, Via};
 use samizdat_core::{NodeRecord, PeerId};
 use tokio::sync::{mpsc, watch};
+use zeroize::Zeroizing;
 
 pub use addr::{AddrError, JoinError, PeerAddr, format_join, parse_join};
 pub use contact::{ContactEvent, Contacts, Endpoints, Way};
@@ -45,10 +47,11 @@ pub use proxy::{Proxy, ProxyError};
 
 pub use relay::{Certificate, CertificateError, Relay, RelayAt, RelayConfig, RelayError, RelayUse};
 
-use endpoint::Listen;
+use home::Home;
+use links::Links;
 use peers::Peers;
 use proxy::Bridge;
-use relay::{Names, Ours, Pins};
+use relay::Pins;
 
 /// `tracing` targets of the libraries below this crate, whose messages and spans name peers and addresses.
 pub const LOG_TARGETS_BELOW: [&str; 6] = ["iroh", "iroh_relay", "noq", "noq_proto", "noq_udp", "netwatch"];
@@ -58,7 +61,8 @@ pub const LOG_TARGETS_BELOW: [&str; 6] = ["iroh", "iroh_relay", "noq", "noq_prot
 pub struct Config {
     /// Ed25519 secret key of the transport identity.
     pub secret: [u8; 32],
-    /// Where to listen, UDP. An unspecified address means every interface, IPv4 and IPv6; port 0 any free port.
+    /// Where to listen, UDP. An unspecified address means every interface, IPv4 and IPv6; port 0 any free port, and another one when
+    /// this machine moved and does not reach those directly any more whom it did.
     pub listen: SocketAddr,
     /// Whether another port will do when the one in `listen` is taken.
     pub any_port: bool,
@@ -252,46 +256,31 @@ impl Net {
     /// When the sockets cannot be had.
     pub async fn bind(config: Config) -> Result<(Net, mpsc::Receiver<NetEvent>), BindError> {
         let Config { secret, listen, any_port, relays, proxy, limits } = config;
-        let pins = relays.then(Pins::default);
         let bridge = match proxy {
             Some(proxy) => Some(Bridge::open(proxy).await.map_err(BindError::Bridge)?),
             None => None,
         };
         let through = bridge.as_ref().map(Bridge::url).transpose().map_err(BindError::Bridge)?;
-        let (doubts, doubted) = mpsc::channel(limits::DOUBTS_MAX);
-        let names = Names::new(doubts.clone());
         let through = through.as_ref().map(|url| url.as_str());
-        let build = async |listen| {
-            let alpns = [frame::ALPN, question::ALPN];
-            endpoint::build(&secret, Listen::At(listen), &alpns, &limits, pins.as_ref(), &names, through).await
-        };
-        let mut bound = build(listen).await;
+        let (pins, proxied) = (relays.then(Pins::default), bridge.is_some());
+        let (relays, wanted) = watch::channel(Vec::new());
+        let (ours, in_use) = watch::channel(Vec::new());
+        let home = Home { secret: Zeroizing::new(secret), listen, limits, pins: pins.clone(), proxied, wanted, in_use: ours };
+        let mut bound = home.bind(listen, through).await;
         if any_port && listen.port() != 0 && bound.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
-            bound = build(SocketAddr::new(listen.ip(), 0)).await;
+            bound = home.bind(SocketAddr::new(listen.ip(), 0), through).await;
         }
-        let endpoint = bound.map_err(|error| match error.kind() {
+        let bound = bound.map_err(|error| match error.kind() {
             io::ErrorKind::AddrInUse => BindError::PortInUse(listen.port()),
             _ => BindError::Socket(listen, error),
         })?;
         let life = getrandom::u64().map_err(|_| BindError::Random)?;
         let (events, receiver) = mpsc::channel(limits::EVENTS_MAX);
-        let proxied = bridge.is_some();
         if let Some(bridge) = bridge {
-            tokio::spawn(bridge.run(endpoint.closed()));
+            tokio::spawn(bridge.run(bound.endpoint.closed()));
         }
-        let peers = Peers::new(endpoint.clone(), limits, life, pins.clone(), names.clone(), proxied, events.clone());
-        tokio::spawn(peers.clone().run_accept());
-        let (relays, wanted) = watch::channel(Vec::new());
-        let (ours, in_use) = watch::channel(Vec::new());
-        if let Some(pins) = pins {
-            let (dead, deaths) = watch::channel(None);
-            // Looking at a relay means a connection beside the proxy.
-            if !proxied {
-                tokio::spawn(relay::watch_deaths(peers.clone(), endpoint.clone(), names, doubted, in_use.clone(), dead));
-            }
-            tokio::spawn(relay::keep(Ours { endpoint: endpoint.clone(), pins, proxied, in_use: ours, doubts }, wanted, deaths));
-        }
-        tokio::spawn(tell_moves(peers.clone(), endpoint, in_use.clone(), events.downgrade()));
+        let peers = Peers::new(&bound, limits, life, pins, proxied, events.clone());
+        tokio::spawn(home.keep(peers.clone(), bound, events.downgrade()));
         Ok((Net { peers, relays: Arc::new(relays), in_use }, receiver))
     }
 
@@ -418,32 +407,5 @@ impl Net {
     /// whoever still holds a clone.
     pub async fn close(&self) {
         self.peers.close().await;
-    }
-}
-
-/// Tells the owner of each change of [`Net::local_addr`], until nobody owns the node.
-async fn tell_moves(
-    peers: Arc<Peers>,
-    endpoint: Endpoint,
-    mut in_use: watch::Receiver<Vec<Via>>,
-    events: mpsc::WeakSender<NetEvent>,
-) {
-    let mut addrs = endpoint.watch_addr();
-    let mut told = endpoint::local_addr(&endpoint, &in_use.borrow());
-    loop {
-        let goes_on = tokio::select! {
-            updated = addrs.updated() => {
-                peers.keep_only_from(&endpoint.addr().ip_addrs().map(|socket| socket.ip().to_canonical()).collect());
-                updated.is_ok()
-            }
-            // Where relays are refused, nobody is there to change anything.
-            Ok(()) = in_use.changed() => true,
-            () = endpoint.closed() => false,
-        };
-        let addr = endpoint::local_addr(&endpoint, &in_use.borrow_and_update());
-        let Some(events) = events.upgrade().filter(|_| goes_on) else { return };
-        if addr != told && events.send(NetEvent::Moved { addr: addr.clone() }).await.is_ok() {
-            told = addr;
-        }
     }
 }

@@ -7,15 +7,15 @@
 //! told from the ticket because a node has one dial per peer at a time and draws its turn only when it holds no
 //! connection to that peer, and as acceptor draws it only when it holds the one it accepts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use iroh::endpoint::{Connection, ConnectionError, Incoming, IncomingAddr};
 use iroh::{Endpoint, EndpointId, TransportAddr};
 use samizdat_core::PeerId;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -23,17 +23,19 @@ use crate::addr::PeerAddr;
 use crate::admission::{Admission, Gate};
 use crate::endpoint::{self, is_own};
 use crate::frame::{self, ALPN, FrameError, Ticket};
+use crate::home::Bound;
 use crate::limits::Limits;
 use crate::link::{DUPLICATE, Link, Streams};
+use crate::links::Links;
 use crate::question::{self, Questions};
-use crate::relay::{self, Carried, Names, Pins};
+use crate::relay::{self, Names, Pins};
 use crate::{DialError, DisconnectReason, NetEvent};
 
 /// What all tasks of one node share.
 pub(crate) struct Peers {
     pub(crate) me: PeerId,
     /// None once the node is closed, so that its port is free although somebody may still hold the node.
-    endpoint: Mutex<Option<Endpoint>>,
+    here: watch::Sender<Option<Here>>,
     pub(crate) questions: Questions,
     limits: Limits,
     pub(crate) runtime: tokio::runtime::Handle,
@@ -43,13 +45,19 @@ pub(crate) struct Peers {
     pub(crate) proxied: bool,
     /// Certificates of relays; none where relays are refused.
     pins: Option<Pins>,
-    names: Names,
     /// Whether relays may be used now.
     relays_allowed: AtomicBool,
     turns: AtomicU64,
     table: Mutex<Table>,
     /// A link was opened or given up.
     changed: Notify,
+}
+
+/// The endpoint in use, and what relays are called there.
+#[derive(Clone)]
+pub(crate) struct Here {
+    pub(crate) endpoint: Endpoint,
+    names: Names,
 }
 
 struct Table {
@@ -99,24 +107,22 @@ enum OpenError {
 
 impl Peers {
     pub(crate) fn new(
-        endpoint: Endpoint,
+        bound: &Bound,
         limits: Limits,
         life: u64,
         pins: Option<Pins>,
-        names: Names,
         proxied: bool,
         events: mpsc::Sender<NetEvent>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            me: PeerId(*endpoint.id().as_bytes()),
-            endpoint: Mutex::new(Some(endpoint)),
+            me: PeerId(*bound.endpoint.id().as_bytes()),
+            here: watch::Sender::new(Some(Here::at(bound))),
             questions: Questions::default(),
             limits,
             runtime: tokio::runtime::Handle::current(),
             gate: Gate::default(),
             life,
             pins,
-            names,
             relays_allowed: AtomicBool::new(true),
             proxied,
             turns: AtomicU64::new(0),
@@ -126,7 +132,20 @@ impl Peers {
     }
 
     pub(crate) fn endpoint(&self) -> Option<Endpoint> {
-        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.here.borrow().as_ref().map(|here| here.endpoint.clone())
+    }
+
+    /// The endpoint in use, and the one after it.
+    pub(crate) fn watch_here(&self) -> watch::Receiver<Option<Here>> {
+        self.here.subscribe()
+    }
+
+    /// Another endpoint serves from now on, and what stands at the one before ends. Does nothing, which is false, once the node is
+    /// closed.
+    pub(crate) fn move_to(&self, bound: &Bound) -> bool {
+        let moved = self.here.send_if_modified(|here| here.as_mut().map(|here| *here = Here::at(bound)).is_some());
+        self.open_links().iter().for_each(|link| link.end(DisconnectReason::Lost));
+        moved
     }
 
     pub(crate) fn link(&self, peer: &PeerId) -> Option<Arc<Link>> {
@@ -136,19 +155,6 @@ impl Peers {
     /// Where events go; none once the node is closed.
     pub(crate) fn events(&self) -> Option<mpsc::Sender<NetEvent>> {
         self.table().events.clone()
-    }
-
-    pub(crate) fn open_links(&self) -> Vec<Arc<Link>> {
-        self.table().links.values().filter(|link| link.is_open()).cloned().collect()
-    }
-
-    /// Gives up all connections whose own end was at none of these addresses, so that their owner dials again.
-    pub(crate) fn keep_only_from(&self, own: &BTreeSet<IpAddr>) {
-        // Between two networks there is none, and nothing to be gained.
-        if !own.is_empty() {
-            let moved = self.open_links().into_iter().filter(|link| link.has_moved(own));
-            moved.for_each(|link| link.end(DisconnectReason::Lost));
-        }
     }
 
     /// Starts a dial, unless one is in progress or the peer is connected.
@@ -214,8 +220,7 @@ impl Peers {
     }
 
     /// Takes in strangers until the endpoint is closed.
-    pub(crate) async fn run_accept(self: Arc<Self>) {
-        let Some(endpoint) = self.endpoint() else { return };
+    pub(crate) async fn run_accept(self: Arc<Self>, endpoint: Endpoint) {
         while let Some(incoming) = endpoint.accept().await {
             let from = match incoming.remote_addr() {
                 IncomingAddr::Ip(socket) => Some(socket),
@@ -246,10 +251,15 @@ impl Peers {
         links.iter().for_each(|link| link.end(DisconnectReason::HungUp));
         let all_gone = self.wait_until(|table| table.links.is_empty());
         let _ = timeout(self.limits.linger, all_gone).await;
-        let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(endpoint) = endpoint {
-            let _ = timeout(self.limits.linger, endpoint.close()).await;
+        let here = self.here.send_replace(None);
+        if let Some(here) = here {
+            let _ = timeout(self.limits.linger, here.endpoint.close()).await;
         }
+    }
+
+    /// Returns once the node is closed, or is being so.
+    pub(crate) async fn closed(&self) {
+        self.wait_until(|table| table.events.is_none()).await;
     }
 
     async fn run_incoming(self: Arc<Self>, incoming: Incoming, mut admission: Admission) {
@@ -317,7 +327,8 @@ impl Peers {
 
     /// Makes a session of a connection, or closes it. `turn` is the one that was drawn for our dial.
     async fn open(self: &Arc<Self>, connection: Connection, turn: u64) -> Result<Session, OpenError> {
-        let link = Arc::new(Link::new(connection).doubting(self.names.clone()));
+        let names = self.here.borrow().as_ref().ok_or(OpenError::Closed)?.names.clone();
+        let link = Arc::new(Link::new(connection).doubting(names));
         let session = if link.dialed() { self.greet(&link, turn).await } else { self.answer(&link).await };
         if let Err(error) = &session {
             if is_duplicate(&link.connection) {
@@ -395,14 +406,15 @@ impl Peers {
     }
 }
 
-impl Carried for Peers {
-    fn uses_relay(&self, relay: SocketAddr) -> bool {
-        self.open_links().iter().any(|link| link.relay() == Some(relay))
+impl Links for Peers {
+    fn open_links(&self) -> Vec<Arc<Link>> {
+        self.table().links.values().filter(|link| link.is_open()).cloned().collect()
     }
+}
 
-    fn leave_relay(&self, relay: SocketAddr) {
-        let through = self.open_links().into_iter().filter(|link| link.relay() == Some(relay));
-        through.for_each(|link| link.end(DisconnectReason::Lost));
+impl Here {
+    fn at(bound: &Bound) -> Self {
+        Self { endpoint: bound.endpoint.clone(), names: bound.names.clone() }
     }
 }
 

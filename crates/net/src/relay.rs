@@ -34,7 +34,7 @@ pub use places::RelayUse;
 
 pub use client::RelayAt;
 pub(crate) use client::{Ours, keep};
-pub(crate) use deaths::{Carried, watch as watch_deaths};
+pub(crate) use deaths::watch as watch_deaths;
 pub(crate) use introduce::fetch;
 pub(crate) use names::{Doubt, Names, addr_of, addr_of_url, url};
 pub(crate) use pins::Pins;

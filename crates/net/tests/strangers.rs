@@ -1,27 +1,35 @@
 //! Who knocks at an endpoint for contacts and is none of them, on real sockets: the machine that answers, the endpoint that carries.
-//! Its clock is virtual, so that the moment of refusal is compared and not measured.
+//! Its clock is virtual, so that the moment of refusal is compared and not measured; how soon it answers is measured.
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use samizdat_core::session::{NONCE_LEN, PROOF_LEN, SessionSecret, day};
 use samizdat_core::{Now, PeerId};
-use samizdat_net::{ContactEvent, Contacts as Endpoint, Endpoints, Limits, PeerAddr, Way as NetWay};
+use samizdat_net::{
+    Certificate, ContactEvent, Contacts as Endpoint, Endpoints, Limits, PeerAddr, Relay, RelayAt, RelayConfig, RelayLimits,
+    Way as NetWay,
+};
 use samizdat_sync::contact::handshake::{ANSWER_LEN, Channel, Greeted, HELLO_LEN};
 use samizdat_sync::contact::{Contact, Contacts, Input, Output, Way, Who};
-use samizdat_sync::limits::{CONTACT_HANDSHAKE_MS, CONTACT_TAGS};
-use support::soon;
+use samizdat_sync::limits::{CONTACT_HANDSHAKE_MS, CONTACT_TAGS, CONTACTS_MAX};
+use support::{LOOPBACK, soon};
 use tokio::sync::mpsc;
 
 const BOB: Who = Who(9);
+/// How often each door is knocked at.
+const KNOCKS: usize = 24;
 const START: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
 
 fn secret(n: u8) -> SessionSecret {
     SessionSecret::new([n; 32])
 }
 
-/// The direct endpoint of somebody, on loopback.
+/// An endpoint of somebody.
 struct Home {
+    way: Way,
     endpoint: Endpoint,
     events: mpsc::Receiver<ContactEvent>,
     peer: PeerId,
@@ -29,6 +37,24 @@ struct Home {
 }
 
 impl Home {
+    /// One that is reached through this relay only.
+    async fn behind(relay: RelayAt) -> Self {
+        let (endpoint, mut events) = Endpoint::start(Limits::default(), None);
+        endpoint.show_nearby(true);
+        endpoint.use_relays(&[relay]);
+        endpoint.want(Endpoints { relayed: Some(1), direct: None });
+        loop {
+            match soon(events.recv()).await.unwrap() {
+                ContactEvent::Here { peer, addr, .. } if addr.relays().next().is_some() => {
+                    return Self { way: Way::Relayed, endpoint, events, peer, addr };
+                }
+                ContactEvent::Here { .. } => {}
+                event => panic!("expected an endpoint, got {event:?}"),
+            }
+        }
+    }
+
+    /// The direct one, on loopback.
     async fn new() -> Self {
         let (endpoint, mut events) = Endpoint::start(Limits::default(), None);
         endpoint.show_nearby(true);
@@ -44,7 +70,7 @@ impl Home {
         };
         // Other machines' view is of no use here.
         let addr = PeerAddr::new(addr.sockets().filter(|socket| socket.ip().is_loopback()));
-        Self { endpoint, events, peer, addr }
+        Self { way: Way::Direct, endpoint, events, peer, addr }
     }
 
     async fn next(&mut self) -> ContactEvent {
@@ -66,9 +92,12 @@ struct Door {
 
 impl Door {
     async fn new() -> Self {
-        let home = Home::new().await;
+        Self::of(Home::new().await)
+    }
+
+    fn of(home: Home) -> Self {
         let mut machine = Contacts::new([1; 32]);
-        machine.set_own(Way::Direct, Some(home.peer), START);
+        machine.set_own(home.way, Some(home.peer), START);
         Self { home, machine, now: START }
     }
 
@@ -81,7 +110,9 @@ impl Door {
     /// Takes what happened at the endpoint, and does what the machine wants.
     async fn hear(&mut self) {
         let input = match self.home.next().await {
-            ContactEvent::Opened { link, dial, peer, binding, .. } => Input::Opened { link, dial, way: Way::Direct, peer, binding },
+            ContactEvent::Opened { link, dial, peer, binding, .. } => {
+                Input::Opened { link, dial, way: self.home.way, peer, binding }
+            }
             ContactEvent::Frame { link, bytes } => Input::Frame { link, bytes },
             ContactEvent::Closed { link } => Input::Closed { link },
             event => panic!("{event:?}"),
@@ -121,23 +152,30 @@ struct Knock {
     greeted: Greeted,
     link: u64,
     answer: Vec<u8>,
+    /// From the hello to the answer.
+    took: Duration,
 }
 
 impl Knock {
     async fn at(door: &mut Door, held: &SessionSecret) -> Self {
-        let mut guest = Home::new().await;
-        guest.endpoint.dial(1, NetWay::Direct, door.home.peer, door.home.addr.as_bytes()).unwrap();
+        Self::by(Home::new().await, door, held).await
+    }
+
+    async fn by(mut guest: Home, door: &mut Door, held: &SessionSecret) -> Self {
+        let way = if guest.way == Way::Direct { NetWay::Direct } else { NetWay::Relayed };
+        guest.endpoint.dial(1, way, door.home.peer, door.home.addr.as_bytes()).unwrap();
         let ContactEvent::Opened { link, binding, .. } = guest.next().await else { panic!("not opened") };
         let channel = Channel { binding, dialler: guest.peer, answerer: door.home.peer };
         let noise = [[4; 16]; CONTACT_TAGS];
         let greeted = Greeted::new(std::slice::from_ref(held), channel, day(START.unix_ms), [3; NONCE_LEN], noise);
         assert_eq!(greeted.hello().len(), HELLO_LEN);
+        let said = Instant::now();
         guest.endpoint.send(link, greeted.hello().to_vec()).unwrap();
         // She hears of the connection, and of the hello.
         door.hear().await;
         door.hear().await;
         let ContactEvent::Frame { bytes: answer, .. } = guest.next().await else { panic!("no answer") };
-        Self { guest, greeted, link, answer }
+        Self { guest, greeted, link, answer, took: said.elapsed() }
     }
 
     /// Says this, and waits for whatever comes.
@@ -205,4 +243,38 @@ async fn with_the_right_key_it_is_a_session() {
     // It does not end when others are hung up on.
     door.at(CONTACT_HANDSHAKE_MS * 2);
     assert!(door.machine.sessions().next().is_some());
+}
+
+/// On the endpoint that is reached through relays only, in real time. One who has as many contacts as there can be answers a stranger
+/// as soon as one who has none, as far as that can be told: the middle halves of what was measured by turns overlap.
+#[tokio::test]
+async fn through_a_relay_a_wrong_key_is_answered_as_soon_as_where_nobody_is_expected() {
+    let loopback = LOOPBACK.parse().unwrap();
+    let certificate = Certificate::generate().unwrap();
+    let config = RelayConfig { listen: loopback, discovery: loopback, certificate, limits: RelayLimits::default() };
+    let relay = Relay::start(config).await.unwrap();
+    let service = relay.service();
+    let at = format!("127.0.0.1:{}", service.port).parse().unwrap();
+    let at = RelayAt { at, discovery_port: service.discovery_port, certificate: service.certificate };
+    let [mut empty, mut full] = [Door::of(Home::behind(at).await), Door::of(Home::behind(at).await)];
+    let contact = |n: usize| {
+        let [low, high, ..] = n.to_le_bytes();
+        let secrets = vec![SessionSecret::new([[low; 16], [high; 16]].concat().try_into().unwrap())];
+        Contact { who: Who(n.try_into().unwrap()), secrets, direct: false, presence: None }
+    };
+    full.machine.set_contacts((0..CONTACTS_MAX).map(contact).collect(), full.now);
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..KNOCKS {
+        for (door, took) in [&mut empty, &mut full].into_iter().zip(&mut took) {
+            let knock = Knock::by(Home::behind(at).await, door, &secret(255)).await;
+            assert_eq!((knock.answer.len(), knock.greeted.finish(&knock.answer)), (ANSWER_LEN, None));
+            took.push(knock.took);
+            knock.guest.endpoint.close().await;
+            door.hear().await;
+        }
+    }
+    took.iter_mut().for_each(|took| took.sort());
+    let [empty, full] = took.map(|took| (took[KNOCKS / 4], took[KNOCKS / 2], took[KNOCKS * 3 / 4]));
+    println!("quartiles: nobody expected {empty:?}, somebody else {full:?}");
+    assert!(empty.0 <= full.2 && full.0 <= empty.2, "{empty:?}, {full:?}");
 }

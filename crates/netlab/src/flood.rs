@@ -1,13 +1,13 @@
 //! Whether a node holds its bounds and serves those it knows while strangers flood it.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{Program, Running},
-    lab::{Lab, Plan},
+    lab::{Lab, Plan, Station},
     limits::{CROWD_NETWORKS, FLOOD_KIB_MORE, PATIENCE},
     nat::Kind,
 };
@@ -104,12 +104,7 @@ pub fn flood(program: &Program, strangers: usize) -> Result<Flood> {
     // Ready when he is connected.
     let resident_before = node.process.resident_kib()?;
 
-    let count = strangers.to_string();
-    let from: Vec<String> = networks.iter().map(ToString::to_string).collect();
-    let mut arguments = vec!["strangers", node.contact.as_str(), "--at", &at, "--count", &count];
-    arguments.extend(from.iter().flat_map(|from| ["--from", from]));
-    // Ready when the first of them was turned away.
-    let crowd = program.start(lab.host(1)?, &arguments)?;
+    let crowd = crowd(program, lab.host(1)?, &networks, (&node.contact, &at), strangers)?;
     let during = visit(program, &lab, 1, &node, &at)?;
     let strangers = crowd.process.json(PATIENCE.saturating_mul(10))?;
 
@@ -118,6 +113,15 @@ pub fn flood(program: &Program, strangers: usize) -> Result<Flood> {
     let served = ended(&node)?;
     let peak = node.process.most_resident_kib()?;
     Ok(Flood { strangers, served, resident_kib: [resident_before, resident_after, peak], before: before?, during: during? })
+}
+
+/// So many strangers on `station`, from these addresses in turn, who visit the node with this key there; once the first of them was
+/// turned away. At the end it prints [`Strangers`].
+pub fn crowd(program: &Program, station: &Station, from: &[Ipv4Addr], (key, at): (&str, &str), count: usize) -> Result<Running> {
+    let (count, from) = (count.to_string(), from.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let mut arguments = vec!["strangers", key, "--at", at, "--count", &count];
+    arguments.extend(from.iter().flat_map(|from| ["--from", from]));
+    program.start(station, &arguments)
 }
 
 fn visit(program: &Program, lab: &Lab, k: usize, node: &Running, at: &str) -> Result<Running> {

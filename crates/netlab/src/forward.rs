@@ -3,7 +3,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, BinaryHeap},
+    collections::{BTreeMap, BinaryHeap, btree_map::Entry},
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
@@ -60,7 +60,7 @@ pub struct LinkId(usize);
 struct Shared {
     links: Vec<Link>,
     /// For each link, where packets went that left its far end.
-    seen: Vec<BTreeSet<Destination>>,
+    seen: Vec<BTreeMap<Destination, usize>>,
 }
 
 /// [`Shared`] under a lock, and whom to tell when a packet went where none had gone before.
@@ -107,7 +107,7 @@ impl Pairs {
     pub(crate) fn join(&mut self, near: SyncDevice, far: SyncDevice, link: Link, seed: u64) -> LinkId {
         let id = self.shared.links.len();
         self.shared.links.push(link);
-        self.shared.seen.push(BTreeSet::new());
+        self.shared.seen.push(BTreeMap::new());
         for (tap, watched) in [(near, false), (far, true)] {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(self.ends.len() as u64);
@@ -141,7 +141,8 @@ impl Forwarder {
         Ok(())
     }
 
-    pub(crate) fn destinations(&self, LinkId(id): LinkId) -> BTreeSet<Destination> {
+    /// Each with the number of those before it.
+    pub(crate) fn destinations(&self, LinkId(id): LinkId) -> BTreeMap<Destination, usize> {
         lock(&self.board).seen.get(id).cloned().unwrap_or_default()
     }
 
@@ -152,7 +153,7 @@ impl Forwarder {
         wanted: impl Fn(&Destination) -> bool,
         patience: Duration,
     ) -> Option<Destination> {
-        let found = |shared: &Shared| shared.seen.get(id).and_then(|seen| seen.iter().find(|seen| wanted(seen)).copied());
+        let found = |shared: &Shared| shared.seen.get(id).and_then(|seen| seen.keys().find(|seen| wanted(seen)).copied());
         let waited = self.board.1.wait_timeout_while(lock(&self.board), patience, |shared| found(shared).is_none());
         found(&waited.unwrap_or_else(PoisonError::into_inner).0)
     }
@@ -239,8 +240,10 @@ impl Carrier {
                 && let Some(destination) = parse(frame)
                 && let Some(seen) = shared.seen.get_mut(end.link)
                 && seen.len() < DESTINATIONS_MAX
-                && seen.insert(destination)
+                && let number = seen.len()
+                && let Entry::Vacant(first) = seen.entry(destination)
             {
+                first.insert(number);
                 self.board.1.notify_all();
             }
             let Some(link) = shared.links.get(end.link) else { return };

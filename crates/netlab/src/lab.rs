@@ -11,7 +11,7 @@
 mod build;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     process::Command,
     time::Duration,
@@ -231,7 +231,13 @@ impl Lab {
 
     /// Where packets went that left `station`, whether or not they arrived.
     pub fn destinations(&self, station: &Station) -> BTreeSet<Destination> {
-        self.forwarder.destinations(station.link)
+        self.forwarder.destinations(station.link).into_keys().collect()
+    }
+
+    /// The same in the order in which packets first went there.
+    pub fn destinations_in_order(&self, station: &Station) -> Vec<Destination> {
+        let seen = self.forwarder.destinations(station.link).into_iter().map(|(destination, number)| (number, destination));
+        seen.collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
     /// Waits until `station` has sent a packet to where `wanted` says.

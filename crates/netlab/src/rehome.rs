@@ -32,7 +32,7 @@ pub enum Loss {
     SilentRelayOfOne,
     /// The good line of the relay of both: from then on frames are lost, late, and overtake each other.
     RoughRelay,
-    /// The network of one of two who talk directly: it moves behind another router, to another address.
+    /// The network of one of two who talk directly: it moves behind another router, to another address, until they do so again.
     Network,
 }
 
@@ -125,6 +125,10 @@ pub fn trial(program: &Program, loss: Loss) -> Result<Trial> {
         Loss::Relay | Loss::RelayOfOne => drop(first),
         Loss::SilentRelay | Loss::SilentRelayOfOne => lab.set_up(lab.host(0)?.link(), false)?,
         Loss::RoughRelay => lab.set_link(lab.host(0)?.link(), ROUGH)?,
+    }
+    if loss == Loss::Network {
+        // She takes another port for that, some seconds later.
+        [&alice, &bob].iter().try_for_each(|talker| talker.hears_by(path))?;
     }
     [&alice, &bob].iter().try_for_each(|talker| talker.end())?;
     Ok(Trial { loss, reports: [alice.report()?, bob.report()?] })

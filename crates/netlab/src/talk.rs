@@ -21,7 +21,7 @@ pub enum Told {
     Ended,
     /// A dial came to nothing.
     Failed,
-    /// Words arrive, and by what kind of path they do from now on.
+    /// Words arrive over a link, and by what kind of path they do from now on.
     Path(String),
     /// It was told to come to an end, and all is said and heard.
     Done(Report),

@@ -136,7 +136,7 @@ impl Talker {
             NetEvent::Disconnected { reason, .. } => {
                 self.log(format!("link ended: {reason:?}"));
                 self.report.links_lost = self.report.links_lost.saturating_add(1);
-                self.linked = false;
+                (self.linked, self.path) = (false, None);
                 self.redial = Instant::now().checked_add(REDIAL);
             }
             NetEvent::DialFailed { .. } => {
@@ -225,7 +225,7 @@ impl Talker {
         }
         let path = self.net.paths().first().map(|path| path.kind);
         if let Some(path) = path.filter(|path| self.path != Some(*path)) {
-            if self.path.is_none() {
+            if self.report.tasks.0 == 0 {
                 self.report.tasks.0 = tasks();
             }
             let name = format!("{path:?}").to_lowercase();

@@ -43,6 +43,15 @@ impl<'a> Node<'a> {
         Self::at_home(station, home, &[&["--listen", "0.0.0.0:4001"], options.as_slice()].concat(), &[])
     }
 
+    /// Tells it to end, and starts it again with what is on its disk and these options.
+    pub(crate) fn stopped_and_started(self, options: &[&str]) -> Self {
+        self.row(&["stop"]);
+        let Self { station, home, process, .. } = self;
+        // Its output ends with it.
+        while process.line(PATIENCE).is_ok() {}
+        Self::at_home(station, home, &[&["--listen", "0.0.0.0:4001"], options].concat(), &[])
+    }
+
     /// The same, told of these nodes.
     pub(crate) fn joining(station: &'a Station, joins: &[&str]) -> Self {
         let options: Vec<&str> = joins.iter().flat_map(|join| ["--join", join]).collect();

@@ -1,7 +1,7 @@
 //! One endpoint for contacts, from its binding to its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use iroh::endpoint::{Connection, Incoming, IncomingAddr};
@@ -11,7 +11,7 @@ use samizdat_core::PeerId;
 use samizdat_core::record::Via;
 use samizdat_core::session::BINDING_LEN;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tracing::debug;
 use zeroize::Zeroizing;
 
@@ -21,8 +21,9 @@ use crate::DialError;
 use crate::addr::PeerAddr;
 use crate::admission::{Admission, Gate};
 use crate::endpoint::{self, Listen};
-use crate::limits::{DOUBTS_MAX, Limits, PUNCHED_AGAIN};
+use crate::limits::{DOUBTS_MAX, Limits};
 use crate::link::{Link, Streams};
+use crate::links::{Links, Met};
 use crate::proxy::{Bridge, Proxy};
 use crate::relay::{self, Doubt, Names, Ours, Pins, RelayAt};
 
@@ -252,18 +253,17 @@ impl Home {
         let monitor = if self.wish.nearby { Monitor::new().await.ok() } else { None };
         let mut networks = monitor.as_ref().map(Monitor::interface_state);
         let mut told = None;
-        // Those who were reached directly before this machine moved, and since when that may be so again.
-        let mut met: Option<(Instant, BTreeSet<PeerId>)> = None;
+        let mut met = Met::default();
         loop {
             let near = networks.as_mut().map(|networks| near(&networks.get(), &self.endpoint.bound_sockets()));
             let addr = match self.way {
                 Way::Relayed => PeerAddr::with_relays([], &in_use.borrow_and_update()),
                 Way::Direct => shown(&self.endpoint, near.as_deref(), &in_use.borrow_and_update()),
             };
-            let moved = shared.keep_only_from(&self.endpoint, near.as_deref().unwrap_or_default());
-            if !moved.is_empty() {
-                met = Some((Instant::now(), moved));
-            }
+            // Those nearby iroh does not tell of.
+            let (addr_of_all, near) = (self.endpoint.addr(), near.unwrap_or_default());
+            let own: BTreeSet<IpAddr> = addr_of_all.ip_addrs().chain(&near).map(|socket| socket.ip().to_canonical()).collect();
+            met.moved(shared.keep_only_from(&own));
             if told.as_ref() != Some(&addr) {
                 tell(&shared, ContactEvent::Here { way: self.way, peer, addr: addr.clone() }).await;
                 told = Some(addr);
@@ -277,20 +277,8 @@ impl Home {
                     }
                 } => updated,
                 changed = in_use.changed() => changed.is_ok(),
-                stuck = async {
-                    match &met {
-                        Some((since, peers)) => {
-                            sleep(PUNCHED_AGAIN.saturating_sub(since.elapsed())).await;
-                            shared.is_stuck(peers)
-                        }
-                        None => std::future::pending().await,
-                    }
-                } => {
-                    if stuck == Some(true) {
-                        shared.stuck.notify_one();
-                    }
-                    // As long as none of them is back, there is nothing to be seen.
-                    met = met.filter(|_| stuck.is_none()).map(|(_, peers)| (Instant::now(), peers));
+                () = met.stuck(&*shared) => {
+                    shared.stuck.notify_one();
                     true
                 }
                 () = self.endpoint.closed() => false,

@@ -13,19 +13,11 @@ use tracing::debug;
 
 use super::{Doubt, Names, place_beside};
 use crate::limits::{RELAY_LOOK, RELAY_QUEUE_DRAINED};
-
-/// Connections of an endpoint, as far as relays carry them.
-pub(crate) trait Carried: Send + Sync + 'static {
-    /// Whether one goes through this relay.
-    fn uses_relay(&self, relay: SocketAddr) -> bool;
-
-    /// Gives up all that go through a relay that is dead, so that their owner dials again.
-    fn leave_relay(&self, relay: SocketAddr);
-}
+use crate::links::Links;
 
 /// Looks at every relay of `doubts` that matters, until the endpoint is closed, and tells of those that are dead.
-pub(crate) async fn watch<C: Carried>(
-    links: Arc<C>,
+pub(crate) async fn watch<L: Links>(
+    links: Arc<L>,
     endpoint: Endpoint,
     names: Names,
     mut doubts: mpsc::Receiver<Doubt>,
