@@ -119,6 +119,8 @@ pub const UNMARKED_MAX: u32 = 256;
 pub const AHEAD_MAX: u32 = 8;
 /// Who goes away with others gives them so many days to come along.
 pub const COME_ALONG_DAYS: u32 = 28;
+/// Time before somebody who asks to be let back in, and is out, is told so again: less than from one question to the next, ms.
+pub const TELL_AGAIN_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 /// After so long we ask again, ms.
 pub const ASK_AGAIN_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// A cluster is looked after at least so often, ms.

@@ -30,8 +30,8 @@ pub(crate) struct Returning {
     pub(crate) request: i64,
     /// Under which the answer is expected.
     pub(crate) reply: [u8; 32],
-    /// It was told that it is out.
-    pub(crate) told: bool,
+    /// When it was told that it is out, ms; 0: never.
+    pub(crate) told: u64,
     pub(crate) comeback: ComebackIn,
     pub(crate) key_package: Vec<u8>,
     pub(crate) at: u64,

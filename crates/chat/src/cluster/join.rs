@@ -352,18 +352,17 @@ impl Work<'_> {
         if nick != seen.nick || forged || comeback.is_some() != (label == RETURN && !ours) {
             return Ok(());
         }
-        let refused = match &comeback {
-            None => self.door_is_full(door, &seen.hash.0)?,
-            Some(comeback) => !self.may_return(&self.cluster_row(cluster)?, door, &seen.hash.0, comeback)?,
+        let told = match &comeback {
+            None if self.door_is_full(door, &seen.hash.0)? => None,
+            None => Some(0),
+            Some(comeback) => self.may_return(&self.cluster_row(cluster)?, door, &seen.hash.0, comeback)?,
         };
-        if refused {
-            return Ok(());
-        }
+        let Some(told) = told else { return Ok(()) };
         let at = plausible_time(now.unix_ms, hour, 0);
         self.conn.execute(
             "INSERT OR IGNORE INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, comeback, ours, at, door,
-                 consent, guest)
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                 consent, guest, told)
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
             rusqlite::params![
                 cluster,
                 seen.member.0,
@@ -379,7 +378,8 @@ impl Work<'_> {
                 ms(at),
                 door,
                 consent,
-                guest
+                guest,
+                ms(told)
             ],
         )?;
         self.conn.execute(
@@ -391,23 +391,29 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Whether it is the last that somebody asked: then what it asked before is forgotten. The door for returning is known to all who
-    /// ever were members; who is none any more finds it as full as any other.
-    fn may_return(&mut self, row: &ClusterRow, door: i64, hash: &[u8; 32], comeback: &ComebackIn) -> Result<bool, ChatError> {
+    /// If it is the last that somebody asked, what it asked before is forgotten, but for when it was told that it is out. The door for
+    /// returning is known to all who ever were members; who is none any more finds it as full as any other.
+    fn may_return(
+        &mut self,
+        row: &ClusterRow,
+        door: i64,
+        hash: &[u8; 32],
+        comeback: &ComebackIn,
+    ) -> Result<Option<u64>, ChatError> {
         let member = comeback.claimed_member();
         let tip = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
         if !tip.is_some_and(|state| state.roster().contains(&member)) && self.door_is_full(door, hash)? {
-            return Ok(false);
+            return Ok(None);
         }
-        let mut held = self.returning(row)?.into_iter().filter(|held| held.comeback.claimed_member() == member);
-        if held.any(|held| held.comeback.claimed_turn() >= comeback.claimed_turn()) {
-            return Ok(false);
+        let held = self.returning(row)?.into_iter().find(|held| held.comeback.claimed_member() == member);
+        if held.as_ref().is_some_and(|held| held.comeback.claimed_turn() >= comeback.claimed_turn()) {
+            return Ok(None);
         }
         self.conn.execute(
             "DELETE FROM cluster_request WHERE cluster = ?1 AND member = ?2 AND comeback IS NOT NULL",
             (row.cluster, member.0),
         )?;
-        Ok(true)
+        Ok(Some(held.map_or(0, |held| held.told)))
     }
 
     /// Whether so many wait who came by this door that others must use another. The first count: whoever floods a door keeps neither

@@ -15,7 +15,7 @@ use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{DECIDING_LIFETIMES, LEAVING_MAX},
+    limits::{DECIDING_LIFETIMES, LEAVING_MAX, TELL_AGAIN_MS},
     work::Work,
 };
 
@@ -101,18 +101,21 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Tells those who ask to be let back in, and are out, what put them out. One tells them: the first in the order of leaders.
+    /// Tells those who ask to be let back in, and are out, what put them out; each once in a while, however often it asks. One tells them:
+    /// the first in the order of leaders.
     pub(crate) fn tell_who_is_out(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
         let mut out = self.returning(row)?;
-        out.retain(|back| !back.told && !state.roster().contains(&back.comeback.claimed_member()));
+        let is_due = |told: u64| told == 0 || told.saturating_add(TELL_AGAIN_MS) <= now.unix_ms;
+        out.retain(|back| is_due(back.told) && !state.roster().contains(&back.comeback.claimed_member()));
         if out.is_empty() || self.our_place(row, state, &[], now)? > 0 {
             return Ok(());
         }
         for back in out {
-            let Some(proof) = self.what_put_out(row, state, &back.comeback.claimed_member())? else { continue };
-            let (reply, request) = (back.reply, back.request);
-            self.answer_request(reply, &proof, &DECIDING_LIFETIMES, now)?;
-            self.conn.execute("UPDATE cluster_request SET told = 1 WHERE request = ?1", [request])?;
+            if let Some(proof) = self.what_put_out(row, state, &back.comeback.claimed_member())? {
+                self.answer_request(back.reply, &proof, &DECIDING_LIFETIMES, now)?;
+            }
+            // Also those of whom nothing is known: to look for it takes long.
+            self.conn.execute("UPDATE cluster_request SET told = ?2 WHERE request = ?1", (back.request, ms(now.unix_ms)))?;
         }
         Ok(())
     }

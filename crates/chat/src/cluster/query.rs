@@ -3,7 +3,7 @@
 use minicbor::{Decoder, Encoder};
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    Charter, Done, Grounds, MemberId, MotionId, PastIn, Roster,
+    Charter, Done, Grounds, MemberId, MotionId, PastIn, Roster, StateId,
     audit::{Decision, Replay},
     ballot::Choice,
     bundle::Bundle,
@@ -404,10 +404,20 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// The tip; or the one before, if we were told there that we are out: that was decided among others than those whom we know.
+    fn last_decided(&self, row: &ClusterRow) -> Result<Option<StateId>, ChatError> {
+        let Some(tip) = row.tip else { return Ok(None) };
+        let decided = "SELECT 1 FROM cluster_decision WHERE cluster = ?1 AND state = ?2";
+        let told = !self.conn.prepare_cached(decided)?.exists((row.cluster, tip.0))?;
+        let before = if told { self.state_row(row.cluster, &tip)?.and_then(|state| state.parent) } else { None };
+        Ok(before.or(Some(tip)))
+    }
+
     fn audit(&self, row: &ClusterRow) -> Result<Vec<Decided>, ChatError> {
         let id = row.id.ok_or_else(|| ChatError::Refused("you are not in this cluster yet".into()))?;
         let damaged = || ChatError::Refused("the history of this cluster is damaged: what was decided cannot be verified".into());
-        let mut at = row.tip.map(|tip| tip.0);
+        let last = self.last_decided(row)?;
+        let mut at = last.map(|last| last.0);
         let (mut decisions, mut shown, mut root) = (Vec::new(), Vec::new(), None);
         while let Some(state) = at {
             let (parent, epoch, bytes): (Option<[u8; 16]>, u64, Vec<u8>) = self
@@ -445,7 +455,7 @@ impl Work<'_> {
             shown.extend(self.answered(&replay, &salt, &vote)?);
         }
         let after = replay.past();
-        let tip = row.tip.map(|tip| self.state_row(row.cluster, &tip)).transpose()?.flatten();
+        let tip = last.map(|last| self.state_row(row.cluster, &last)).transpose()?.flatten();
         let Some(tip) = tip else {
             // Whoever is out has forgotten the state, and can still verify how it came about.
             return if row.standing == Standing::Member { Err(damaged()) } else { Ok(shown) };

@@ -452,5 +452,5 @@ CREATE TABLE cluster_vote_said(
 CREATE INDEX cluster_vote_said_state ON cluster_vote_said(cluster, state);
 ";
 
-/// Whether somebody who asked to be let back in was told why not.
+/// When somebody who asked to be let back in was told why not, ms; 0: never.
 pub(crate) const OUT: &str = "ALTER TABLE cluster_request ADD COLUMN told INTEGER NOT NULL DEFAULT 0;";

@@ -174,6 +174,7 @@ fn put_out(hours: u64) -> Standing {
     town.write(0).unwrap();
     town.bring_together().unwrap();
     let standing = town.members[4].chat.cluster(CLUSTER).unwrap().standing;
+    town.members[4].chat.audit_cluster(CLUSTER).unwrap();
     is_well(&check::outcome(&mut town, Sha256::new()).unwrap());
     standing
 }
@@ -202,4 +203,22 @@ fn who_has_left_and_comes_from_an_old_copy_learns_that_it_left() {
     town.wake(4, now).unwrap();
     town.write(0).unwrap();
     is_well(&town.heal().unwrap());
+}
+
+/// Once they let each other in again and again, since each forgot states in which others had just come.
+#[test]
+fn when_all_parts_were_apart_beyond_the_window_one_cluster_comes_of_them() {
+    for parts in [[0, 0, 1, 1, 2], [0, 1, 2, 3, 4], [0, 0, 1, 2, 3]] {
+        let mut town = town();
+        pass(&mut town, 1);
+        for (member, part) in parts.into_iter().enumerate() {
+            town.with(member, |member| member.part = part);
+        }
+        for _ in 0..5 {
+            (0..5).for_each(|member| town.write(member).unwrap());
+            pass(&mut town, 24);
+        }
+        let outcome = town.heal().unwrap();
+        assert!(outcome.is_good() && outcome.lost == 0, "{parts:?} {outcome:?}");
+    }
 }
