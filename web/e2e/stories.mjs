@@ -377,6 +377,7 @@ function nest(node) {
       { ...moved, motion: 'm3', kind: 'question', subject: 'When?', yes: 0, yes_by: [], options: days, ranked: true },
     ],
     asking: [{ request: '3', nick: 'carol', words: 'It is me, from the library.', member: 'carolsmember', at: Date.now() }],
+    receipts: false,
     links: [
       { link: `samizdat:cluster/${'a'.repeat(84)}`, label: 'the poster', until: Date.now() + 86_400_000, closed: true },
       { link: `samizdat:cluster/${'b'.repeat(84)}`, label: '', until: Date.now() + 86_400_000, closed: false },

@@ -23,8 +23,9 @@ use crate::{
         RequestList, RoomList, UiLink, WaitQuery,
     },
     cluster::{
-        Cluster, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, Departure, JoinRequest, JoinRequestList, Motion,
-        MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt, ReceiptList,
+        Cluster, ClusterEdit, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, Departure, JoinRequest,
+        JoinRequestList, Motion, MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt,
+        ReceiptList,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -280,6 +281,11 @@ impl Client {
     /// As of all calls.
     pub fn claim_in_cluster(&self, which: &str) -> Result<ClusterView> {
         self.post(&of_cluster(which, "/claim"), &Done {})
+    }
+
+    /// Changes how I am in a cluster.
+    pub fn edit_cluster(&self, which: &str, body: &ClusterEdit) -> Result<ClusterView> {
+        self.json(Method::PATCH, &of_cluster(which, ""), SendBody::from_json(body).map_err(broken)?, CLIENT_PATIENCE)
     }
 
     /// Leaves a cluster.

@@ -25,6 +25,13 @@ pub enum ClusterCall {
         /// Which.
         which: String,
     },
+    /// Whether its members are told what I have read. [`ClusterAnswer::View`]
+    Edit {
+        /// Which.
+        which: String,
+        /// What changes.
+        edit: ClusterEdit,
+    },
     /// Leaves, at once. [`ClusterAnswer::View`]
     Leave {
         /// Which.
@@ -162,6 +169,8 @@ pub struct ClusterView {
     pub motions: Vec<Motion>,
     /// Links to it that were made here, the newest first; until their time is over.
     pub links: Vec<ClusterLink>,
+    /// Whether its members are told what I have read.
+    pub receipts: bool,
 }
 
 /// A link to a cluster that was made here.
@@ -508,6 +517,15 @@ pub struct NewMembership {
     pub words: String,
 }
 
+/// Body of `PATCH clusters/{cluster}`: what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterEdit {
+    /// Whether its members are told what I have read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<bool>,
+}
+
 /// Body of `POST clusters/{cluster}/invites`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -649,6 +667,8 @@ pub struct Receipt {
     pub nick: String,
     /// When my node learned of it, ms since 1970.
     pub at: u64,
+    /// When it said that a person has read it, if it did; ms since 1970.
+    pub read: Option<u64>,
 }
 
 /// Answer to `GET messages/{id}/receipts`.

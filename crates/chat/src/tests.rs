@@ -394,7 +394,7 @@ fn a_member_who_names_a_text_twice_is_counted_once() {
         .transact(|work| {
             work.conn.execute("UPDATE message SET addressed = 2", [])?;
             let row = work.find_cluster("nest")?;
-            work.take_acknowledgement(&row, &MemberId([5; 32]), &[said.0, said.0], &[], NOW)
+            work.take_acknowledgement(&row, &MemberId([5; 32]), &[said.0, said.0], false, NOW)
         })
         .unwrap();
     assert_eq!(alice.receipts(&said).unwrap().len(), 1);

@@ -212,6 +212,7 @@ impl Work<'_> {
             "UPDATE conversation SET read_position = max(read_position, ?2) WHERE conversation = ?1",
             (conversation, last),
         )?;
+        self.read_in_cluster(conversation, last)?;
         let newly = self.conn.execute(
             "UPDATE message SET state = ?2 WHERE conversation = ?1 AND mine = 0 AND state = ?3 AND position <= ?4",
             (conversation, State::Read.number(), State::Received.number(), last),

@@ -8,6 +8,7 @@ use nest::{charter, let_in, mingle, nest, pass, say, swap};
 use people::{Person, carry};
 use samizdat_chat::{Delivery, Message, State};
 use samizdat_cluster::Charter;
+use samizdat_core::Kind;
 
 const MINUTE_MS: u64 = 60 * 1000;
 
@@ -132,4 +133,51 @@ fn where_the_charter_does_not_want_it_nobody_tells() {
     swap(&mut people);
     assert_eq!(people[0].state(&message), State::Received, "who builds on it has it");
     assert_eq!(delivery(&mut people[0], &message), (None, vec![]));
+}
+
+fn reads(person: &mut Person, up_to: Option<&Message>) {
+    let conversation = person.chat.cluster(nest::NEST).unwrap().conversation;
+    person.chat.mark_read(conversation, up_to.map(|message| &message.id)).unwrap();
+}
+
+/// How much somebody says of their own accord; who they are is announced anew after an hour.
+fn sealed(person: &mut Person) -> usize {
+    published(person).iter().filter(|envelope| matches!(envelope.fields().kind, Kind::Sealed { .. })).count()
+}
+
+/// Who has read a message, by their own word.
+fn readers(person: &mut Person, message: &Message) -> Vec<String> {
+    let receipts = person.chat.receipts(&message.id).unwrap();
+    receipts.into_iter().filter(|receipt| receipt.read.is_some()).map(|receipt| receipt.nick).collect()
+}
+
+#[test]
+fn who_wants_it_tells_what_was_read_and_nobody_else_does() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    assert!(!people[1].chat.cluster(nest::NEST).unwrap().receipts, "nobody is told at first");
+    let before = say(&mut people[0], "before");
+    mingle(&mut people);
+    reads(&mut people[1], None);
+    people[1].chat.tell_read_in_cluster(nest::NEST, true).unwrap();
+    let messages = ["one", "two", "three"].map(|text| say(&mut people[0], text));
+    mingle(&mut people);
+    pass(&mut people, 10 * MINUTE_MS);
+    mingle(&mut people);
+    assert_eq!(messages.each_ref().map(|message| people[0].state(message)), [State::Received; 3]);
+
+    reads(&mut people[1], Some(&messages[1]));
+    reads(&mut people[2], None);
+    pass(&mut people, 10 * MINUTE_MS);
+    mingle(&mut people);
+    assert_eq!(messages.each_ref().map(|message| people[0].state(message)), [State::Read, State::Read, State::Received]);
+    assert_eq!(messages.each_ref().map(|message| readers(&mut people[0], message)), [vec!["bob"], vec!["bob"], vec![]]);
+    assert_eq!(delivery(&mut people[0], &messages[2]).0, to(2, 2));
+    pass(&mut people, 30 * MINUTE_MS);
+    assert_eq!([1, 2].map(|who| sealed(&mut people[who])), [0, 0], "it is said once");
+
+    reads(&mut people[1], None);
+    people[1].chat.tell_read_in_cluster(nest::NEST, false).unwrap();
+    pass(&mut people, 30 * MINUTE_MS);
+    assert_eq!(sealed(&mut people[1]), 0, "a change of mind comes in time");
+    assert_eq!(people[0].state(&before), State::Read, "what is read builds on it");
 }

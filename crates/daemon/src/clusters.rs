@@ -53,6 +53,13 @@ impl Node {
                 let number = self.command(|chat| chat.claim_in_cluster(&which, now))?;
                 self.view(number)
             }
+            ClusterCall::Edit { which, edit } => {
+                let number = match edit.receipts {
+                    Some(receipts) => self.command(|chat| chat.tell_read_in_cluster(&which, receipts))?,
+                    None => self.read(|chat| chat.cluster(&which))?.number,
+                };
+                self.view(number)
+            }
             ClusterCall::Leave { which } => {
                 let number = self.command(|chat| chat.leave_cluster(&which, now))?;
                 self.view(number)
@@ -108,8 +115,12 @@ impl Node {
             ClusterCall::Receipts { message } => {
                 let id = convert::message_id(&message)?;
                 let receipts = self.read(|chat| chat.receipts(&id))?;
-                let receipts =
-                    receipts.into_iter().map(|receipt| api::Receipt { member: receipt.member, nick: receipt.nick, at: receipt.at });
+                let receipts = receipts.into_iter().map(|receipt| api::Receipt {
+                    member: receipt.member,
+                    nick: receipt.nick,
+                    at: receipt.at,
+                    read: receipt.read,
+                });
                 Ok(ClusterAnswer::Receipts(receipts.collect()))
             }
             ClusterCall::Audit { which } => {
@@ -183,6 +194,7 @@ impl Node {
             members: found.members.iter().map(member).collect(),
             motions: motions.into_iter().map(motion).collect(),
             links: found.links.iter().map(link).collect(),
+            receipts: found.receipts,
         })))
     }
 

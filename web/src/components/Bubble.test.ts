@@ -8,7 +8,7 @@ import Bubble from './Bubble.svelte';
 function show(over: Parameters<typeof message>[0] = {}, spellOut = false) {
   const given = message(over);
   const around = { peers: 1, known: true, reader: 'Bob', stamping: undefined };
-  const calls = { oncancel: vi.fn(), onrewrite: vi.fn(), onauthor: vi.fn(), onreceipts: vi.fn(() => Promise.resolve([{ member: 'b', nick: 'Bob', at: 0 }])) };
+  const calls = { oncancel: vi.fn(), onrewrite: vi.fn(), onauthor: vi.fn(), onreceipts: vi.fn(() => Promise.resolve([{ member: 'b', nick: 'Bob', at: 0, read: null }])) };
   const { container } = render(Bubble, {
     message: given,
     first: true,

@@ -239,6 +239,17 @@ describe('clusters that merge and split', () => {
 });
 
 describe('about a cluster', () => {
+  it('tells the members what was read only if I want', async () => {
+    const editCluster = vi.fn(async () => clusterView({ receipts: true }));
+    const { container } = await show(ClusterDetails, { ...nest, editCluster }, { which: '1' });
+    const box = await screen.findByRole<HTMLInputElement>('checkbox', { name: /^Tell the members what I have read/ });
+    expect(box.checked).toBe(false);
+    box.focus();
+    await userEvent.keyboard(' ');
+    expect(editCluster).toHaveBeenCalledWith('1', { receipts: true });
+    await expectAccessible(container);
+  });
+
   it('shows rules, members, who has voted, who asks and what was decided', async () => {
     const { container } = await show(ClusterDetails, nest, { which: '1' });
     expect(await screen.findByText(/at most 50 members/)).toBeTruthy();

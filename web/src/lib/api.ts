@@ -84,6 +84,8 @@ export class Api {
   joinCluster = (by: { link: string } | { passphrase: string }, nick?: string, words?: string): Promise<ClusterView> =>
     this.post('join', { ...by, ...(nick && { nick }), ...(words && { words }) });
   claimInCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/claim'), {});
+  editCluster = (which: string, edit: { receipts: boolean }): Promise<ClusterView> =>
+    this.json('PATCH', cluster(which), edit);
   leaveCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/leave'), {});
   /** With a passphrase of so many words, if any. */
   inviteToCluster = (which: string, words?: number): Promise<ClusterInvite> =>

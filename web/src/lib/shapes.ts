@@ -71,6 +71,8 @@ export interface Receipt {
   member: string;
   nick: string;
   at: number;
+  /** When they said that they have read it. */
+  read: number | null;
 }
 
 export interface Conversation {
@@ -112,6 +114,8 @@ export interface ClusterView extends Cluster {
   motions: Motion[];
   /** That were made here, the newest first. */
   links: ClusterLink[];
+  /** The members are told what I have read. */
+  receipts: boolean;
 }
 
 /** A link to a cluster that was made here. */

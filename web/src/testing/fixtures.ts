@@ -164,6 +164,7 @@ export const clusterView = (over: Partial<ClusterView> = {}): ClusterView => ({
   ],
   motions: [motion()],
   links: [],
+  receipts: false,
   ...over,
 });
 

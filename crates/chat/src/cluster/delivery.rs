@@ -35,6 +35,8 @@ pub struct Receipt {
     pub nick: String,
     /// When we learned of it, ms since 1970.
     pub at: u64,
+    /// When they said that they have read it, if they did.
+    pub read: Option<u64>,
 }
 
 /// How far an id was found while looking for what a member has.
@@ -49,6 +51,18 @@ impl Chat {
     /// Which members have a text of ours, in the order in which they said so.
     pub fn receipts(&mut self, id: &MessageId) -> Result<Vec<Receipt>, ChatError> {
         self.transact(|work| work.receipts(id))
+    }
+
+    /// Whether the members of a cluster are told what we read from now on, where its charter lets members tell what has come.
+    pub fn tell_read_in_cluster(&mut self, which: &str, receipts: bool) -> Result<i64, ChatError> {
+        self.transact(|work| {
+            let row = work.find_cluster(which)?;
+            // What was read before is not told.
+            let sql = "UPDATE cluster SET receipts = ?2, receipt_due = 0 WHERE cluster = ?1";
+            work.conn.execute(sql, (row.cluster, receipts))?;
+            work.event(Event::Cluster(row.cluster));
+            Ok(row.cluster)
+        })
     }
 }
 
@@ -71,12 +85,15 @@ impl Work<'_> {
             None => return Err(ChatError::NotFound("there is no message with this id".into())),
         };
         let row = self.cluster_row(cluster)?;
-        let mut statement = self.conn.prepare_cached("SELECT member, got FROM delivery WHERE message = ?1 ORDER BY got, member")?;
-        let rows = statement.query_map([message], |row| Ok((MemberId(row.get(0)?), row.get(1)?)))?;
-        let rows: Vec<(MemberId, u64)> = rows.collect::<Result<_, _>>()?;
-        rows.into_iter()
-            .map(|(member, at)| Ok(Receipt { member: member.to_string(), nick: self.nick(&row, &member)?, at }))
-            .collect()
+        let mut statement =
+            self.conn.prepare_cached("SELECT member, got, read FROM delivery WHERE message = ?1 ORDER BY got, member")?;
+        let rows = statement.query_map([message], |row| Ok((MemberId(row.get(0)?), row.get(1)?, row.get(2)?)))?;
+        let rows: Vec<(MemberId, u64, u64)> = rows.collect::<Result<_, _>>()?;
+        let receipt = |(member, at, read): (MemberId, u64, u64)| {
+            let read = Some(read).filter(|read| *read > 0);
+            Ok(Receipt { member: member.to_string(), nick: self.nick(&row, &member)?, at, read })
+        };
+        rows.into_iter().map(receipt).collect()
     }
 
     /// A text of ours goes to so many members of a state: from now on it counts who has it.
@@ -132,6 +149,13 @@ impl Work<'_> {
 
     /// Says what has come, if it is time to and nothing that we wrote has said it; when it is time.
     pub(crate) fn acknowledge_in_cluster(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<u64, ChatError> {
+        let reads: bool = self
+            .conn
+            .prepare_cached("SELECT receipt_due = 1 AND ack_due = 0 FROM cluster WHERE cluster = ?1")?
+            .query_row([row.cluster], |row| row.get(0))?;
+        if reads {
+            self.note_arrival(row, now)?;
+        }
         let due: u64 = self
             .conn
             .prepare_cached("SELECT ack_due FROM cluster WHERE cluster = ?1")?
@@ -139,15 +163,48 @@ impl Work<'_> {
         if due == 0 || due > now.unix_ms {
             return Ok(if due == 0 { u64::MAX } else { due });
         }
-        let cover: bool = self.conn.query_row("SELECT cover FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
-        self.conn.execute("UPDATE cluster SET ack_due = 0, cover = 0 WHERE cluster = ?1", [row.cluster])?;
-        let heads = self.unacknowledged(row)?;
-        if state.context.charter.delivery && (cover || !heads.is_empty()) {
+        let (cover, reads): (bool, bool) =
+            self.conn.query_row("SELECT cover, receipt_due FROM cluster WHERE cluster = ?1", [row.cluster], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        self.conn.execute("UPDATE cluster SET ack_due = 0, cover = 0, receipt_due = 0 WHERE cluster = ?1", [row.cluster])?;
+        if !state.context.charter.delivery {
+            return Ok(u64::MAX);
+        }
+        let came = self.unacknowledged(row, State::Received)?;
+        let read = if reads { self.unacknowledged(row, State::Read)? } else { Vec::new() };
+        // Who is told that all was read knows that it came.
+        let mut said = Vec::new();
+        if (cover || !came.is_empty()) && (came != read || read.is_empty()) {
+            said.push((came, false));
+        }
+        if !read.is_empty() {
+            said.push((read, true));
+        }
+        for (heads, read) in said {
             self.conn.execute("UPDATE cluster SET acked = ?2 WHERE cluster = ?1", (row.cluster, ms(now.unix_ms)))?;
             let marks = self.marks(row)?;
-            self.send_message(row, &state.state, Body::Ack { heads, read: false, marks }, &[ACK_LIFETIME], now)?;
+            self.send_message(row, &state.state, Body::Ack { heads, read, marks }, &[ACK_LIFETIME], now)?;
         }
         Ok(u64::MAX)
+    }
+
+    /// A person reads up to a place: if it is in a cluster whose members are to know, they are told in time, but nothing of what is
+    /// for us alone.
+    pub(crate) fn read_in_cluster(&mut self, conversation: i64, last: i64) -> Result<(), ChatError> {
+        let cluster: Option<i64> = self
+            .conn
+            .prepare_cached(
+                "UPDATE cluster SET receipt_due = 1 WHERE receipts = 1 AND cluster =
+                 (SELECT cluster FROM conversation WHERE conversation = ?1)
+                 AND EXISTS (SELECT 1 FROM message WHERE conversation = ?1 AND mine = 0 AND state = ?3 AND position <= ?2
+                             AND aside IS NULL AND anonymous = 0)
+                 RETURNING cluster",
+            )?
+            .query_row((conversation, last, State::Received.number()), |row| row.get(0))
+            .optional()?;
+        cluster.into_iter().for_each(|cluster| self.touched_cluster(cluster));
+        Ok(())
     }
 
     /// Somebody said something to one member, whichever. All say then what has come to them, or who it was for could be seen to.
@@ -175,7 +232,7 @@ impl Work<'_> {
     }
 
     /// Whether a member marked what we said to it alone.
-    fn take_marks(&mut self, row: &ClusterRow, from: &MemberId, marks: &[Mark], now: Now) -> Result<(), ChatError> {
+    pub(crate) fn take_marks(&mut self, row: &ClusterRow, from: &MemberId, marks: &[Mark], now: Now) -> Result<(), ChatError> {
         let said: Vec<(MessageId, i64, Nonce)> = self
             .conn
             .prepare_cached(
@@ -190,46 +247,48 @@ impl Work<'_> {
         marked.collect::<Vec<_>>().into_iter().try_for_each(|(id, message, _)| self.deliver(&id, message, from, now))
     }
 
-    /// The newest texts of others on which nothing builds that can be seen.
-    fn unacknowledged(&self, row: &ClusterRow) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
+    /// The newest texts of others that have come, or were read, on which nothing builds that can be seen; nothing that was read, too.
+    fn unacknowledged(&self, row: &ClusterRow, least: State) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let mut statement = self.conn.prepare_cached(
             "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL AND mine = 0
-                               AND vouched IS NULL AND aside IS NULL AND anonymous = 0 ORDER BY position DESC LIMIT ?3) m
+                               AND vouched IS NULL AND aside IS NULL AND anonymous = 0 AND state >= ?4 ORDER BY position DESC LIMIT ?3) m
              WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
-                               WHERE p.parent = m.name AND c.conversation = ?1 AND c.position IS NOT NULL)
+                               WHERE p.parent = m.name AND c.conversation = ?1 AND c.position IS NOT NULL
+                               AND (c.mine = 0 AND c.state >= ?4 OR c.mine = 1 AND ?4 = ?5))
              LIMIT ?2",
         )?;
-        let rows = statement.query_map((conversation, PARENTS_MAX, HEADS_AMONG), |row| row.get(0))?;
+        let bounds = (conversation, PARENTS_MAX, HEADS_AMONG, least.number(), State::Received.number());
+        let rows = statement.query_map(bounds, |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A member says what has come to it. Members of this version do not say what they have read.
+    /// A member says what has come to it, or what it has read.
     pub(crate) fn take_acknowledgement(
         &mut self,
         row: &ClusterRow,
         from: &MemberId,
         heads: &[[u8; ID_LEN]],
-        marks: &[Mark],
+        read: bool,
         now: Now,
     ) -> Result<(), ChatError> {
-        self.take_marks(row, from, marks, now)?;
         let heads: Vec<MessageId> = heads.iter().copied().map(MessageId).collect();
         let conversation = self.cluster_conversation(row.cluster)?;
-        self.acknowledged(conversation, &heads, State::Received)?;
-        self.has_up_to(row, from, &heads, now)
+        self.acknowledged(conversation, &heads, if read { State::Read } else { State::Received })?;
+        self.has_up_to(row, from, &heads, read, now)
     }
 
-    /// A member has `heads` and so all that they build on. What it wrote itself said so when it came.
+    /// A member has `heads`, or has read them, and so all that they build on. What it wrote itself said that it has it when it came.
     pub(crate) fn has_up_to(
         &mut self,
         row: &ClusterRow,
         member: &MemberId,
         heads: &[MessageId],
+        read: bool,
         now: Now,
     ) -> Result<(), ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
-        let open = self.open_to(row, conversation, member)?;
+        let open = self.open_to(row, conversation, member, read)?;
         // What builds on something is shown after it, so nothing of interest lies before the first of these.
         let Some(first) = open.values().min().copied() else { return Ok(()) };
         let author = member.to_string();
@@ -244,13 +303,16 @@ impl Work<'_> {
             let ends = if found.mine {
                 !open.contains_key(&found.message)
             } else {
-                found.author == author || found.position.is_some_and(|position| position < first)
+                (!read && found.author == author) || found.position.is_some_and(|position| position < first)
             };
             if ends {
                 continue;
             }
             if found.mine {
                 self.deliver(&id, found.message, member, now)?;
+                if read {
+                    self.read_by(&id, found.message, member, now)?;
+                }
             }
             let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;
             for parent in parents.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {
@@ -263,16 +325,17 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Texts of ours that went to a member and that it is not known to have, with their places.
-    fn open_to(&self, row: &ClusterRow, conversation: i64, member: &MemberId) -> Result<BTreeMap<i64, i64>, ChatError> {
+    /// Texts of ours that went to a member and that it is not known to have, or to have read, with their places.
+    fn open_to(&self, row: &ClusterRow, conversation: i64, member: &MemberId, read: bool) -> Result<BTreeMap<i64, i64>, ChatError> {
         let mut statement = self.conn.prepare_cached(
             "SELECT m.message, m.position FROM message m
-             WHERE m.conversation = ?1 AND m.delivered < m.addressed AND m.position IS NOT NULL AND m.state NOT IN (0, 6, 7)
+             WHERE m.conversation = ?1 AND m.addressed > 0 AND (?4 = 1 OR m.delivered < m.addressed) AND m.position IS NOT NULL AND m.state NOT IN (0, 6, 7)
              AND m.aside IS NULL
              AND m.epoch_sent >= coalesce((SELECT since FROM cluster_member WHERE cluster = ?2 AND member = ?3), 0)
-             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.message AND d.member = ?3)",
+             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.message AND d.member = ?3
+                             AND (?4 = 0 OR d.read > 0))",
         )?;
-        let rows = statement.query_map((conversation, row.cluster, member.0), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map((conversation, row.cluster, member.0, read), |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -292,6 +355,15 @@ impl Work<'_> {
         self.conn.prepare_cached("UPDATE message SET delivered = delivered + 1 WHERE message = ?1")?.execute([message])?;
         self.advance(id, State::Received)?;
         self.event(Event::Message(*id));
+        Ok(())
+    }
+
+    fn read_by(&mut self, id: &MessageId, message: i64, member: &MemberId, now: Now) -> Result<(), ChatError> {
+        let sql = "UPDATE delivery SET read = ?3 WHERE message = ?1 AND member = ?2 AND read = 0";
+        if self.conn.prepare_cached(sql)?.execute((message, member.0, ms(now.unix_ms)))? > 0 {
+            self.advance(id, State::Read)?;
+            self.event(Event::Message(*id));
+        }
         Ok(())
     }
 
@@ -317,7 +389,7 @@ impl Work<'_> {
             .prepare_cached("DELETE FROM cluster_ahead WHERE conversation = ?1 AND text = ?2 RETURNING member")?
             .query_map((conversation, text.0), |row| Ok(MemberId(row.get(0)?)))?
             .collect::<Result<_, _>>()?;
-        ahead.into_iter().try_for_each(|member| self.has_up_to(row, &member, &[*text], now))
+        ahead.into_iter().try_for_each(|member| self.has_up_to(row, &member, &[*text], false, now))
     }
 
     /// Whoever comes, or comes back, by a change was told nothing that was said before it.

@@ -136,7 +136,10 @@ impl Work<'_> {
         match body {
             Body::Text(text) => self.take_text(&row, &said.member, &text, letter, now)?,
             Body::Here | Body::Unknown => {}
-            Body::Ack { heads, marks, .. } => self.take_acknowledgement(&row, &said.member, &heads, &marks, now)?,
+            Body::Ack { heads, read, marks } => {
+                self.take_marks(&row, &said.member, &marks, now)?;
+                self.take_acknowledgement(&row, &said.member, &heads, read, now)?;
+            }
             Body::Aside(sealed) => {
                 self.take_aside(&row, &at, &said.member, &sealed, letter, now)?;
                 self.note_aside(&row, now)?;

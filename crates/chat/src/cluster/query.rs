@@ -47,6 +47,8 @@ pub struct Cluster {
     pub requests: usize,
     /// Links to it that we gave out, the newest first.
     pub links: Vec<ClusterDoor>,
+    /// Whether its members are told what we have read.
+    pub receipts: bool,
 }
 
 /// A link to a cluster.
@@ -280,6 +282,7 @@ impl Work<'_> {
             members,
             requests: self.join_requests(row)?.len(),
             links: self.own_doors(row)?,
+            receipts: self.conn.query_row("SELECT receipts FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?,
         })
     }
 

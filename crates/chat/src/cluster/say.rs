@@ -135,7 +135,7 @@ impl Work<'_> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let parents: Vec<MessageId> = text.parents.iter().copied().map(MessageId).collect();
         self.acknowledged(conversation, &parents, State::Received)?;
-        self.has_up_to(row, from, &parents, now)?;
+        self.has_up_to(row, from, &parents, false, now)?;
         let new = NewRow {
             id: MessageId(text.id(from)),
             conversation,

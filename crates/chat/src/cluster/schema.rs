@@ -385,6 +385,11 @@ ALTER TABLE message ADD COLUMN unmarked INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX message_unmarked ON message(conversation, message) WHERE unmarked > 0;
 -- Whether somebody said something to one member since we last said what has come: all acknowledge that, so that nobody sees who has it.
 ALTER TABLE cluster ADD COLUMN cover INTEGER NOT NULL DEFAULT 0;
+-- Whether members are told what we have read, and whether there is something to tell; when they said that they have read a text, ms,
+-- or 0.
+ALTER TABLE cluster ADD COLUMN receipts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cluster ADD COLUMN receipt_due INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE delivery ADD COLUMN read INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Secret votes.

@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
-    Charter, CharterEdit, Cluster as Row, ClusterLink, ClusterView, Decision, Departure, History, JoinRequest, Member, MotionState,
-    NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
+    Charter, CharterEdit, Cluster as Row, ClusterEdit, ClusterLink, ClusterView, Decision, Departure, History, JoinRequest, Member,
+    MotionState, NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
 };
 
-use super::{invite::draw, message::Say, motion, phrase};
+use super::{contact::Switch, invite::draw, message::Say, motion, phrase};
 use crate::{
     arguments::Context,
     failure::Failure,
@@ -55,6 +55,8 @@ enum Command {
     Reboot(Reboot),
     /// The same with those members whom I name.
     Split(Split),
+    /// Says whether its members are told what I have read, where its rules let members tell what has arrived; at first nobody is.
+    Receipts(Receipts),
     /// Leaves a cluster, at once; the others are told, and need not consent.
     Leave(Which),
 }
@@ -87,6 +89,14 @@ struct Split {
     /// What the new one is called [default: the old name and a number].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+}
+
+#[derive(Args)]
+struct Receipts {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// Whether they are told.
+    receipts: Switch,
 }
 
 #[derive(Args)]
@@ -274,6 +284,11 @@ impl Cluster {
                 let split = NewSplit { with, name, ..NewSplit::default() };
                 departed(context, &client.split_cluster(&cluster, &split)?)
             }
+            Command::Receipts(Receipts { cluster, receipts }) => {
+                let receipts = Some(matches!(receipts, Switch::On));
+                let view = client.edit_cluster(&cluster, &ClusterEdit { receipts })?;
+                context.output.row(&view.cluster, || line(context, &view.cluster))
+            }
             Command::Leave(Which { cluster }) => {
                 let view = client.leave_cluster(&cluster)?;
                 context.output.row(&view.cluster, || line(context, &view.cluster))
@@ -338,6 +353,9 @@ fn page(context: &Context, view: &ClusterView) -> String {
         lines.push(format!("{}, state {}", epoch(view.cluster.epoch), printable(state)));
     }
     lines.extend(view.charter.as_ref().map(rules));
+    if view.receipts {
+        lines.push("The members are told what I have read.".to_owned());
+    }
     if !view.members.is_empty() {
         lines.push(context.output.bold("Members"));
         lines.extend(view.members.iter().map(|member| member_line(context, member)));
@@ -386,7 +404,8 @@ fn member_line(context: &Context, member: &Member) -> String {
 
 fn receipt_line(context: &Context, receipt: &Receipt) -> String {
     let id: String = printable(&receipt.member).chars().take(8).collect();
-    format!("{}  {}  has it since {}", printable(&receipt.nick), context.output.dim(&id), time(receipt.at))
+    let read = receipt.read.map_or(String::new(), |read| format!(", has read it by {}", time(read)));
+    format!("{}  {}  has it since {}{read}", printable(&receipt.nick), context.output.dim(&id), time(receipt.at))
 }
 
 fn request_line(context: &Context, request: &JoinRequest) -> String {

@@ -93,7 +93,7 @@ enum SessionSwitch {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Switch {
+pub(crate) enum Switch {
     On,
     Off,
 }

@@ -5,9 +5,9 @@ use samizdat_api::{
     ApiError, ClusterAnswer, ClusterCall, Destination, Request, Response,
     call::MessageQuery,
     cluster::{
-        Charter, CharterEdit, Cluster, ClusterInvite, ClusterLink, ClusterView, Decision, Departure, History, JoinRequest, Member,
-        Motion, MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal, Quorum, Receipt,
-        Standing, VotePhase,
+        Charter, CharterEdit, Cluster, ClusterEdit, ClusterInvite, ClusterLink, ClusterView, Decision, Departure, History,
+        JoinRequest, Member, Motion, MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal,
+        Quorum, Receipt, Standing, VotePhase,
     },
 };
 use serde_json::{Value, json};
@@ -24,11 +24,12 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             members: vec![],
             motions: vec![],
             links: vec![],
+            receipts: false,
         })),
         ClusterCall::Show { which } if which == "nowhere" => {
             return Err(ApiError::not_found("you are in no cluster called \"nowhere\": see `cluster list`"));
         }
-        ClusterCall::Found(_) | ClusterCall::Show { .. } => ClusterAnswer::View(Box::new(view())),
+        ClusterCall::Found(_) | ClusterCall::Show { .. } | ClusterCall::Edit { .. } => ClusterAnswer::View(Box::new(view())),
         ClusterCall::Claim { .. } => {
             let me = Member { name: Some("alicesname".into()), ..view().members.into_iter().find(|member| member.own).unwrap() };
             ClusterAnswer::View(Box::new(ClusterView { members: vec![me], ..view() }))
@@ -66,7 +67,7 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         })),
         ClusterCall::Open { .. } | ClusterCall::Vote { .. } => ClusterAnswer::Motion(Box::new(admission())),
         ClusterCall::Receipts { .. } => {
-            ClusterAnswer::Receipts(vec![Receipt { member: "bobsmember".into(), nick: "bob".into(), at: NOON }])
+            ClusterAnswer::Receipts(vec![Receipt { member: "bobsmember".into(), nick: "bob".into(), at: NOON, read: Some(NOON) }])
         }
         ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![
             Decision { epoch: 1, what: vec!["admit bob".into()] },
@@ -140,6 +141,7 @@ fn view() -> ClusterView {
         members: vec![member("alice", true, true, Some(NOON)), member("bob", false, false, Some(NOON)), gone],
         motions: motions(),
         links: vec![link("the poster", true), link("", false)],
+        receipts: true,
     }
 }
 
@@ -330,6 +332,8 @@ fn people_are_invited_and_ask() {
     assert_eq!(asked_of(&node, &["cluster", "join", "l", "--nick", "al", "--words", "hello"]), ClusterCall::Join(wish));
     assert_eq!(asked_of(&node, &["cluster", "claim", "nest"]), ClusterCall::Claim { which: which() });
     assert_eq!(node.prints(&["cluster", "claim", "nest"]), "The members of nest are told that alice is alicesname.\n");
+    let edit = ClusterEdit { receipts: Some(true) };
+    assert_eq!(asked_of(&node, &["cluster", "receipts", "nest", "on"]), ClusterCall::Edit { which: which(), edit });
     assert_eq!(asked_of(&node, &["cluster", "leave", "nest"]), ClusterCall::Leave { which: which() });
 }
 
@@ -401,7 +405,6 @@ fn a_cluster_is_written_to_and_read() {
     node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob"]).assert().success();
     let to = Destination::Member { cluster: "nest".into(), member: "bob".into() };
     assert_eq!(node.asked().pop(), Some(Request::Send { to, text: "hi".into(), days: None }));
-    node.samizdat(&["cluster", "say", "nest", "hi", "--to", "bob", "--wait", "received"]).assert().code(2);
     let said = node.samizdat(&["cluster", "say", "nest", "hi", "--anonymous"]).assert().success();
     assert_eq!(String::from_utf8_lossy(&said.get_output().stderr), "Nobody can tell.\n", "what that hides");
     let to = Destination::Anonymous { cluster: "nest".into(), member: None };

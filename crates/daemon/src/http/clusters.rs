@@ -8,8 +8,8 @@ use axum::{
 use samizdat_api::{
     ClusterAnswer, ClusterCall, Request, Response,
     cluster::{
-        ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequestList, Motion, MotionList, NewCluster,
-        NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, ReceiptList,
+        ClusterEdit, ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequestList, Motion, MotionList,
+        NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, ReceiptList,
     },
 };
 
@@ -87,6 +87,15 @@ pub(super) async fn show(State(app): State<App>, Segment(which): Segment) -> Rep
 )]
 pub(super) async fn claim(State(app): State<App>, Segment(which): Segment) -> Reply<ClusterView> {
     view(&app, ClusterCall::Claim { which }).await
+}
+
+/// Changes how I am in a cluster; what is absent stays.
+#[utoipa::path(
+    patch, path = "/clusters/{cluster}", params(("cluster" = String, Path, description = "As above")),
+    request_body = ClusterEdit, responses((status = 200, body = ClusterView), Failures)
+)]
+pub(super) async fn edit(State(app): State<App>, Segment(which): Segment, Body(body): Body<ClusterEdit>) -> Reply<ClusterView> {
+    view(&app, ClusterCall::Edit { which, edit: body }).await
 }
 
 /// Leaves a cluster, at once; the others are told, and need not consent.

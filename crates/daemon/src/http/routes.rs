@@ -85,6 +85,7 @@ calls! {
         post "/clusters" => clusters::found,
         post "/join" => clusters::join,
         get "/clusters/{cluster}" => clusters::show,
+        patch "/clusters/{cluster}" => clusters::edit,
         post "/clusters/{cluster}/claim" => clusters::claim,
         post "/clusters/{cluster}/leave" => clusters::leave,
         post "/clusters/{cluster}/split" => clusters::split,

@@ -4,8 +4,8 @@ use data_encoding::BASE32_NOPAD;
 use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
-        Cluster, ClusterInvite, ClusterView, Departure, JoinRequest, Motion, MotionKind, MotionState, NewCluster, NewClusterInvite,
-        NewMembership, NewSplit, Proposal, Receipt, Standing,
+        Cluster, ClusterEdit, ClusterInvite, ClusterView, Departure, JoinRequest, Motion, MotionKind, MotionState, NewCluster,
+        NewClusterInvite, NewMembership, NewSplit, Proposal, Receipt, Standing,
     },
     meeting::Secret,
 };
@@ -68,6 +68,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
             members: vec![],
             motions: vec![],
             links: vec![],
+            receipts: false,
         }))
     };
     match call {
@@ -76,6 +77,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Join(wish) => view(&wish.link),
         ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
         ClusterCall::Claim { which } => view(&format!("{which} claimed")),
+        ClusterCall::Edit { which, edit } => view(&format!("{which} {:?}", edit.receipts)),
         ClusterCall::Split { which, split } => {
             ClusterAnswer::Departure(Box::new(Departure { cluster: cluster(&which), link: "l".into(), asked: split.with }))
         }
@@ -101,7 +103,9 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Motion { which, motion: id } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {id}")))),
         ClusterCall::Open { which, proposal } => ClusterAnswer::Motion(Box::new(motion(&format!("{which} {proposal:?}")))),
         ClusterCall::Vote { motion: id, vote } => ClusterAnswer::Motion(Box::new(motion(&format!("{id} {vote}")))),
-        ClusterCall::Receipts { message } => ClusterAnswer::Receipts(vec![Receipt { member: "m".into(), nick: message, at: 1 }]),
+        ClusterCall::Receipts { message } => {
+            ClusterAnswer::Receipts(vec![Receipt { member: "m".into(), nick: message, at: 1, read: None }])
+        }
         ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![]),
     }
 }
@@ -149,6 +153,8 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.join_cluster(&wish).unwrap().cluster.name, "l");
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
         assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
+        let edit = ClusterEdit { receipts: Some(true) };
+        assert_eq!(client.edit_cluster("a", &edit).unwrap().cluster.name, "a Some(true)");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
         let split = NewSplit { with: vec!["bob".into()], ..NewSplit::default() };
         assert_eq!(client.split_cluster("a", &split).unwrap().asked, ["bob"]);
