@@ -12,6 +12,8 @@ const CSP =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const STAMP_STEP_MS = 60;
+const ENTRY_MEANS =
+  'Newcomers who know nothing but your domain find this node in its DNS and meet others through it; it sees their internet addresses.';
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
 export class Network {
@@ -116,6 +118,12 @@ export class MockNode {
         this.useRelays = body.use_relays ?? this.useRelays;
         if (body.proxy) this.proxy = body.proxy === 'off' ? null : body.proxy.replace(/\/\/.*@/, '//');
         return this.status();
+      case 'POST node':
+        this.entry = { domain: body.domain, stands: true, why: `The entry stands in ${body.domain}.` };
+        return this.meeting();
+      case 'DELETE node':
+        this.entry = null;
+        return this.meeting();
       case 'GET requests':
         return { requests: this.requests };
       case 'POST requests':
@@ -204,7 +212,7 @@ export class MockNode {
   meeting() {
     const why = this.lan ? 'On: everybody in the local network can see it.' : 'Off: the local network is not told.';
     const proxy = { at: this.proxy ?? null, why: this.proxy ? 'On: nothing leaves but to the proxy.' : 'Off: others see your address.' };
-    return { entries: [], lan: { on: this.lan, why }, own_entry: null, proxy };
+    return { entries: [], lan: { on: this.lan, why }, own_entry: this.entry ?? null, entry_means: ENTRY_MEANS, proxy };
   }
 
   /** One cluster at most, put together by the story. */

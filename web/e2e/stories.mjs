@@ -174,6 +174,24 @@ story('a blocked contact cannot be written to until unblocked', async ({ node, v
   await field(page).waitFor();
 });
 
+story('a node is made an entry point, and none any more', async ({ node, visit }) => {
+  const { page } = await visit(node.url);
+  await page.locator('nav').getByRole('button', { name: /Status$/ }).click();
+  const box = page.getByRole('checkbox', { name: 'Be an entry point' });
+  await box.check();
+  await page.getByLabel('Your domain').fill('entry.example.org');
+  await page.getByLabel('Its address').fill('192.0.2.1:53');
+  await page.getByLabel(/^Key/).fill('key "carol" { algorithm hmac-sha256; secret "c2VjcmV0"; };');
+  await page.getByRole('button', { name: 'Keep an entry there' }).scrollIntoViewIfNeeded();
+  await inspect(page, 'entry-asked');
+  await page.getByRole('button', { name: 'Keep an entry there' }).click();
+  await page.getByText('The entry stands in entry.example.org.').waitFor();
+  await inspect(page, 'entry-stands');
+  await box.uncheck();
+  await page.getByText('The entry stands in').waitFor({ state: 'detached' });
+  check(node.entry === null, 'the entry was not taken away');
+});
+
 story('no peers: says so, and what to do', async ({ node, visit }) => {
   node.peers = [];
   const { page } = await visit(node.url);

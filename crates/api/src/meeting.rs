@@ -28,6 +28,8 @@ pub struct Meeting {
     pub lan: Lan,
     /// The entry that this node keeps as an operator's, if it shall.
     pub own_entry: Option<OwnEntry>,
+    /// One sentence on what being an entry point means.
+    pub entry_means: String,
     /// What everything goes through, if anything.
     pub proxy: Proxy,
 }

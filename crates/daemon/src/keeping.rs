@@ -185,6 +185,7 @@ impl Node {
         self.meeting.keeping.wanted = Some(wish);
         self.settle();
         self.keep_entry_standing();
+        self.status_changed();
         Ok(())
     }
 
@@ -195,6 +196,7 @@ impl Node {
         self.keep_own_entry(&[])?;
         self.meeting.keeping.wanted = None;
         self.settle();
+        self.status_changed();
         Ok(())
     }
 
@@ -253,10 +255,13 @@ impl Node {
 
     pub(crate) fn drive_keeper(&mut self, input: Option<Input>) {
         let now = self.clock.now();
-        let changed = self.meeting.keeping.drive(input, &mut self.engine, &self.meeting.tell, now);
-        if changed {
+        let shown = self.meeting.keeping.row();
+        if self.meeting.keeping.drive(input, &mut self.engine, &self.meeting.tell, now) {
             self.presence.hurry();
-            self.status_due = true;
+            self.status_changed();
+        }
+        if self.meeting.keeping.row() != shown {
+            self.status_changed();
         }
     }
 

@@ -61,6 +61,11 @@ pub(crate) const LISTEN_BESIDE_PROXY: &str =
 pub(crate) const ENTRY_BESIDE_PROXY: &str = "this node keeps an entry in a domain, which would go beside the proxy: take it away with \
      `samizdat node entry off` first, which takes a moment";
 
+/// The role of an entry point.
+pub(crate) const ENTRY_MEANS: &str = "Newcomers who know nothing but your domain find this node in its DNS and meet others through it; it sees \
+     their internet addresses. Everybody can read there at which address this node is and under which key, and that it is the \
+     domain's. It stands there only while strangers can dial it.";
+
 /// Discovery in the local network.
 pub(crate) const LAN_ON: &str = "On: everybody in the local network can see that this node is here, not whose it is. Contacts with \
      whom both of you chose a straight connection learn its addresses there.";

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::{
     entries::{Entries, Looked},
     keeping::Keeping,
+    labels::ENTRY_MEANS,
     limits::NEWS,
     nearby::Nearby,
     node::Node,
@@ -52,6 +53,7 @@ impl Meeting {
             entries: self.entries.rows(),
             lan: self.nearby.row(),
             own_entry: self.keeping.row(),
+            entry_means: ENTRY_MEANS.to_owned(),
             ..api::Meeting::default()
         }
     }

@@ -65,6 +65,10 @@ fn the_death_of_their_relay_ends_no_session_for_long() {
     acquaint(&alice, &bob);
     alice.choose("bob", SessionChoice::Relayed);
     bob.choose(&alice.ready.name, SessionChoice::Relayed);
+    alice.status(|status| !status.sessions.is_empty());
+    // Both may have dialled: what has gone to and fro went by the one that stays.
+    assert_eq!(alice.send("bob", "to", Some(Goal::Received)), MessageState::Received);
+    assert_eq!(bob.send(&alice.ready.name, "and fro", Some(Goal::Received)), MessageState::Received);
     let begun = alice.status(|status| !status.sessions.is_empty()).sessions[0].since;
 
     let died = Instant::now();

@@ -171,6 +171,18 @@ describe('a contact', () => {
     await userEvent.click(screen.getByRole('button', { name: 'Block' }));
     expect(changeContact).toHaveBeenLastCalledWith(BOB, { blocked: true });
   });
+
+  it('is not unblocked by a second click', async () => {
+    let state: 'accepted' | 'blocked' = 'accepted';
+    // The answer takes longer than the news.
+    const changeContact = vi.fn((..._: unknown[]) => new Promise<never>(() => {}));
+    const { session } = await show(ContactDetails, { ...bob, contacts: async () => [contact({ state })], changeContact }, { who: BOB });
+    await userEvent.click(screen.getByRole('button', { name: 'Block' }));
+    state = 'blocked';
+    await session.node.lists();
+    await userEvent.click(screen.getByRole('button', { name: 'Block' }));
+    expect(changeContact.mock.calls).toEqual([[BOB, { blocked: true }], [BOB, { blocked: true }]]);
+  });
 });
 
 describe('the status panel', () => {
@@ -229,6 +241,57 @@ describe('the status panel', () => {
     expect(editNode).toHaveBeenLastCalledWith({ proxy: 'off' });
     expect(container.textContent).toContain(behind.why);
     await expectAccessible(container);
+  });
+
+  it('keeps an entry at a name server and takes it away, with what that means beside the switch', async () => {
+    const { meeting } = status();
+    const own_entry = { domain: 'entry.example', stands: false, why: 'Waiting until others have found that strangers can dial it.' };
+    const keepEntry = vi.fn(async () => ({ ...meeting, own_entry }));
+    keepEntry.mockRejectedValueOnce(new ApiError('usage', 'This is no key file.'));
+    const removeEntry = vi.fn(async () => meeting);
+    const { container } = await show(StatusPanel, { keepEntry, removeEntry }, {});
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Be an entry point', description: 'Newcomers find this node in DNS.' });
+    await userEvent.click(box);
+    await userEvent.type(screen.getByLabelText('Your domain'), ' entry.example');
+    await userEvent.type(screen.getByLabelText('Its address'), '192.0.2.1:53');
+    await userEvent.type(screen.getByLabelText(/^Key/), 'key "k"');
+    await expectAccessible(container);
+    await userEvent.click(screen.getByRole('button', { name: 'Keep an entry there' }));
+    expect((await screen.findByRole('alert')).textContent).toBe('This is no key file.');
+    await userEvent.click(screen.getByRole('button', { name: 'Keep an entry there' }));
+    expect(keepEntry).toHaveBeenLastCalledWith({ domain: 'entry.example', server: '192.0.2.1:53', secret: 'key "k"' });
+    expect(await screen.findByText(own_entry.why, { exact: false })).toBeTruthy();
+    expect(box.checked).toBe(true);
+    expect(screen.queryByLabelText('Your domain')).toBeNull();
+    await userEvent.click(box);
+    expect(removeEntry).toHaveBeenCalledOnce();
+    await waitFor(() => expect(container.textContent).not.toContain(own_entry.why));
+    expect(box.checked).toBe(false);
+    // What was typed of a key is not there any more.
+    await userEvent.click(box);
+    expect(screen.getByLabelText<HTMLTextAreaElement>(/^Key/).value).toBe('');
+    await expectAccessible(container);
+  });
+
+  it('keeps an entry at a dyndns2 service, and stays one that cannot be taken away', async () => {
+    const { meeting } = status();
+    const own_entry = { domain: 'carol.example', stands: true, why: 'The entry stands.' };
+    const keepEntry = vi.fn(async () => ({ ...meeting, own_entry }));
+    const removeEntry = () => Promise.reject(new ApiError('refused', 'The disk is full.'));
+    await show(StatusPanel, { keepEntry, removeEntry }, {});
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Be an entry point' });
+    await userEvent.click(box);
+    await userEvent.click(screen.getByRole('radio', { name: 'a dyndns2 service' }));
+    await userEvent.type(screen.getByLabelText('Your domain'), 'carol.example');
+    await userEvent.type(screen.getByLabelText('Its address'), 'https://dyn.example');
+    await userEvent.type(screen.getByLabelText('User name'), 'carol');
+    await userEvent.type(screen.getByLabelText('Password'), 'secret{Enter}');
+    const wish = { domain: 'carol.example', dyndns: 'https://dyn.example', user: 'carol', secret: 'secret' };
+    expect(keepEntry).toHaveBeenCalledExactlyOnceWith(wish);
+    await screen.findByText('The entry stands.', { exact: false });
+    await userEvent.click(box);
+    expect((await screen.findByRole('alert')).textContent).toBe('The disk is full.');
+    expect(box.checked).toBe(true);
   });
 
   it('switches the local network on and says what that shows', async () => {

@@ -11,8 +11,10 @@ import type {
   ErrorKind,
   Invite,
   JoinRequest,
+  Meeting,
   Message,
   Motion,
+  NewOwnEntry,
   NodeEdit,
   Proposal,
   Receipt,
@@ -48,6 +50,8 @@ export class Api {
 
   status = (): Promise<Status> => this.get('status');
   editNode = (edit: NodeEdit): Promise<Status> => this.json('PATCH', 'node', edit);
+  keepEntry = (wish: NewOwnEntry): Promise<Meeting> => this.post('node/entry', wish);
+  removeEntry = (): Promise<Meeting> => this.json('DELETE', 'node/entry');
   invite = (): Promise<Invite> => this.post('invites', {});
 
   contacts = async (): Promise<Contact[]> => (await this.get<{ contacts: Contact[] }>('contacts')).contacts;

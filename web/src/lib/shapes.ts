@@ -293,9 +293,14 @@ export interface Meeting {
   entries: EntryDomain[];
   lan: { on: boolean; why: string };
   own_entry: { domain: string; stands: boolean; why: string } | null;
+  /** What being an entry point means. */
+  entry_means: string;
   /** What everything goes through, without its login. */
   proxy: { at: string | null; why: string };
 }
+
+/** The entry that this node shall keep: at a name server, with a key file, or at a dyndns2 service, with a password. */
+export type NewOwnEntry = { domain: string; secret: string } & ({ server: string } | { dyndns: string; user: string });
 
 /** How far the stamp of a message has come. */
 export interface Stamping {

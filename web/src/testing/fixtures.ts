@@ -95,7 +95,7 @@ export const status = (over: Partial<Status> = {}): Status => ({
   vault: 'key file',
   drops: { stamp_too_low: 3, expired: 0 },
   join: '203.0.113.7:4242',
-  meeting: { entries: [], lan: { on: false, why: 'Off.' }, own_entry: null, proxy: { at: null, why: 'Off.' } },
+  meeting: { entries: [], lan: { on: false, why: 'Off.' }, own_entry: null, entry_means: 'Newcomers find this node in DNS.', proxy: { at: null, why: 'Off.' } },
   ...over,
 });
 

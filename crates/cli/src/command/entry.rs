@@ -120,7 +120,10 @@ impl Keep {
         };
         match &meeting.own_entry {
             Some(entry) => context.output.row(entry, || own(context, entry)),
-            None => context.output.nothing("This node is no entry point: `samizdat node entry set` makes it one."),
+            None => context.output.nothing(&format!(
+                "This node is no entry point: `samizdat node entry set` makes it one. {}",
+                printable(&meeting.entry_means)
+            )),
         }
     }
 }

@@ -330,6 +330,7 @@ fn meeting() -> Meeting {
         entries: vec![entry()],
         lan: Lan { on: true, why: "On: everybody can see it.".into() },
         own_entry,
+        entry_means: "Newcomers find this node in DNS.".into(),
         proxy: Proxy { at: None, why: "Off: others see your address.".into() },
     }
 }

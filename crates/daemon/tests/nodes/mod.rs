@@ -15,8 +15,8 @@ use tokio::{runtime::Runtime, sync::oneshot};
 /// No test waits longer for anything.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What the death of a relay may cost, with room for a busy machine: idle connections are given up after half a minute.
-pub const REHOMED: Duration = Duration::from_secs(10);
+/// What the death of a relay may cost.
+pub const REHOMED: Duration = Duration::from_secs(5);
 
 pub struct Node {
     _home: TempDir,
