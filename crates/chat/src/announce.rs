@@ -40,16 +40,16 @@ pub(crate) struct AnnouncedKeys {
 impl Work<'_> {
     /// Announces every identity whose keys are missing or old, and forgets what nobody can use any more.
     pub(crate) fn announce(&mut self, now: Now) -> Result<(), ChatError> {
-        let identities: Vec<i64> =
-            self.conn.prepare("SELECT identity FROM identity")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let identities: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT identity FROM identity")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
         for identity in identities {
             let newest: Option<(u32, u8)> = self
                 .conn
-                .query_row(
-                    "SELECT hour, lifetime FROM announced WHERE identity = ?1 ORDER BY announced DESC LIMIT 1",
-                    [identity],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
+                .prepare_cached("SELECT hour, lifetime FROM announced WHERE identity = ?1 ORDER BY announced DESC LIMIT 1")?
+                .query_row([identity], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             match newest {
                 None => self.announce_one(identity, FIRST_ANNOUNCEMENT_LIFETIME, now)?,
@@ -107,7 +107,7 @@ impl Work<'_> {
             self.conn.execute("DELETE FROM announced WHERE announced = ?1", [announced])?;
         }
         // Bells to the keys of that time cannot be opened any more.
-        self.conn.execute("DELETE FROM forgotten_pair WHERE hour < (SELECT min(hour) FROM announced)", [])?;
+        self.conn.prepare_cached("DELETE FROM forgotten_pair WHERE hour < (SELECT min(hour) FROM announced)")?.execute([])?;
         Ok(())
     }
 }

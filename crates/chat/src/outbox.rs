@@ -127,11 +127,12 @@ impl Work<'_> {
 
     /// Conversations in which something waits for the keys of its reader, with their contacts.
     pub(crate) fn with_waiting(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
+        // The state as the index has it: for a parameter SQLite compiles the statement anew each time.
         let mut statement = self.conn.prepare_cached(
             "SELECT DISTINCT m.conversation, c.contact FROM message m JOIN conversation c USING (conversation)
-             WHERE m.state = ?1 AND c.contact IS NOT NULL",
+             WHERE m.state = 0 AND c.contact IS NOT NULL",
         )?;
-        let rows = statement.query_map([State::Waiting.number()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -240,6 +240,9 @@ mod tests {
 
     #[test]
     fn nobody_lives_by_a_charter_out_of_bounds() {
+        let (motion_epochs, sponsor_epochs) = (MOTION_EPOCHS_MAX, SPONSOR_EPOCHS_MAX);
+        let widest = Charter { cap: CAP_MAX, rollout_hours: ROLLOUT_MAX_HOURS, motion_epochs, sponsor_epochs, ..usual() };
+        assert_eq!(widest.check(), Ok(()));
         let wrong = [
             (Charter { name: String::new(), ..usual() }, BadCharter::Name),
             (Charter { name: "a\nb".into(), ..usual() }, BadCharter::Name),

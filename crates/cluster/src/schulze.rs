@@ -77,6 +77,12 @@ mod tests {
         assert_eq!(order(&[(1, "ABC"), (1, "BCA"), (1, "CAB")], 3), "ABC");
     }
 
+    #[test]
+    fn what_a_ballot_leaves_out_and_pairs_that_nobody_wins_count_for_neither() {
+        assert_eq!(order(&[(1, "BCA"), (1, "CA"), (1, "B"), (1, "ABC"), (1, "CAB")], 3), "ABC");
+        assert_eq!(order(&[(1, "CB"), (1, "A")], 3), "ACB");
+    }
+
     proptest! {
         /// Who wins every pair is first, and every option has one place.
         #[test]

@@ -260,6 +260,20 @@ mod tests {
         assert_eq!(proofs, [Some((member(1), motion.id()))]);
     }
 
+    /// All members must count the same one, and show the same proof.
+    #[test]
+    fn of_all_that_somebody_says_the_lowest_counts() {
+        let motion = motion(&circle(1..=3), 1, question(Method::Preference));
+        let mut said = [[0, 1], [1, 0], [2, 0]].map(|order| vote(&motion, 1, options(&order)));
+        said.sort_by_key(Ballot::weight);
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let mut tally = Tally::new(motion.clone());
+            order.into_iter().for_each(|one: usize| assert_ne!(tally.add(said[one].clone()), Added::Known));
+            assert_eq!(tally.ballots().map(Ballot::choice).collect::<Vec<_>>(), [said[0].choice()], "{order:?}");
+            assert!(tally.equivocations().eq([Equivocation::of(&said[0], &said[1])]), "{order:?}");
+        }
+    }
+
     #[test]
     fn a_question_is_answered_when_all_or_enough_in_time_have() {
         let motion = motion(&circle(1..=3), 1, question(Method::Plurality));

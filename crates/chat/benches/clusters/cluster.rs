@@ -11,7 +11,7 @@ use samizdat_chat::{
     mls::{Committed, Groups, MLS_SCHEMA, MemberKeys, Mls, Plan, Snapshot},
 };
 use samizdat_cluster::{
-    Charter, ClusterId, Done, PastIn, Roster,
+    Charter, ClusterId, Done, MemberId, MemberSecret, Past, PastIn, Roster,
     door::{self, DoorSecret},
     link::OpenDoor,
     request::{Answer, Request},
@@ -29,8 +29,12 @@ use crate::{
 };
 
 pub const MEMBERS: usize = 200;
-const CLUSTER: ClusterId = ClusterId([7; 32]);
+pub const CLUSTER: ClusterId = ClusterId([7; 32]);
 pub const NAME: &str = "circle";
+/// With this one Bob is no trustee of a secret vote.
+pub const SALT: [u8; 32] = [6; 32];
+/// For how many epochs a motion can be open.
+pub const OPEN_EPOCHS: u8 = 16;
 
 /// Of the crowd.
 pub struct Member {
@@ -73,6 +77,16 @@ impl Member {
     pub fn say(&mut self, at: &Snapshot, content: &[u8]) -> Vec<u8> {
         let us = self.keys.member;
         self.groups().encrypt(&CLUSTER, &at.state, &us, content).unwrap()
+    }
+
+    pub fn id(&self) -> MemberId {
+        self.keys.member
+    }
+
+    /// Signs what is signed beside MLS.
+    pub fn secret(&mut self) -> MemberSecret {
+        let us = self.keys.member;
+        MemberSecret::from_seed(*self.groups().signer(&us).unwrap().seed())
     }
 
     /// Of the next message.
@@ -137,6 +151,7 @@ pub struct Circle {
     pub crowd: Vec<Member>,
     /// The state that all are in.
     pub at: Snapshot,
+    pub past: Past,
 }
 
 impl Circle {
@@ -149,9 +164,9 @@ impl Circle {
         let mut crowd: Vec<Member> = (0..MEMBERS - 3).map(|n| Member::new(n, &format!("member {n}"))).collect();
 
         let mut charter = Charter::new(NAME).unwrap();
-        charter.cap = 500;
+        (charter.cap, charter.motion_epochs) = (500, OPEN_EPOCHS);
         let mut context = Encoder::new(Vec::new());
-        context.array(3).unwrap().u8(1).unwrap().bytes(&[5; 32]).unwrap().bytes(&charter.encode()).unwrap();
+        context.array(3).unwrap().u8(1).unwrap().bytes(&SALT).unwrap().bytes(&charter.encode()).unwrap();
         let founder = &mut crowd[0];
         let keys = founder.keys.clone();
         let founded = founder.groups().found(&CLUSTER, &keys, "member 0", &context.into_writer()).unwrap();
@@ -169,8 +184,9 @@ impl Circle {
         }
 
         let roster = Roster::of(at.members.iter().map(|leaf| leaf.member));
-        let answer =
-            Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past(&roster, &charter), done: Done::default() };
+        let past = past(&roster, &charter);
+        let answer = Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past.clone(), done: Done::default() };
+        let past = past.verify(at.epoch, &roster, &charter).unwrap();
         for (person, request) in [&mut alice, &mut bob].into_iter().zip(&requests) {
             let envelopes = post::stamped(post::seal(&request.reply.0, 1, 0, ANSWER, &answer.encode(), &mut rng));
             person.log(&envelopes);
@@ -178,7 +194,7 @@ impl Circle {
             let cluster = person.chat.cluster(NAME).unwrap();
             assert_eq!((cluster.standing, cluster.members.len()), (Standing::Member, MEMBERS));
         }
-        Self { alice, bob, bare, crowd, at }
+        Self { alice, bob, bare, crowd, at, past }
     }
 }
 

@@ -8,6 +8,7 @@
 mod bare;
 mod cluster;
 mod post;
+mod secret;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -85,6 +86,8 @@ fn main() {
         let what = (&at, 1 + ROUNDS + round, &updates[..]);
         ours = change(&mut circle, &mut samples, ROLLOUT, what, &mut group, &mut rng).0;
     }
+    eprintln!("a secret vote");
+    secret::vote(&mut circle, &mut samples, &mut rng);
     ours += (MEMBERS - 1) * update;
     println!("a group of {MEMBERS} in memory: about {:.0} B", in_memory(&circle));
     tell(&samples, (ours * COPIES, wire::naive(&mut rng)), &dir.path().join("bob"));
@@ -128,7 +131,7 @@ fn propose(circle: &mut Circle, samples: &mut Samples, size: &mut usize, rng: &m
     let (mut updates, mut sealed) = (Vec::new(), Vec::new());
     for member in &mut circle.crowd[1 + 2 * ROUNDS..] {
         let update = member.propose(&at);
-        sealed.extend(post::seal(&at.secret, member.leaf(&at), 0, UPDATE, &update, rng));
+        sealed.extend(post::seal(&at.secret, member.leaf(&at), member.counter(), UPDATE, &update, rng));
         updates.push(update);
     }
     *size = wire::bytes(&sealed[..1]);

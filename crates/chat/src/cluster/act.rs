@@ -122,12 +122,13 @@ impl Work<'_> {
         let agenda = self.agenda(row, state, Some(now))?;
         let (place, drawn) = (self.our_place(row, state, &agenda.plan.remove, now)?, self.drawn(row, state));
         let timing = Timing { waiting_ms: agenda.since, ..Timing::new(state.began, &state.context.charter, place) };
-        let (ended, proposed, stands): (bool, bool, bool) = self.conn.query_row(
-            "SELECT ended, proposed, EXISTS (SELECT 1 FROM cluster_stand t WHERE t.cluster = s.cluster AND t.member = ?3 AND t.state = s.state)
-             FROM cluster_state s WHERE cluster = ?1 AND state = ?2",
-            (row.cluster, state.state.0, row.member.0),
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-        )?;
+        let (ended, proposed, stands): (bool, bool, bool) = self
+            .conn
+            .prepare_cached(
+                "SELECT ended, proposed, EXISTS (SELECT 1 FROM cluster_stand t WHERE t.cluster = s.cluster AND t.member = ?3 AND t.state = s.state)
+                 FROM cluster_state s WHERE cluster = ?1 AND state = ?2",
+            )?
+            .query_row((row.cluster, state.state.0, row.member.0), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let mut next = u64::MAX;
         if !ended {
             if timing.commit_due() <= now.unix_ms {

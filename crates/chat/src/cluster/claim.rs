@@ -35,8 +35,10 @@ impl Work<'_> {
 
     /// Whoever came since is told, too.
     pub(crate) fn claim_again(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
-        let claimed: u64 =
-            self.conn.query_row("SELECT claimed FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        let claimed: u64 = self
+            .conn
+            .prepare_cached("SELECT claimed FROM cluster WHERE cluster = ?1")?
+            .query_row([row.cluster], |row| row.get(0))?;
         let is_new = |member: &MemberId| *member != row.member && state.past.member_since(member) >= claimed;
         if claimed > 0 && state.roster().iter().any(is_new) { self.claim(row, state, now) } else { Ok(()) }
     }

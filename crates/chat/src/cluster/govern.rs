@@ -1,5 +1,7 @@
 //! Motions and ballots: what members move, how they vote, what has passed.
 
+use std::collections::BTreeSet;
+
 use rand_core::Rng;
 use samizdat_cluster::{
     Charter, MemberId, MotionId,
@@ -227,11 +229,12 @@ impl Work<'_> {
             return Ok(());
         }
         let (motion, voter) = (ballot.claimed_motion(), ballot.claimed_voter());
-        self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_ballot(cluster, motion, voter, bytes) SELECT ?1, ?2, ?3, ?4
-             WHERE (SELECT count(*) FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2 AND voter = ?3) < 3",
-            (row.cluster, motion.0, voter.0, ballot.encode()),
-        )?;
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO cluster_ballot(cluster, motion, voter, bytes) SELECT ?1, ?2, ?3, ?4
+                 WHERE (SELECT count(*) FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2 AND voter = ?3) < 3",
+            )?
+            .execute((row.cluster, motion.0, voter.0, ballot.encode()))?;
         self.touch(row.cluster);
         Ok(())
     }
@@ -240,7 +243,10 @@ impl Work<'_> {
     pub(crate) fn count(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
         for (motion, passed) in self.motions(row)? {
             let open = passed == 0 && motion.claimed().until >= state.epoch && !state.done.has(&motion.claimed().id());
-            if open && self.tally(row, state, &motion)?.is_some_and(|tally| tally.has_passed()) {
+            if open
+                && self.may_have_passed(row, state, &motion)?
+                && self.tally(row, state, &motion)?.is_some_and(|tally| tally.has_passed())
+            {
                 self.conn.execute(
                     "UPDATE cluster_motion SET passed = ?3 WHERE cluster = ?1 AND motion = ?2",
                     (row.cluster, motion.claimed().id().0, ms(now.unix_ms)),
@@ -248,6 +254,26 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether as many seem to have said yes as it takes. Each ballot that comes asks this again, so no signature is looked at.
+    fn may_have_passed(&self, row: &ClusterRow, state: &StateRow, motion: &MotionIn) -> Result<bool, ChatError> {
+        let Some(motion) = row.id.and_then(|cluster| motion.clone().verify(&cluster, &state.past).ok()) else { return Ok(false) };
+        let said_yes = |ballot: &BallotIn| *ballot.claimed_choice() == Choice::Decision(true);
+        let yes = self.ballots(row, &motion.id())?.into_iter().filter(said_yes);
+        let voters: BTreeSet<MemberId> = yes.map(|ballot| ballot.claimed_voter()).collect();
+        Ok(voters.len() >= motion.needed())
+    }
+
+    /// What was said to a motion, whether it counts or not.
+    fn ballots(&self, row: &ClusterRow, motion: &MotionId) -> Result<Vec<BallotIn>, ChatError> {
+        let mut statement = self.conn.prepare_cached("SELECT bytes FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2")?;
+        let rows = statement.query_map((row.cluster, motion.0), |row| row.get::<_, Vec<u8>>(0))?;
+        let mut ballots = Vec::new();
+        for bytes in rows {
+            ballots.extend(BallotIn::decode(&bytes?).ok());
+        }
+        Ok(ballots)
     }
 
     /// What has passed, is not carried out, and can be, with the time since when it waits.
@@ -281,11 +307,10 @@ impl Work<'_> {
     pub(crate) fn tally(&self, row: &ClusterRow, state: &StateRow, motion: &MotionIn) -> Result<Option<Tally>, ChatError> {
         let Some(cluster) = row.id else { return Ok(None) };
         let Ok(verified) = motion.clone().verify(&cluster, &state.past) else { return Ok(None) };
-        let mut statement = self.conn.prepare_cached("SELECT bytes FROM cluster_ballot WHERE cluster = ?1 AND motion = ?2")?;
-        let ballots = statement.query_map((row.cluster, verified.id().0), |row| row.get::<_, Vec<u8>>(0))?;
+        let ballots = self.ballots(row, &verified.id())?;
         let mut tally = Tally::new(verified);
-        for bytes in ballots {
-            if let Some(ballot) = BallotIn::decode(&bytes?).ok().and_then(|ballot| ballot.verify(tally.motion()).ok()) {
+        for ballot in ballots {
+            if let Ok(ballot) = ballot.verify(tally.motion()) {
                 tally.add(ballot);
             }
         }

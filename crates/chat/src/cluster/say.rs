@@ -87,9 +87,9 @@ impl Work<'_> {
             .conn
             .prepare_cached(
                 "SELECT id, nonce, text, at, lifetime, state_sent IS NOT NULL, aside FROM message
-                 WHERE conversation = ?1 AND state = ?2 AND nonce IS NOT NULL ORDER BY message",
+                 WHERE conversation = ?1 AND state = 0 AND nonce IS NOT NULL ORDER BY message",
             )?
-            .query_map((conversation, State::Waiting.number()), |row| {
+            .query_map([conversation], |row| {
                 let name = (MessageId(row.get(0)?), row.get(1)?);
                 Ok((name, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
             })?

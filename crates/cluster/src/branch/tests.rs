@@ -101,6 +101,14 @@ fn who_stands_below_stands_here_too_if_it_was_a_member_before() {
 }
 
 #[test]
+fn what_is_known_stays_as_it_is_and_what_is_not_has_no_quorum() {
+    let mut branches = of([root(1, 0)]);
+    assert!(!branches.insert(child(1, 9, 3, 2)) && branches.get(&id(1)) == Some(&root(1, 0)));
+    assert!(!branches.has_quorum(&id(2)));
+    assert!(!branches.is_empty() && Branches::new().is_empty());
+}
+
+#[test]
 fn the_last_turn_counts_and_of_one_turn_the_higher_state() {
     let mut branches = of([root(1, 0), child(2, 1, 1, 0), child(3, 1, 1, 1)]);
     assert!(branches.stand(member(0), 5, id(2)));
@@ -198,6 +206,24 @@ fn somebody_who_makes_state_after_state_fills_no_memory() {
 }
 
 #[test]
+fn what_is_repeated_stays_where_somebody_stands_below_it() {
+    let mut branches = of([root(1, 0), child(2, 1, 1, 3), child(3, 1, 1, 3), child(4, 1, 1, 3), child(5, 4, 2, 1)]);
+    all_stand(&mut branches, [0], 1, 5);
+    assert!(branches.prune(8, |_| false).is_empty());
+}
+
+#[test]
+fn of_ends_that_nobody_uses_the_oldest_go_and_of_these_what_nobody_decided_and_the_higher_rank() {
+    let mut branches = line(60);
+    all_stand(&mut branches, 0..3, 1, 59);
+    let old = [child(100, 4, 5, 2), child(101, 4, 5, 3), certified(child(102, 4, 5, 4))];
+    let later = [child(103, 50, 51, 2), child(104, 50, 51, 3), certified(child(105, 50, 51, 4))];
+    old.into_iter().chain(later).for_each(|node| assert!(branches.insert(node)));
+    assert_eq!(branches.prune(100, |_| false), [101, 100].map(id));
+    assert_eq!((branches.len(), branches.tip()), (STATES_MAX, Some(id(59))));
+}
+
+#[test]
 fn too_many_states_are_cut_at_ends_that_nobody_uses() {
     let mut branches = line(60);
     (0..20u8).for_each(|n| {
@@ -227,11 +253,14 @@ fn standings_are_bounded_and_those_of_strangers_forgotten() {
     for n in 0..STANDINGS_MAX + 10 {
         let mut key = [9; 32];
         key[..8].copy_from_slice(&(n as u64).to_be_bytes());
-        branches.stand(MemberId(key), 1, id(1));
+        assert_eq!(branches.stand(MemberId(key), 1, id(1)), n < STANDINGS_MAX);
     }
-    assert!(!branches.stand(member(0), 1, id(1)));
     branches.prune(8, |_| false);
     assert!(branches.stand(member(0), 1, id(1)) && branches.stand(member(0), 2, id(1)));
+    branches.insert(Node { roster: roster(5..7), ..child(2, 1, 1, 0) });
+    branches.stand(member(5), 1, id(2));
+    branches.prune(8, |_| false);
+    assert!(branches.standing(&member(0)).is_some() && branches.standing(&member(5)).is_some(), "each is a member of one state");
 }
 
 /// Trees of up to 24 states among five members, with standings.

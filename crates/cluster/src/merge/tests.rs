@@ -45,6 +45,7 @@ fn what_a_consent_lacks_is_told_apart() {
     assert_eq!(change(&|c| c.yes.truncate(2)), Err(BadConsent::NoQuorum));
     assert_eq!(change(&|c| c.yes.reverse()), Err(BadConsent::Unsorted));
     assert_eq!(change(&|c| c.yes = vec![c.yes[0]; 3]), Err(BadConsent::Unsorted));
+    assert_eq!(change(&|c| c.yes = vec![c.yes[0], c.yes[0], c.yes[1]]), Err(BadConsent::Unsorted), "two voters are not three");
     assert_eq!(change(&|c| c.yes[1].1[0] ^= 1), Err(BadConsent::Forged));
     assert_eq!(change(&|c| c.fields.proposer = member(1)), Err(BadConsent::NotEntitled));
     assert_eq!(change(&|c| c.yes[0].0 = MemberId([0; 32])), Err(BadConsent::NotEntitled));

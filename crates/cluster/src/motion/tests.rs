@@ -2,7 +2,7 @@
 use super::*;
 use crate::{
     link::{ClusterLink, LINK_LEN},
-    people::{CLUSTER, OTHER, admit, circle, expel, fields, member, merge, question, roster, take_in},
+    people::{CLUSTER, OTHER, admit, circle, expel, fields, member, question, roster, take_in},
 };
 use proptest::prelude::*;
 
@@ -16,17 +16,25 @@ fn verdict(fields: MotionFields, past: &Past) -> Result<usize, BadMotion> {
     MotionIn::new(fields).unwrap().verify(&CLUSTER, past).map(|motion| motion.electorate().len())
 }
 
+fn silent(people: [u8; 2]) -> Kind {
+    let mut members = people.map(member).to_vec();
+    members.sort();
+    Kind::Silent { members }
+}
+
+fn going(into: ClusterId, from: &str) -> Kind {
+    Kind::Merge(Merge { into, link: ClusterLink([5; LINK_LEN]), name: "square".into(), from: from.into() })
+}
+
 fn kinds() -> [Kind; 8] {
-    let mut silent = vec![member(2), member(3)];
-    silent.sort();
     [
         admit(9),
         expel(2),
-        Kind::Silent { members: silent },
+        silent([2, 3]),
         Kind::Charter(charter(|charter| charter.cap = 9)),
         question(Method::Plurality),
         question(Method::Preference),
-        Kind::Merge(Merge { into: OTHER, link: ClusterLink([5; LINK_LEN]), name: "square".into(), from: "circle".into() }),
+        going(OTHER, "circle"),
         take_in(3),
     ]
 }
@@ -63,7 +71,9 @@ fn a_motion_out_of_order_is_told_apart() {
         (MotionFields { proposer: member(9), ..good.clone() }, BadMotion::ProposerNotMember),
         (fields(&past, 1, admit(2)), BadMotion::AlreadyMember),
         (fields(&past, 1, expel(9)), BadMotion::NoSuchMember),
-        (fields(&past, 1, merge()), BadMotion::IntoItself),
+        (fields(&past, 1, silent([2, 9])), BadMotion::NoSuchMember),
+        (fields(&past, 1, going(CLUSTER, "circle")), BadMotion::IntoItself),
+        (fields(&past, 1, going(OTHER, "square")), BadMotion::IntoItself),
     ];
     for (fields, error) in wrong {
         assert_eq!(verdict(fields, &past), Err(error));
@@ -104,6 +114,7 @@ fn what_nobody_could_read_is_no_motion() {
         options: options.iter().map(|option| (*option).to_owned()).collect(),
         method: Method::Plurality,
     };
+    let Kind::TakeIn { consent, guests } = take_in(2) else { panic!("no guests") };
     let wrong = [
         ask("", &["a", "b"]),
         ask("one\tanswer", &["a", "b"]),
@@ -115,6 +126,9 @@ fn what_nobody_could_read_is_no_motion() {
         ask("?", &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q"]),
         Kind::Silent { members: Vec::new() },
         Kind::Silent { members: vec![member(1), member(1)] },
+        Kind::TakeIn { consent: consent.clone(), guests: Vec::new() },
+        Kind::TakeIn { consent: consent.clone(), guests: guests.iter().rev().cloned().collect() },
+        Kind::TakeIn { consent, guests: [&guests[..1], &guests].concat() },
         Kind::Charter(charter(|charter| charter.cap = 0)),
         Kind::Admit(Admission { nick: "a\nb".into(), ..crate::people::admission(9) }),
         Kind::Admit(Admission { nick: String::new(), ..crate::people::admission(9) }),
