@@ -171,7 +171,8 @@ impl View {
         }
         self.dialing.clear();
         self.known.remove(&own);
-        self.known.values_mut().for_each(|known| known.met = false);
+        // Who turned the old key away has not turned this one away.
+        self.known.values_mut().for_each(|known| (known.met, known.refusals, known.retry_ms) = (false, 0, 0));
         (self.moved, self.tell_ms) = (false, None);
         (self.shuffle_ms, self.explore_ms, self.wake_ms) = (0, 0, 0);
     }

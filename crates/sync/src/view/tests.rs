@@ -147,6 +147,22 @@ fn under_another_key_nobody_is_told_whom_the_old_one_met() {
     assert_eq!(view.remembered().len(), 3, "but they are known, and dialled");
 }
 
+/// Once the new key waited for as long as the old one would have had to.
+#[test]
+fn under_another_key_who_turned_the_old_one_away_is_asked_at_once() {
+    let (mut view, mut draw) = (View::new(id(0), addr(0)), Draw::new([1; 32]));
+    view.learn(id(1), addr(1), true, &mut draw);
+    view.poll(1, &mut draw);
+    view.connected(id(1), addr(1), true, HIDDEN, 1, &mut draw);
+    view.handle(id(1), Frame::Disconnect { others: Vec::new() }, 1, &mut draw);
+    view.take_acts();
+    view.poll(2, &mut draw);
+    assert_eq!(view.take_acts(), [], "not yet");
+    view.renew(id(9), addr(9));
+    view.poll(3, &mut draw);
+    assert_eq!(view.take_acts(), [Act::Dial(id(1), addr(1))]);
+}
+
 fn far(n: u8) -> Network {
     Network::of_link(Some(core::net::Ipv4Addr::new(198, 51, n, 1).into()))
 }
