@@ -1,7 +1,7 @@
 //! The tables of the vault.
 
 use crate::{
-    cluster::{ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN},
+    cluster::{AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN},
     mls::MLS_SCHEMA,
 };
 
@@ -29,6 +29,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     NAMES,
     ANONYMOUS,
     SECRET,
+    AGREED,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -37,7 +37,7 @@ pub use query::{Ballots, Cluster, ClusterMember, ClusterRequest, Decided, Motion
 pub use row::Standing;
 pub(crate) use row::StateRow;
 pub(crate) use schema::{
-    ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN,
+    AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, RENAMED, SECRET, SEEN,
 };
 pub use secret::{Phase, SecretVote};
 pub use split::{Company, Departure};
