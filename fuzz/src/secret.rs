@@ -8,8 +8,8 @@ use samizdat_cluster::{
     Charter, ClusterId, MemberSecret, Past, Roster,
     motion::{Kind, Method, MotionFields, MotionIn},
     secret::{
-        AcceptIn, ComplaintIn, DealingIn, OpeningIn, Panel, SecretBallot, SecretBallotIn, Setup, Share, ShareIn, TranscriptIn,
-        TrusteeSecret, Urn,
+        ComplaintIn, DealingIn, DecisionIn, OpeningIn, Panel, Pick, SecretBallot, SecretBallotIn, Setup, Share, ShareIn, Subject,
+        Talk, TranscriptIn, TrusteeSecret, Urn, WordIn,
     },
 };
 
@@ -17,14 +17,15 @@ use samizdat_cluster::{
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
-    ("cluster_accept", accept),
+pub const TARGETS: [Target; 8] = [
     ("cluster_complaint", complaint),
     ("cluster_dealing", dealing),
+    ("cluster_decision", decision),
     ("cluster_opening", opening),
     ("cluster_secret_ballot", ballot),
     ("cluster_share", share),
     ("cluster_transcript", transcript),
+    ("cluster_word", word),
 ];
 
 const CLUSTER: ClusterId = ClusterId([7; 32]);
@@ -63,23 +64,47 @@ fn held() -> Option<Vote> {
             held.push(share.verify(&dealing, &panel, &to).ok()?);
         }
     }
-    for (member, _, shares) in &trustees {
-        let accept = setup.say(shares, member).ok()?;
-        setup.accept(accept.unverified()).ok()?;
-    }
+    let pick = trustees.first().and_then(|(_, _, shares)| setup.proposal(shares))?;
+    setup.agree(agreed(&panel, &trustees, Subject::Key, &pick)?.1).ok()?;
     let mut urn = Urn::new(setup.key()?);
     for who in 1..=6u8 {
         let ballot = SecretBallot::cast(urn.key(), &secret(who), usize::from(who > 4), &[who; 32]).ok()?;
         urn.add(ballot.unverified()).ok()?;
     }
+    urn.agree(agreed(&panel, &trustees, Subject::Count, &urn.proposal(|_| true)?)?.1).ok()?;
     Some(Vote { past, setup, urn, trustees })
 }
 
-/// What a trustee says it takes.
-pub fn accept(bytes: &[u8]) -> bool {
-    let Ok(accept) = AcceptIn::decode(bytes) else { return false };
-    assert_eq!(accept.encode(), bytes);
-    vote().is_some_and(|vote| vote.setup.clone().accept(accept).is_ok())
+/// What trustees say, of whom all can take what the first one proposes, and what is decided by that.
+pub fn agreed(
+    panel: &Panel,
+    trustees: &[(MemberSecret, TrusteeSecret, Vec<Share>)],
+    subject: Subject,
+    pick: &Pick,
+) -> Option<(Vec<WordIn>, DecisionIn)> {
+    let (mut talk, mut words) = (Talk::new(panel.clone(), subject), Vec::new());
+    for (us, _, _) in trustees.iter().chain(trustees) {
+        while let Some(word) = talk.next(us, 0, || Some(pick.clone()), |_| true) {
+            words.push(word.unverified());
+            talk.hear(word.unverified()).ok()?;
+        }
+    }
+    let (us, _, _) = trustees.first()?;
+    Some((words, talk.decision(&us.member(), |_| true)?))
+}
+
+/// What trustees agreed on for the key.
+pub fn decision(bytes: &[u8]) -> bool {
+    let Ok(decision) = DecisionIn::decode(bytes) else { return false };
+    assert_eq!(decision.encode(), bytes);
+    vote().is_some_and(|vote| vote.setup.clone().agree(decision).is_ok())
+}
+
+/// What a trustee says so that they agree.
+pub fn word(bytes: &[u8]) -> bool {
+    let Ok(word) = WordIn::decode(bytes) else { return false };
+    assert_eq!(word.encode(), bytes);
+    vote().is_some_and(|vote| Talk::new(vote.setup.panel().clone(), Subject::Key).hear(word).is_ok())
 }
 
 /// What a trustee complains of.

@@ -51,6 +51,8 @@ pub const CLUSTER_TAG_WINDOW: u64 = 16;
 pub const ANONYMOUS_TAGS: u64 = 128;
 /// Anonymous messages of one cluster that wait for the keys of those among whom they hide; the oldest go.
 pub const UNHEARD_MAX: u32 = 64;
+/// Of these, so many are tried again at once when the keys have come: at 200 members each takes a fifth of a second.
+pub const HEARD_AT_ONCE: usize = 4;
 /// One-time tags expected for the answer to a request: as many envelopes as the largest answer takes.
 pub const REPLY_TAGS: u64 = 80;
 /// Parts that one sender may have under way.
@@ -75,7 +77,7 @@ pub const SHARES_OF_MEMBER_MAX: u32 = 128;
 pub const SECRET_DEALING_MS: u64 = 24 * 60 * 60 * 1000;
 /// How long they wait for complaints then, ms.
 pub const SECRET_COMPLAINTS_MS: u64 = 60 * 1000;
-/// How long they wait for ballots that are under way once nobody can vote any more, ms.
+/// How long they wait for ballots that are under way once nobody can vote any more, ms: three times what a message takes at most.
 pub const SECRET_SETTLE_MS: u64 = 60 * 60 * 1000;
 /// How long everybody waits for them to open the sum then, ms: what is said lives no longer.
 pub const SECRET_OPENING_MS: u64 = 14 * 24 * 60 * 60 * 1000;

@@ -15,7 +15,8 @@ use crate::{
 impl Chat {
     /// Dates anew what is sealed, no other node is known to hold, and is from the future; returns the ids that it had. Neither tag
     /// nor body know of the hour, so nothing is encrypted anew, and who has read the one finds the tag of the other used. What is
-    /// signed stays as it is: two of one position would accuse their author.
+    /// signed stays as it is: two of one position would accuse their author. Nor is dated anew what hides who wrote it, since inside it
+    /// names the hour of a clock that was wrong: that fails.
     pub fn redate(&mut self, now: Hour) -> Result<Vec<EnvelopeId>, ChatError> {
         self.transact(|work| {
             let rows: Vec<(i64, Vec<u8>)> = work
@@ -33,6 +34,10 @@ impl Chat {
                     Kind::Announcement(_) | Kind::Post(..) => continue,
                 };
                 if in_time(fields.hour, fields.lifetime_hours(), now) != InTime::Future {
+                    continue;
+                }
+                if work.gives_up_as_nobody(&old.id())? {
+                    redated.push(old.id());
                     continue;
                 }
                 let Ok(new) = Unstamped::seal(tag, now, fields.lifetime, old.body().to_vec()) else { continue };

@@ -2,7 +2,8 @@
 
 use crate::{
     cluster::{
-        ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN, TOLD,
+        AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN,
+        TOLD,
     },
     mls::MLS_SCHEMA,
 };
@@ -33,6 +34,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     SECRET,
     OUT,
     TOLD,
+    AGREED,
 ];
 
 /// Times that authors claimed were once taken as they came.

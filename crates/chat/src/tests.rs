@@ -5,7 +5,7 @@ use samizdat_cluster::{
     Charter, ClusterId, MemberId, MemberSecret, Past, Roster,
     ballot::BallotIn,
     door::Invite,
-    limits::BALLOTS_PER_VOTER,
+    limits::SAID_PER_MEMBER,
     link::OpenDoor,
     motion::{Kind, Method, MotionFields, MotionIn},
     secret::{Panel, ShareIn, StepIn, StepKind, TrusteeSecret},
@@ -278,7 +278,7 @@ fn what_is_said_in_votes_that_nobody_knows_takes_little_room() {
     let step = |which: u8| StepIn::decode(StepKind::Dealing, &about(dealing.to_vec(), which)).unwrap();
     let mallory = step(0).claimed_author();
     let says = |alice: &mut Chat, from: &MemberId, which: u8| {
-        alice.transact(|work| work.take_step(&work.find_cluster("nest")?, from, &step(which))).unwrap();
+        alice.transact(|work| work.take_step(&work.find_cluster("nest")?, from, &step(which), NOW)).unwrap();
     };
     (0..40).for_each(|which| says(&mut alice, &mallory, which));
     assert_eq!(count(&alice, "cluster_vote_step"), u64::from(STEPS_UNKNOWN_MAX));
@@ -331,7 +331,7 @@ fn only_what_is_new_wakes_a_secret_vote_and_a_share_only_its_own() {
         woken
     };
     let says = |alice: &mut Chat, step: &StepIn| {
-        alice.transact(|work| work.take_step(&work.find_cluster("nest")?, &from, step)).unwrap();
+        alice.transact(|work| work.take_step(&work.find_cluster("nest")?, &from, step, NOW)).unwrap();
         wakes(alice)
     };
     let gives = |alice: &mut Chat, share: &ShareIn| {
@@ -341,7 +341,7 @@ fn only_what_is_new_wakes_a_secret_vote_and_a_share_only_its_own() {
     wakes(&mut alice);
     for seed in 1..5 {
         let (dealing, _) = deal(&one, seed);
-        let is_kept = seed <= u8::try_from(BALLOTS_PER_VOTER).unwrap();
+        let is_kept = seed <= u8::try_from(SAID_PER_MEMBER).unwrap();
         assert_eq!(says(&mut alice, &dealing), [is_kept, false], "{seed}");
         assert_eq!(says(&mut alice, &dealing), [false, false], "{seed} again");
     }

@@ -349,10 +349,11 @@ impl Work<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Gives a message its place in what people see.
+    /// Gives a message its place in what people see: behind all, and behind what was read, which may be gone since.
     pub(crate) fn show(&mut self, id: &MessageId) -> Result<(), ChatError> {
         self.conn.prepare_cached(
-            "UPDATE message SET position = (SELECT coalesce(max(position), 0) + 1 FROM message) WHERE id = ?1 AND position IS NULL",
+            "UPDATE message SET position = 1 + max((SELECT coalesce(max(position), 0) FROM message),
+                                                   (SELECT coalesce(max(read_position), 0) FROM conversation)) WHERE id = ?1 AND position IS NULL",
         )?.execute([id.0])?;
         self.conn.prepare_cached(
             "UPDATE conversation SET last_position = m.position FROM message m WHERE m.id = ?1 AND conversation.conversation = m.conversation",

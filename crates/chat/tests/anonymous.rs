@@ -9,7 +9,7 @@ use people::{LIFETIME, Person, mint};
 use rand_core::SeedableRng;
 use samizdat_chat::{ChatError, Filter, Message, Proposal, State};
 use samizdat_cluster::{
-    Charter, ClusterId, MemberId, Roster,
+    Charter, ClusterId, MemberId, MemberSecret, Roster,
     anonymous::{AnonymousIn, Pool, Post, Published, SlotSecrets, SlotsIn},
     aside::Aside,
     charter::History,
@@ -273,20 +273,10 @@ fn who_repeats_what_another_said_cannot_take_it_back() {
 
 /// What somebody's program could do with what is in the vault.
 fn machines(person: &Person) -> (SlotSecrets, Pool) {
-    let conn = person.chat.vault().conn();
-    let (cluster, epoch): ([u8; 32], u64) = conn
-        .query_row("SELECT id, epoch FROM cluster c JOIN cluster_state s ON c.tip = s.state", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .unwrap();
+    let (cluster, epoch) = place(person);
     let seed = "SELECT seed FROM cluster_slot_secret WHERE epoch = ?1";
-    let secrets = SlotSecrets::new(conn.query_row(seed, [epoch], |row| row.get(0)).unwrap(), ClusterId(cluster), epoch);
-    let mut sets = conn.prepare("SELECT member, bytes FROM cluster_slots WHERE epoch = ?1").unwrap();
-    let sets = sets.query_map([epoch], |row| Ok((MemberId(row.get(0)?), row.get(1)?))).unwrap();
-    let sets: Vec<(MemberId, Vec<u8>)> = sets.map(Result::unwrap).collect();
-    let mut pool = Pool::new(ClusterId(cluster), epoch, Roster::of(sets.iter().map(|(member, _)| *member)));
-    sets.iter().for_each(|(_, bytes)| assert_eq!(pool.add(SlotsIn::decode(bytes).unwrap()), Ok(Published::New)));
-    (secrets, pool)
+    let seed = person.chat.vault().conn().query_row(seed, [epoch], |row| row.get(0)).unwrap();
+    (SlotSecrets::new(seed, cluster, epoch), among(person, &[]).1)
 }
 
 /// What lies in an envelope of nobody.
@@ -326,8 +316,89 @@ fn mallory_who_is_no_member_any_more_writes_nothing_in_states_without_her() {
     assert_eq!(people[0].chat.cluster(NEST).unwrap().members.len(), 3);
     let envelope = posted(&people[1], &late.unverified());
     people[0].receive(&envelope);
-    assert!(texts(&people[0]).is_empty());
+    assert!(texts(&people[0]).is_empty(), "it is of an epoch before");
+    // By keys of this epoch that she tells nevertheless, and that somebody even kept.
+    let (secrets, pool) = among(&people[1], &[99]);
+    let aside = Aside { nonce: [2; 16], at: 0, text: "still here".into() }.encode();
+    let forged = secrets[0].write(&pool, 0, Post { to: None, body: aside.clone() }, [2; 32]).unwrap();
+    assert_eq!(forged.hides_among(), 4);
+    let envelope = posted(&people[1], &forged.unverified());
+    people[0].receive(&envelope);
+    keep_set_of(&people[0], &secrets[0], 99);
+    run(&people[0], "UPDATE cluster_unheard SET due = 1; UPDATE cluster_vote SET due = 0");
+    pass(&mut people, LATER_MS);
+    people[0].settle();
+    assert!(texts(&people[0]).is_empty(), "she is no member of it");
+    // By the keys of a member the same bytes are shown.
+    let (bob, pool) = machines(&people[1]);
+    let good = bob.write(&pool, 0, Post { to: None, body: aside }, [3; 32]).unwrap();
+    let envelope = posted(&people[1], &good.unverified());
+    people[0].receive(&envelope);
+    assert_eq!(texts(&people[0]), ["still here"]);
     assert_eq!(whisper(&mut people[0], None, "she is gone").unwrap().anonymous, Some(3));
+}
+
+/// The keys of strangers for the epoch that somebody follows, and a pool in which they are members beside those whom that one knows.
+fn among(person: &Person, strangers: &[u8]) -> (Vec<SlotSecrets>, Pool) {
+    let (cluster, epoch) = place(person);
+    let conn = person.chat.vault().conn();
+    let mut sets = conn.prepare("SELECT member, bytes FROM cluster_slots WHERE epoch = ?1").unwrap();
+    let sets = sets.query_map([epoch], |row| Ok((MemberId(row.get(0)?), row.get(1)?))).unwrap();
+    let mut sets: Vec<(MemberId, Vec<u8>)> = sets.map(Result::unwrap).collect();
+    let mut secrets = Vec::new();
+    for who in strangers {
+        let (secret, slots) = (MemberSecret::from_seed([*who; 32]), SlotSecrets::new([*who; 32], cluster, epoch));
+        sets.push((secret.member(), slots.publish(&secret).unverified().encode()));
+        secrets.push(slots);
+    }
+    let mut pool = Pool::new(cluster, epoch, Roster::of(sets.iter().map(|(member, _)| *member)));
+    sets.iter().for_each(|(_, bytes)| assert_eq!(pool.add(SlotsIn::decode(bytes).unwrap()), Ok(Published::New)));
+    (secrets, pool)
+}
+
+fn place(person: &Person) -> (ClusterId, u64) {
+    let sql = "SELECT id, epoch FROM cluster c JOIN cluster_state s ON c.tip = s.state";
+    person.chat.vault().conn().query_row(sql, [], |row| Ok((ClusterId(row.get(0)?), row.get(1)?))).unwrap()
+}
+
+/// Somebody's vault holds what a stranger told.
+fn keep_set_of(person: &Person, slots: &SlotSecrets, who: u8) {
+    let slots = slots.publish(&MemberSecret::from_seed([who; 32]));
+    let sql = "INSERT INTO cluster_slots(cluster, epoch, id, member, bytes) SELECT cluster, ?1, ?2, ?3, ?4 FROM cluster";
+    let (epoch, bytes) = (place(person).1, slots.unverified().encode());
+    person.chat.vault().conn().execute(sql, (epoch, slots.id().0, slots.member().0, bytes)).unwrap();
+}
+
+/// Once each of them was looked at again, keys and all, whenever anybody told keys: minutes at 200 members.
+#[test]
+fn invented_rings_cost_nothing_when_keys_come_that_they_do_not_name() {
+    let mut people = circle(&["alice", "bob", "mallory"]);
+    let (secrets, pool) = among(&people[2], &[97, 98, 99]);
+    for n in 0..9 {
+        let post = Post { to: None, body: vec![n; 40] };
+        let forged = secrets[usize::from(n % 3)].write(&pool, n % 4, post, [n; 32]).unwrap();
+        let envelope = posted(&people[2], &forged.unverified());
+        people[0].receive(&envelope);
+    }
+    let waits = |person: &Person| number(person, "SELECT count(*) * 1000 + sum(number) FROM cluster_unheard");
+    let before = waits(&people[0]);
+    assert_eq!(number(&people[0], "SELECT count(*) FROM cluster_unheard"), 9);
+    // Bob's keys come once more.
+    run(&people[0], "DELETE FROM cluster_slots WHERE member != (SELECT member FROM cluster)");
+    run(&people[1], "UPDATE cluster_state SET slots_told = 0");
+    pass(&mut people, LATER_MS);
+    mingle(&mut people);
+    assert_eq!(number(&people[0], "SELECT count(*) FROM cluster_slots"), 2, "they came");
+    assert_eq!(waits(&people[0]), before, "none was touched");
+    // What they do name has come: a few are tried at once, and then all have been.
+    for (secrets, who) in secrets.iter().zip(97..) {
+        keep_set_of(&people[0], secrets, who);
+    }
+    run(&people[0], "UPDATE cluster_unheard SET due = 1");
+    pass(&mut people, LATER_MS);
+    people[0].settle();
+    assert_eq!(number(&people[0], "SELECT count(*) FROM cluster_unheard WHERE due = 1"), 0);
+    assert!(texts(&people[0]).is_empty());
 }
 
 #[test]
@@ -390,6 +461,19 @@ fn who_tells_two_sets_of_keys_hides_nobody_any_more() {
     }
     let after = whisper(&mut people[0], None, "after").unwrap();
     assert_eq!(after.anonymous, Some(3));
+    // In its ring is neither of her sets, and both are known.
+    let id = people[0].settle().pop().unwrap();
+    let envelope = people[0].log.find(&id).unwrap().unwrap().envelope().unwrap();
+    let ring: Vec<_> = opened(&people[1], &envelope).claimed_ring().iter().map(|id| id.0).collect();
+    let hers: MemberId = culprit.parse().unwrap();
+    let sets: Vec<([u8; 8], MemberId)> = {
+        let mut sets = people[1].chat.vault().conn().prepare("SELECT id, member FROM cluster_slots WHERE epoch = ?1").unwrap();
+        let sets = sets.query_map([place(&people[1]).1], |row| Ok((row.get(0)?, MemberId(row.get(1)?)))).unwrap();
+        sets.map(Result::unwrap).collect()
+    };
+    let (of_hers, of_others): (Vec<_>, Vec<_>) = sets.into_iter().partition(|(_, member)| *member == hers);
+    assert_eq!((of_hers.len(), of_others.len()), (2, 3));
+    assert!(of_others.iter().all(|(id, _)| ring.contains(id)) && of_hers.iter().all(|(id, _)| !ring.contains(id)));
     mingle(&mut people);
     assert_eq!(seen(&people[1]), [unsigned("before", 4), unsigned("after", 3)]);
     let refused = whisper(&mut people[3], None, "by mallory").unwrap_err().to_string();
@@ -468,6 +552,67 @@ fn what_not_all_can_have_any_more_is_not_said_again_by_itself() {
     mingle(&mut people);
     assert_eq!(people[0].state(&said), State::Failed);
     assert_eq!(number(&people[0], "SELECT count(*) FROM message WHERE anonymous > 0"), 1);
+}
+
+/// Its stamp was not found yet: it would go out in the moment in which its author's node comes from there.
+#[test]
+fn what_was_not_stamped_when_its_branch_was_left_does_not_go_out() {
+    let mut people = circle(&["alice", "bob", "carol"]);
+    let said = whisper(&mut people[0], None, "on a branch that loses").unwrap();
+    let waits = "SELECT count(*) FROM outbox WHERE envelope = (SELECT envelope FROM message WHERE anonymous > 0)";
+    assert_eq!(number(&people[0], waits), 1);
+    run(
+        &people[0],
+        "UPDATE message SET state_sent = x'00112233445566778899aabbccddeeff' WHERE anonymous > 0;
+         INSERT INTO cluster_decision(cluster, state, parent, epoch, bytes)
+         SELECT cluster, x'00112233445566778899aabbccddeeff', parent, epoch, x'' FROM cluster_decision WHERE state = (SELECT tip FROM cluster);
+         UPDATE cluster_stand SET state = x'00112233445566778899aabbccddeeff' WHERE member = (SELECT member FROM cluster)",
+    );
+    let mut others = people.split_off(1);
+    pass(&mut others, DAY_MS);
+    mingle(&mut others);
+    people[0].now = others[0].now;
+    people.append(&mut others);
+    mingle(&mut people);
+    assert_eq!((people[0].state(&said), number(&people[0], waits)), (State::Failed, 0));
+    assert!(texts(&people[1]).is_empty());
+}
+
+/// By the hour that it names its author could be known: nobody else's clock was wrong.
+#[test]
+fn what_was_written_by_a_wrong_clock_is_not_dated_anew() {
+    let mut people = circle(&["alice", "bob", "carol"]);
+    let right = people[0].now;
+    people[0].now.unix_ms += 30 * 3_600_000;
+    let said = whisper(&mut people[0], None, "what time is it?").unwrap();
+    people[0].now = right;
+    assert_eq!(people[0].chat.redate(right.hour()).unwrap().len(), 1);
+    let waits = "SELECT count(*) FROM outbox WHERE envelope = (SELECT envelope FROM message WHERE anonymous > 0)";
+    assert_eq!((people[0].state(&said), number(&people[0], waits)), (State::Failed, 0));
+    mingle(&mut people);
+    assert!(texts(&people[1]).is_empty());
+}
+
+/// The one that it takes the place of was read.
+#[test]
+fn what_takes_the_place_of_another_is_unread() {
+    let mut people = circle(&["alice", "bob", "carol"]);
+    let mut made = Vec::new();
+    for text in ["one", "two", "three"] {
+        run(&people[2], "DELETE FROM cluster_spent; UPDATE cluster_slot_secret SET used = 14");
+        whisper(&mut people[2], None, text).unwrap();
+        let id = people[2].settle().pop().unwrap();
+        made.push(people[2].log.find(&id).unwrap().unwrap().envelope().unwrap());
+    }
+    let (_, pool) = machines(&people[0]);
+    made.sort_by_key(|envelope| opened(&people[0], envelope).verify(&pool).unwrap().id());
+    let unread =
+        "SELECT count(*) FROM message m JOIN conversation v USING (conversation) WHERE m.mine = 0 AND m.position > v.read_position";
+    for envelope in made.iter().rev() {
+        people[0].receive(envelope);
+        assert_eq!((texts(&people[0]).len(), number(&people[0], unread)), (1, 1));
+        run(&people[0], "UPDATE conversation SET read_position = (SELECT max(position) FROM message)");
+    }
 }
 
 /// All that others could see of a person: envelopes by size and lifetime, and what a member's vault knows of each.

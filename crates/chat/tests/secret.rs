@@ -172,7 +172,7 @@ fn what_not_all_voted_on_is_opened_some_time_after_its_end_unless_it_would_show_
         let seen = shown(person, &few);
         let secret = seen.secret.unwrap();
         assert_eq!((seen.state, secret.phase, secret.voted.join(" ")), (Outcome::Failed, Phase::TooFew, "alice carol erin".into()));
-        assert!(secret.why().unwrap().contains("would show how"));
+        assert!(secret.why().unwrap().contains("than the charter needs, or so few that the result would show how"));
         assert_eq!(
             rows(person, "SELECT count(*) FROM cluster_vote_step") + rows(person, "SELECT count(*) FROM cluster_vote_share"),
             0
@@ -211,6 +211,7 @@ fn one_trustee_of_four_may_be_away() {
     let motion = asked(&mut people);
     assert_eq!(phase(&mut people[0], &motion), Phase::Key, "others are waited for");
     roll_over(&mut people, 1);
+    mingle(&mut people);
     assert!(people.iter_mut().all(|person| phase(person, &motion) == Phase::Voting));
     for (person, option) in people.iter_mut().zip(["1", "1", "2", "1", "2"]) {
         vote(person, &motion, option);
@@ -244,36 +245,21 @@ fn a_trustee_who_deals_badly_is_complained_of_and_left_out() {
     let end = share.len() - 2;
     share[end] ^= 1;
     vault.execute("UPDATE cluster_vote_share SET bytes = ?2 WHERE author = ?1", (by.0, share)).unwrap();
+    let sql = "SELECT dealing FROM cluster_vote_share WHERE author = ?1";
+    let dealt: [u8; 32] = people[victim].chat.vault().conn().query_row(sql, [by.0], |row| row.get(0)).unwrap();
     make_key(&mut people);
     for person in &mut people {
         assert_eq!(phase(person, &motion), Phase::Voting);
         assert_eq!(rows(person, "SELECT count(*) FROM cluster_vote_step WHERE kind = 13"), 1, "one complains");
-        // Of three dealings, 32 bytes each, and all accept the same.
-        assert_eq!(rows(person, "SELECT count(*) FROM cluster_vote_step WHERE kind = 14 AND length(bytes) = 234"), 4);
+        let sql = "SELECT count(*) FROM cluster_vote_step WHERE kind = 17 AND instr(bytes, ?1) > 0";
+        let with: i64 = person.chat.vault().conn().query_row(sql, [dealt], |row| row.get(0)).unwrap();
+        assert_eq!((rows(person, "SELECT count(*) FROM cluster_vote_step WHERE kind = 17") > 0, with), (true, 0));
     }
     for (person, option) in people.iter_mut().zip(["1", "2", "2", "2", "2", "2"]) {
         vote(person, &motion, option);
     }
     mingle(&mut people);
     assert!(people.iter_mut().all(|person| counts(person, &motion) == [1, 5]));
-}
-
-#[test]
-fn whoever_votes_twice_counts_once_and_all_can_prove_it() {
-    let mut people = nest(&charter(), &["alice", "bob", "mallory"]);
-    let motion = asked(&mut people);
-    vote(&mut people[2], &motion, "1");
-    mingle(&mut people);
-    change(&people[2], "DELETE FROM cluster_vote_step WHERE kind = 15 AND author = (SELECT member FROM cluster)");
-    vote(&mut people[2], &motion, "2");
-    vote(&mut people[0], &motion, "1");
-    vote(&mut people[1], &motion, "1");
-    mingle(&mut people);
-    for person in &mut people[..2] {
-        let seen = shown(person, &motion);
-        assert_eq!((seen.state, &seen.ballots.cheated[..]), (Outcome::Passed, &["mallory".to_owned()][..]));
-        assert_eq!(counts(person, &motion).iter().sum::<usize>(), 3);
-    }
 }
 
 #[test]

@@ -33,7 +33,7 @@ const HISTORY: u8 = 9;
 const ASIDE: u8 = 10;
 const SLOTS: u8 = 11;
 /// The last type that this version knows.
-const LAST: u8 = StepKind::Opening as u8;
+const LAST: u8 = StepKind::Decision as u8;
 
 /// Names a text. It follows from who wrote what ([`text_id`]): nobody can give two texts one name, nor a text that of another's.
 pub type TextId = [u8; 16];
@@ -365,11 +365,11 @@ mod tests {
 
     #[test]
     fn a_type_of_tomorrow_is_unknown_and_its_turn_counts() {
-        assert_eq!(Message::decode(&[0x84, 2, 17, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
+        assert_eq!(Message::decode(&[0x84, 2, 18, 7, 0xf6]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x83, 2, 0x18, 99, 7]), Ok(Message { turn: 7, body: Body::Unknown }));
         assert_eq!(Message::decode(&[0x84, 2, 0, 7, 0xf6]), Err(Malformed), "more than belongs there");
         assert_eq!(Message::decode(&[0x83, 1, 0, 7]), Err(Malformed), "of a conversation of two");
-        assert_eq!(Message::decode(&[0x82, 2, 17]), Err(Malformed));
+        assert_eq!(Message::decode(&[0x82, 2, 18]), Err(Malformed));
         assert_eq!(Message::decode(&[0x84, 2, 12, 7, 0xf6]), Err(Malformed), "no dealing");
     }
 

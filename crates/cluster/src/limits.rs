@@ -139,20 +139,36 @@ pub const SECRET_VOTERS_MIN: usize = 3;
 pub const SECRET_BALLOTS_MIN: usize = 3;
 /// Trustees of a secret vote at most: the shares that they send each other grow with the square of their number.
 pub const TRUSTEES_MAX: usize = 21;
-/// Dealings of one trustee for one motion that are kept, and acceptances: an honest one makes one.
-pub const DEALINGS_PER_TRUSTEE: usize = 2;
-/// Secret ballots of one voter that are kept, and openings of one trustee: an honest one makes one.
-pub const BALLOTS_PER_VOTER: usize = 2;
+/// Things of one kind that one member says in a secret vote and that are kept: an honest one says one.
+pub const SAID_PER_MEMBER: usize = 2;
+/// The same with those that trustees say again, one each, since somebody who heard two others may lack it.
+pub const KEPT_PER_MEMBER: usize = SAID_PER_MEMBER + TRUSTEES_MAX;
+/// Words of one trustee at one stage of a round that are kept: an honest one says one.
+pub const WORDS_PER_STAGE: usize = SAID_PER_MEMBER;
+/// Decisions about one subject that are kept: there is one, unless a third of the trustees lie.
+pub const DECISIONS_PER_SUBJECT: usize = 2;
+/// How long the first round lasts in which trustees agree, ms: three messages of theirs come within it.
+pub const ROUND_MS: u64 = 120_000;
+/// Each round lasts twice as long as the one before, so many times: four hours then.
+pub const ROUND_DOUBLINGS: u8 = 7;
+/// Rounds at most: 15 days.
+pub const ROUNDS_MAX: u8 = 96;
 /// Largest encoded dealing, bytes: 64 for each of [`TRUSTEES_MAX`].
 pub const DEALING_MAX: usize = 64 * TRUSTEES_MAX + 256;
 /// Largest encoded share of a dealing, bytes.
 pub const SHARE_MAX: usize = 128;
-/// Largest encoded acceptance of dealings, bytes.
-pub const ACCEPT_MAX: usize = 32 * TRUSTEES_MAX + 256;
+/// Largest encoded complaint, bytes.
+pub const COMPLAINT_MAX: usize = 32 * TRUSTEES_MAX + 256;
+/// Largest list of dealings or ballots on which trustees agree, bytes: the beginnings of the ids of [`CAP_MAX`] ballots.
+pub const NAMES_MAX: usize = 8 * CAP_MAX as usize;
+/// Largest encoded word of a trustee, bytes.
+pub const WORD_MAX: usize = NAMES_MAX + 256;
+/// Largest encoded decision of trustees, bytes.
+pub const DECISION_MAX: usize = NAMES_MAX + 72 * TRUSTEES_MAX + 256;
 /// Largest encoded secret ballot, bytes: 128 for each of [`OPTIONS_MAX`].
 pub const SECRET_BALLOT_MAX: usize = 128 * OPTIONS_MAX + 384;
 /// Largest encoded opening, bytes.
 pub const OPENING_MAX: usize = 8 * CAP_MAX as usize + 96 * OPTIONS_MAX + 256;
 /// Largest encoded transcript of a secret vote, bytes.
 pub const TRANSCRIPT_MAX: usize =
-    MOTION_MAX + TRUSTEES_MAX * (DEALING_MAX + ACCEPT_MAX + OPENING_MAX) + CAP_MAX as usize * SECRET_BALLOT_MAX + 64;
+    MOTION_MAX + DECISION_MAX + TRUSTEES_MAX * (DEALING_MAX + OPENING_MAX) + CAP_MAX as usize * SECRET_BALLOT_MAX + 64;

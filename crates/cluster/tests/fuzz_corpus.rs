@@ -89,9 +89,10 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let anonymous = anonymous.map(|(to, n)| (format!("to-{to}"), of_secret(&format!("/anonymous/messages/{n}/message"))));
     BTreeMap::from([
         ("cluster_anonymous", damaged(anonymous.collect())),
-        ("cluster_accept", damaged(one("accept", of_secret("/secret/accept")))),
         ("cluster_complaint", damaged(one("complaint", of_secret("/secret/complaint")))),
         ("cluster_dealing", damaged(one("dealing", of_secret("/secret/dealing")))),
+        ("cluster_decision", damaged(one("decision", of_secret("/secret/decision")))),
+        ("cluster_word", damaged(one("word", of_secret("/secret/word")))),
         ("cluster_opening", damaged(one("opening", of_secret("/secret/opening")))),
         ("cluster_secret_ballot", damaged(one("ballot", of_secret("/secret/ballot")))),
         ("cluster_share", damaged(one("share", of_secret("/secret/share")))),

@@ -12,7 +12,7 @@ use samizdat_cluster::{
     ClusterId, MemberId, MemberSecret, Roster,
     anonymous::{Anonymous, AnonymousIn, Pool, Post, SlotSecrets, Slots},
     content::{Body, Message},
-    secret::{Complaint, Key, SecretBallot, StepIn, TranscriptIn},
+    secret::{Complaint, Key, SecretBallot, Stage, StepIn, Subject, TranscriptIn, WordIn},
 };
 use samizdat_core::{IdentityKey, seal::StateSecret};
 use serde_json::{Value, json};
@@ -148,10 +148,21 @@ fn secret_vote() -> Value {
     assert_eq!(dealing.id().0, hash(&[&said, &member.0]));
     let complaint = Complaint::sign(panel, us, [shares[1].dealing()]).unwrap();
     signed(&complaint.unverified().encode(), &member, b"samizdat complaint v1\0", &[0, 2]);
-    let accept = vote.setup.say(shares, us).unwrap();
-    signed(&accept.unverified().encode(), &member, b"samizdat trustee v1\0", &[0, 2]);
-    let dealings: Vec<u8> = accept.dealings().iter().flat_map(|id| id.0).collect();
-    assert_eq!(key.id().0, hash(&[b"samizdat key v1\0", &motion, &dealings]));
+    let pick = vote.setup.proposal(shares).unwrap();
+    assert_eq!((key.id().0, pick.id), (pick.id, hash(&[b"samizdat key v1\0", &motion, &pick.names])));
+    let (words, decision) = votes::agreed(panel, &vote.trustees, Subject::Key, &pick).unwrap();
+    // Array of eight, version, motion, trustee; subject, round and stage; id and names; signature.
+    let said = |word: &WordIn| -> Vec<u8> {
+        let (bytes, (round, stage)) = (word.encode(), word.claimed_turn());
+        let names = if stage == Stage::Propose { &pick.names[..] } else { &[] };
+        let said = [&b"samizdat trustee v2\0"[..], &motion, &[0, round, stage as u8], &pick.id, names].concat();
+        let by = IdentityKey(word.claimed_trustee().0);
+        assert_eq!(by.verify(&said, bytes.last_chunk().unwrap()), Ok(()));
+        assert_eq!(bytes[2 + 34 + 34..][..3], [0, round, stage as u8]);
+        bytes
+    };
+    let words: Vec<Vec<u8>> = words.iter().map(said).collect();
+    let word = WordIn::decode(&words[0]).unwrap();
     let ballot = vote_of(&key, &secret(1).member());
     let said = signed(&ballot.unverified().encode(), &ballot.voter(), b"samizdat secret ballot v1\0", &[0, 1, 3, 4, 5]);
     assert_eq!(ballot.id().0, hash(&[&said, &ballot.voter().0]));
@@ -167,9 +178,10 @@ fn secret_vote() -> Value {
     let steps = [
         StepIn::Dealing(dealing.unverified()),
         StepIn::Complaint(complaint.unverified()),
-        StepIn::Accept(accept.unverified()),
+        StepIn::Word(word),
         StepIn::Ballot(ballot.unverified()),
         StepIn::Opening(opening.unverified()),
+        StepIn::Decision(decision.clone()),
     ];
     let messages: Vec<Value> = (12..).zip(steps).map(|(number, step)| message(number, step)).collect();
     let ids: Vec<u8> = verdict.voters.iter().flat_map(|voter| vote_of(&key, voter).id().0).collect();
@@ -179,7 +191,7 @@ fn secret_vote() -> Value {
         "motion": hex(&panel.motion().unverified().encode()), "needed": panel.needed(),
         "trustees": panel.trustees().iter().map(|one| hex(&one.0)).collect::<Vec<_>>(),
         "dealing": hex(&dealing.unverified().encode()), "dealing_id": hex(&dealing.id().0), "share": hex(&sent[0].1.encode()),
-        "complaint": hex(&complaint.unverified().encode()), "accept": hex(&accept.unverified().encode()), "key": hex(&key.id().0),
+        "complaint": hex(&complaint.unverified().encode()), "words": words.iter().map(|word| hex(word)).collect::<Vec<_>>(), "word": hex(&words[0]), "decision": hex(&decision.encode()), "key": hex(&key.id().0),
         "ballot": hex(&ballot.unverified().encode()), "ballot_id": hex(&ballot.id().0), "opening": hex(&opening.unverified().encode()),
         "transcript": hex(&told.encode()), "counts": verdict.counts, "messages": messages,
     })

@@ -8,7 +8,7 @@ use samizdat_cluster::{
     MemberId,
     content::{Body, Message},
     motion::{Kind, Method, MotionFields, MotionIn},
-    secret::{Panel, SecretBallot, Setup, Share, StepIn, TrusteeSecret},
+    secret::{Panel, SecretBallot, Setup, Share, StepIn, Subject, Talk, TrusteeSecret},
 };
 use samizdat_core::Envelope;
 
@@ -63,7 +63,7 @@ fn quiet(circle: &mut Circle) -> impl Iterator<Item = (usize, &mut Member)> {
     circle.crowd.iter_mut().enumerate().filter(|(n, _)| *n == 0 || *n > 2 * ROUNDS)
 }
 
-/// Dealings and acceptances of those of the trustees who are of the crowd.
+/// Dealings, words and the decision of those of the trustees who are of the crowd.
 fn agree(circle: &mut Circle, panel: &Panel, setup: &mut Setup) -> Vec<(usize, Body)> {
     let mut steps = Vec::new();
     let mut shares: BTreeMap<MemberId, Vec<Share>> = BTreeMap::new();
@@ -76,11 +76,25 @@ fn agree(circle: &mut Circle, panel: &Panel, setup: &mut Setup) -> Vec<(usize, B
         setup.deal(dealing.unverified()).unwrap();
         steps.push((*n, Body::Step(StepIn::Dealing(dealing.unverified()))));
     }
-    for (n, trustee) in &mut trustees {
-        let accept = setup.say(&shares[&trustee.id()], &trustee.secret()).unwrap();
-        setup.accept(accept.unverified()).unwrap();
-        steps.push((*n, Body::Step(StepIn::Accept(accept.unverified()))));
+    let mut talk = Talk::new(panel.clone(), Subject::Key);
+    // Who leads proposes, all back that and bind themselves: by turns, until nobody has anything to say.
+    loop {
+        let before = steps.len();
+        for (n, trustee) in &mut trustees {
+            let shares = &shares[&trustee.id()];
+            while let Some(word) = talk.next(&trustee.secret(), 0, || setup.proposal(shares), |pick| setup.takes(pick, shares)) {
+                talk.hear(word.unverified()).unwrap();
+                steps.push((*n, Body::Step(StepIn::Word(word.unverified()))));
+            }
+        }
+        if steps.len() == before {
+            break;
+        }
     }
+    let (n, teller) = &trustees[0];
+    let decision = talk.decision(&teller.id(), |pick| setup.fits(pick)).unwrap();
+    setup.agree(decision.clone()).unwrap();
+    steps.push((*n, Body::Step(StepIn::Decision(decision))));
     steps
 }
 

@@ -5,7 +5,7 @@ use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     MemberId, StateId,
-    anonymous::{Anonymous, AnonymousIn, BadAnonymous, CannotWrite, Counted, Pool, Post, Spent},
+    anonymous::{Anonymous, AnonymousIn, CannotWrite, Counted, Pool, Post, SlotsId, Spent},
     aside::Aside,
     limits::{ANONYMOUS_SLOTS, RING_MIN},
     rollout::Timing,
@@ -23,8 +23,9 @@ use crate::{
     content::plausible_time,
     error::{ChatError, is_database},
     ingest::Letter,
-    limits::{UNHEARD_MAX, WAITING_HOURS},
+    limits::{HEARD_AT_ONCE, UNHEARD_MAX, WAITING_HOURS},
     mls::GroupError,
+    outbox::STAMPING,
     query::Message,
     timeline::{MessageId, NewRow, State, check_text},
     work::Work,
@@ -141,10 +142,16 @@ impl Work<'_> {
         }
         let Some(at) = self.shared_state(cluster, state)? else { return Ok(()) };
         let Ok(message) = AnonymousIn::decode(bytes) else { return Ok(()) };
+        if message.claimed_epoch() != at.epoch {
+            return Ok(());
+        }
+        // Before anything is computed: rings can be invented.
+        if let Some(lacking) = self.lacking(&row, &at, message.claimed_ring())? {
+            return self.keep_unheard(&row, &at, bytes, &lacking, letter);
+        }
         let pool: Pool = self.pool(&row, &at, Some(message.claimed_ring()))?;
         match message.verify(&pool) {
             Ok(message) => self.count_anonymous(&row, &at, &message, bytes, letter, now),
-            Err(BadAnonymous::Unheard(_)) => self.keep_unheard(&row, &at, bytes, letter),
             Err(_) => Ok(()),
         }
     }
@@ -253,13 +260,32 @@ impl Work<'_> {
         Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, digest(bytes)))?)
     }
 
-    /// It hides among members whose keys have not come: it waits for them. Beyond [`UNHEARD_MAX`] the oldest go.
-    fn keep_unheard(&self, row: &ClusterRow, at: &StateRow, bytes: &[u8], letter: &Letter<'_>) -> Result<(), ChatError> {
+    /// The first of a ring whose keys have not come.
+    fn lacking(&self, row: &ClusterRow, at: &StateRow, ring: &[SlotsId]) -> Result<Option<SlotsId>, ChatError> {
+        let mut known = self.conn.prepare_cached("SELECT 1 FROM cluster_slots WHERE cluster = ?1 AND epoch = ?2 AND id = ?3")?;
+        for id in ring {
+            if !known.exists((row.cluster, ms(at.epoch), id.0))? {
+                return Ok(Some(*id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// It hides among members whose keys have not come: it waits for those it lacks first. Beyond [`UNHEARD_MAX`] the oldest go.
+    fn keep_unheard(
+        &self,
+        row: &ClusterRow,
+        at: &StateRow,
+        bytes: &[u8],
+        lacking: &SlotsId,
+        letter: &Letter<'_>,
+    ) -> Result<(), ChatError> {
         self.conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO cluster_unheard(cluster, state, epoch, envelope, hour, digest, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT OR IGNORE INTO cluster_unheard(cluster, state, epoch, envelope, hour, digest, lacking, bytes)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
-            .execute((row.cluster, at.state.0, ms(at.epoch), letter.id.0, letter.hour.0, digest(bytes), bytes))?;
+            .execute((row.cluster, at.state.0, ms(at.epoch), letter.id.0, letter.hour.0, digest(bytes), lacking.0, bytes))?;
         self.conn
             .prepare_cached(
                 "DELETE FROM cluster_unheard WHERE cluster = ?1 AND number NOT IN
@@ -269,22 +295,29 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Keys of an epoch have come: what waits for some of it is tried again.
-    pub(crate) fn heard_slots(&mut self, row: &ClusterRow, epoch: u64) -> Result<(), ChatError> {
-        let due = "UPDATE cluster_unheard SET due = 1 WHERE cluster = ?1 AND epoch = ?2";
-        if self.conn.prepare_cached(due)?.execute((row.cluster, ms(epoch)))? > 0 {
+    /// Keys have come: what waits for them is tried again.
+    pub(crate) fn heard_slots(&mut self, row: &ClusterRow, epoch: u64, id: &SlotsId) -> Result<(), ChatError> {
+        let due = "UPDATE cluster_unheard SET due = 1 WHERE cluster = ?1 AND epoch = ?2 AND lacking = ?3";
+        if self.conn.prepare_cached(due)?.execute((row.cluster, ms(epoch), id.0))? > 0 {
             self.touched_cluster(row.cluster);
         }
         Ok(())
     }
 
-    /// Tries again what waits for keys, if some have come.
+    /// Tries again what waits for keys that have come, a few at a time: each costs as much as all of its ring.
     pub(crate) fn hear_again(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
         let due: Vec<Waiting> = self
             .conn
-            .prepare_cached("DELETE FROM cluster_unheard WHERE cluster = ?1 AND due = 1 RETURNING state, envelope, hour, bytes")?
-            .query_map([row.cluster], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+            .prepare_cached(
+                "DELETE FROM cluster_unheard WHERE number IN
+                 (SELECT number FROM cluster_unheard WHERE cluster = ?1 AND due = 1 ORDER BY number LIMIT ?2)
+                 RETURNING state, envelope, hour, bytes",
+            )?
+            .query_map((row.cluster, HEARD_AT_ONCE), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<Result<_, _>>()?;
+        if due.len() == HEARD_AT_ONCE {
+            self.touched_cluster(row.cluster);
+        }
         for (state, envelope, hour, bytes) in due {
             let letter = Letter { id: EnvelopeId(envelope), hour: Hour(hour), body: &[], from: None };
             self.take_anonymous(row.cluster, &StateId(state), &bytes, &letter, now)?;
@@ -293,7 +326,7 @@ impl Work<'_> {
     }
 
     /// What we said without our name in a state that is left is not said again by itself: the moment would tell who comes from there.
-    /// Its author learns that not all can have it.
+    /// Nor does it go out after that, if it has not: its author learns that not all can have it.
     pub(crate) fn left_unsaid(&mut self, row: &ClusterRow, left: &StateId) -> Result<(), ChatError> {
         let failed: Vec<MessageId> = self
             .conn
@@ -303,8 +336,26 @@ impl Work<'_> {
             )?
             .query_map((self.cluster_conversation(row.cluster)?, left.0, State::Failed.number()), |row| Ok(MessageId(row.get(0)?)))?
             .collect::<Result<_, _>>()?;
-        failed.into_iter().for_each(|id| self.event(Event::Message(id)));
+        for id in failed {
+            self.conn
+                .prepare_cached("DELETE FROM outbox WHERE state = ?2 AND envelope = (SELECT envelope FROM message WHERE id = ?1)")?
+                .execute((id.0, STAMPING))?;
+            self.event(Event::Message(id));
+        }
         Ok(())
+    }
+
+    /// Whether what lies in an envelope of ours hides that it is ours: then it does not go out any more, and has failed.
+    pub(crate) fn gives_up_as_nobody(&mut self, envelope: &EnvelopeId) -> Result<bool, ChatError> {
+        let failed: Option<MessageId> = self
+            .conn
+            .prepare_cached("UPDATE message SET state = ?2 WHERE envelope = ?1 AND mine = 1 AND anonymous > 0 RETURNING id")?
+            .query_row((envelope.0, State::Failed.number()), |row| Ok(MessageId(row.get(0)?)))
+            .optional()?;
+        let Some(id) = failed else { return Ok(false) };
+        self.conn.execute("DELETE FROM outbox WHERE envelope = ?1", [envelope.0])?;
+        self.event(Event::Message(id));
+        Ok(true)
     }
 }
 

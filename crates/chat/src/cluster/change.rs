@@ -172,6 +172,9 @@ impl Work<'_> {
             "UPDATE cluster SET tip = ?2, name = ?3, standing = ?4 WHERE cluster = ?1",
             (row.cluster, tip.0, &state.context.charter.name, standing.number()),
         )?;
+        if standing == Standing::Removed {
+            self.forget_votes(row)?;
+        }
         self.note_answered(row, &state)?;
         self.close_known_doors(row, branches, &state)?;
         let mut carried = self.conn.prepare_cached("UPDATE cluster_motion SET carried = 1 WHERE cluster = ?1 AND motion = ?2")?;

@@ -172,10 +172,11 @@ impl Work<'_> {
             |row| row.get(0),
         )?;
         let motion = MotionIn::decode(&bytes).map_err(|_| ChatError::Bug("motion"))?;
-        let motion = motion.verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
-        if motion.fields().secret {
-            return self.vote_in_secret(row, state, &motion.id(), choice, now);
+        // In secret it is voted on by whom it asked, whichever branch is followed since.
+        if motion.claimed().secret && self.has_vote(row, &motion.claimed().id())? {
+            return self.vote_in_secret(row, state, &motion.claimed().id(), choice, now);
         }
+        let motion = motion.verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
         if state.epoch > motion.fields().until || state.done.has(&motion.id()) {
             return Err(ChatError::Refused("the time to vote on this motion is over".into()));
         }

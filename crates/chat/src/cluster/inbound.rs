@@ -151,7 +151,7 @@ impl Work<'_> {
             Body::Motion(motion) if motion.claimed().proposer == said.member => self.take_motion(&row, &at, &motion, now)?,
             Body::Motion(_) => {}
             Body::Ballot(ballot) => self.take_ballot(&row, &ballot)?,
-            Body::Step(step) => self.take_step(&row, &said.member, &step)?,
+            Body::Step(step) => self.take_step(&row, &said.member, &step, now)?,
             Body::Leave(leave) => self.take_leave(&row, &leave, now)?,
             Body::Invite(invite) => {
                 self.take_invite(&row, &at, &said.member, &invite, now)?;

@@ -459,3 +459,23 @@ CREATE INDEX cluster_vote_said_state ON cluster_vote_said(cluster, state);
 
 /// When somebody who asked to be let back in was told why not, ms; 0: never.
 pub(crate) const OUT: &str = "ALTER TABLE cluster_request ADD COLUMN told INTEGER NOT NULL DEFAULT 0;";
+
+/// The step after it: trustees agree in rounds, and a trustee may say again what somebody else dealt or cast.
+pub(crate) const AGREED: &str = "
+-- Since when everybody has voted who may, ms.
+ALTER TABLE cluster_vote ADD COLUMN full INTEGER NOT NULL DEFAULT 0;
+-- Whether we said things in it that we have forgotten: we say no more, or we would say two things.
+ALTER TABLE cluster_vote ADD COLUMN silent INTEGER NOT NULL DEFAULT 0;
+-- What is opened is enough.
+ALTER TABLE cluster_vote DROP COLUMN answered;
+-- Of which round and stage a word is; who said again what its author had said, if not they; when it came, ms.
+ALTER TABLE cluster_vote_step ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE cluster_vote_step ADD COLUMN teller BLOB;
+ALTER TABLE cluster_vote_step ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+-- Of what waits for keys, the first set that has not come.
+ALTER TABLE cluster_unheard ADD COLUMN lacking BLOB NOT NULL DEFAULT x'';
+UPDATE cluster_unheard SET due = 1;
+-- Acceptances, which nobody reads any more.
+DELETE FROM cluster_vote_step WHERE kind = 14;
+DELETE FROM cluster_vote_said WHERE kind = 14;
+";

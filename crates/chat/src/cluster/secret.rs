@@ -1,8 +1,10 @@
 //! Secret votes: what `samizdat_cluster::secret` says, over the vault. Experimental.
 //!
-//! Everybody keeps what is said in a vote and comes to the same result. Whoever is a trustee of it deals, complains, accepts and opens
-//! when it is time to, by itself. Nothing of this is ever said in two ways: what we say is in the vault before it is sent.
+//! Everybody keeps what is said in a vote and comes to the same result. Whoever is a trustee of it deals, complains, agrees with the
+//! others and opens when it is time to, by itself. Nothing of this is ever said in two ways: what we say is in the vault before it is
+//! sent.
 
+mod agree;
 mod key;
 mod show;
 mod urn;
@@ -12,20 +14,22 @@ use samizdat_cluster::{
     MemberId, MemberSecret, MotionId, Past, PastIn,
     ballot::{BadBallot, Choice},
     content::Body,
-    limits::BALLOTS_PER_VOTER,
+    limits::SAID_PER_MEMBER,
     motion::{Motion, MotionIn},
     secret::{Panel, ShareIn, StepIn, StepKind, TrusteeSecret},
 };
 use samizdat_core::Now;
 
 pub use self::show::SecretVote;
-use super::row::{ClusterRow, Context, StateRow, ms};
+use super::row::{ClusterRow, Context, Standing, StateRow, ms};
 use crate::{
     error::{ChatError, is_database},
     limits::{DECIDING_LIFETIMES, SECRET_SETTLE_MS, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX, WINDOW_EPOCHS},
     mls::GroupError,
     work::Work,
 };
+
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// In the column `kind` of what we say: a share, for one trustee alone.
 const SHARE: u8 = 0;
@@ -73,10 +77,16 @@ struct Vote {
     choice: Option<u8>,
     /// When we came to know of it, ms.
     began: u64,
+    /// Before which it does not end, whatever the epoch, ms.
+    least: u64,
     /// Since when we have of the other trustees what we can hope for, ms; 0: not yet.
     ready: u64,
     /// Since when nobody can vote any more, ms; 0: they can.
     over: u64,
+    /// Since when everybody has voted who may, ms; 0: they have not.
+    full: u64,
+    /// Whether we said things in it that we have forgotten: we say no more, or we would say two things.
+    silent: bool,
     phase: Phase,
 }
 
@@ -85,14 +95,24 @@ impl Vote {
         self.panel.motion().id()
     }
 
+    /// Whether nobody can vote any more: as many rollouts have passed as the motion has, and half of the time that they take by the
+    /// charter, since any member can hasten them.
+    fn ends(&self, epoch: u64, now: u64) -> bool {
+        epoch > self.panel.motion().fields().until && now >= self.least
+    }
+
     /// From when on no ballot is waited for, if the motion is over.
     fn settled(&self) -> Option<u64> {
         (self.over > 0).then(|| self.over.saturating_add(SECRET_SETTLE_MS))
     }
 
-    fn place(&self, member: &MemberId) -> Option<u64> {
-        let place = self.panel.trustees().iter().position(|one| one == member)?;
-        u64::try_from(place).ok()
+    fn is_trustee(&self, member: &MemberId) -> bool {
+        self.panel.trustees().contains(member)
+    }
+
+    /// Whether we do what a trustee does.
+    fn is_ours(&self, row: &ClusterRow) -> bool {
+        !self.silent && self.is_trustee(&row.member)
     }
 }
 
@@ -109,6 +129,12 @@ impl Work<'_> {
             (row.cluster, motion.id().0, context.encode(), then.encode(), ms(fields.until), ms(now.unix_ms)),
         )?;
         Ok(())
+    }
+
+    /// Whether we know of a vote on a motion.
+    pub(crate) fn has_vote(&self, row: &ClusterRow, motion: &MotionId) -> Result<bool, ChatError> {
+        let sql = "SELECT 1 FROM cluster_vote WHERE cluster = ?1 AND motion = ?2";
+        Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, motion.0))?)
     }
 
     /// Votes, or notes what we want to vote until there is a key.
@@ -134,7 +160,11 @@ impl Work<'_> {
         if self.has_said(row, motion, StepKind::Ballot)? {
             return Err(ChatError::Refused("you have voted: whoever votes twice proves to everybody that they cheated".into()));
         }
-        if vote.phase > Phase::Voting || state.epoch > vote.panel.motion().fields().until {
+        if vote.silent {
+            let why = "you were out of the cluster during this vote, and what you had said in it is forgotten here: you cannot vote again";
+            return Err(ChatError::Refused(why.into()));
+        }
+        if vote.phase > Phase::Voting || vote.ends(state.epoch, now.unix_ms) {
             return Err(ChatError::Refused("the time to vote on this motion is over".into()));
         }
         self.conn.execute(
@@ -146,28 +176,28 @@ impl Work<'_> {
     }
 
     /// What a member says in a vote, be its motion known or not: the two may come in any order. Each speaks for itself only, and has
-    /// so much room that who says two things is proven to.
-    pub(crate) fn take_step(&mut self, row: &ClusterRow, from: &MemberId, step: &StepIn) -> Result<(), ChatError> {
-        if step.claimed_author() != *from {
+    /// so much room that who says two things is proven to; but what somebody dealt or cast, a trustee may say again, once.
+    pub(crate) fn take_step(&mut self, row: &ClusterRow, from: &MemberId, step: &StepIn, now: Now) -> Result<(), ChatError> {
+        if row.standing == Standing::Removed {
             return Ok(());
         }
-        let (motion, kind) = (step.claimed_motion(), step.kind().number());
+        let (motion, kind, author) = (step.claimed_motion(), step.kind(), step.claimed_author());
         let phase: Option<u8> = self
             .conn
             .prepare_cached("SELECT phase FROM cluster_vote WHERE cluster = ?1 AND motion = ?2")?
             .query_row((row.cluster, motion.0), |row| row.get(0))
             .optional()?;
-        if phase.is_some_and(|phase| Phase::from_number(phase) >= Phase::Done) {
+        match phase.map(Phase::from_number) {
+            Some(Phase::Done) if kind == StepKind::Ballot && author == *from => return self.take_late(row, step, now),
+            Some(phase) if phase >= Phase::Done => return Ok(()),
+            _ => {}
+        }
+        let teller = Some(*from).filter(|from| *from != author);
+        // What trustees say to each other the others need not keep.
+        if (teller.is_some() || kind == StepKind::Word && phase.is_some()) && !self.is_heard(row, from, step)? {
             return Ok(());
         }
-        let new = self
-            .conn
-            .prepare_cached(
-                "INSERT OR IGNORE INTO cluster_vote_step(cluster, motion, kind, author, bytes) SELECT ?1, ?2, ?3, ?4, ?5
-                 WHERE (SELECT count(*) FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4) < ?6",
-            )?
-            .execute((row.cluster, motion.0, kind, from.0, step.encode(), BALLOTS_PER_VOTER))?;
-        if new == 0 {
+        if !self.keep_step(row, teller.as_ref(), step, now)? {
             return Ok(());
         }
         if phase.is_none() {
@@ -182,9 +212,34 @@ impl Work<'_> {
         self.stir(row, &motion)
     }
 
+    /// Whether it is for us as trustees, or said again by a trustee.
+    fn is_heard(&self, row: &ClusterRow, from: &MemberId, step: &StepIn) -> Result<bool, ChatError> {
+        let vote = self.secret_vote(row, &step.claimed_motion())?;
+        Ok(vote.is_some_and(|vote| match step.kind() {
+            StepKind::Word => vote.is_ours(row),
+            StepKind::Dealing | StepKind::Ballot => vote.is_trustee(from),
+            StepKind::Complaint | StepKind::Opening | StepKind::Decision => false,
+        }))
+    }
+
+    /// Whether it is new, and there is room for it.
+    fn keep_step(&self, row: &ClusterRow, teller: Option<&MemberId>, step: &StepIn, now: Now) -> Result<bool, ChatError> {
+        let (motion, author, teller) = (step.claimed_motion().0, step.claimed_author().0, teller.map(|teller| teller.0));
+        let most = if teller.is_some() { 1 } else { SAID_PER_MEMBER };
+        let new = self
+            .conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO cluster_vote_step(cluster, motion, kind, author, turn, teller, at, bytes) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+                 WHERE (SELECT count(*) FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4 AND turn = ?5
+                        AND teller IS ?6) < ?9",
+            )?
+            .execute((row.cluster, motion, step.kind().number(), author, step.turn(), teller, ms(now.unix_ms), step.encode(), most))?;
+        Ok(new > 0)
+    }
+
     /// A share that a trustee gave us alone; of the newest of each member some are kept. What it is a share of may come later.
     pub(crate) fn take_share(&mut self, row: &ClusterRow, from: &MemberId, share: &ShareIn) -> Result<(), ChatError> {
-        if !self.put_share(row, from, share)? {
+        if row.standing == Standing::Removed || !self.put_share(row, from, share)? {
             return Ok(());
         }
         self.conn
@@ -249,7 +304,7 @@ impl Work<'_> {
             .query_map((row.cluster, Phase::Done.number(), ms(now.unix_ms), ms(state.epoch)), |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for motion in due {
-            let next = self.look_after_vote(row, state, &MotionId(motion), now.unix_ms)?;
+            let next = self.look_after_vote(row, state, &MotionId(motion), now)?;
             self.conn
                 .execute("UPDATE cluster_vote SET due = ?3 WHERE cluster = ?1 AND motion = ?2", (row.cluster, motion, ms(next)))?;
         }
@@ -258,24 +313,25 @@ impl Work<'_> {
         Ok(self.conn.prepare_cached(next)?.query_row((row.cluster, Phase::Done.number(), i64::MAX), |row| row.get(0))?)
     }
 
-    fn look_after_vote(&mut self, row: &ClusterRow, state: &StateRow, motion: &MotionId, now: u64) -> Result<u64, ChatError> {
+    fn look_after_vote(&mut self, row: &ClusterRow, state: &StateRow, motion: &MotionId, now: Now) -> Result<u64, ChatError> {
         let Some(mut vote) = self.secret_vote(row, motion)? else { return Ok(u64::MAX) };
-        if vote.over == 0 && state.epoch > vote.panel.motion().fields().until {
-            vote.over = now;
+        if vote.over == 0 && vote.ends(state.epoch, now.unix_ms) {
+            vote.over = now.unix_ms;
             self.conn.execute(
                 "UPDATE cluster_vote SET over = ?3, choice = NULL WHERE cluster = ?1 AND motion = ?2",
-                (row.cluster, motion.0, ms(now)),
+                (row.cluster, motion.0, ms(now.unix_ms)),
             )?;
         }
+        let end = Some(vote.least).filter(|at| vote.over == 0 && *at > now.unix_ms).unwrap_or(u64::MAX);
         let us = self.member_secret(row)?;
         let mut setup = self.setup(row, &vote)?;
         let next = match setup.key() {
-            None if vote.over == 0 => self.make_key(row, &mut vote, &mut setup, &us, now)?,
-            _ => u64::MAX,
+            None if vote.over == 0 => self.make_key(row, &mut vote, &mut setup, &us, now)?.min(end),
+            _ => end,
         };
         match (setup.key(), vote.settled()) {
-            (Some(key), _) => self.look_after_urn(row, &vote, &setup, &key, &us, now),
-            (None, Some(settled)) if settled <= now => self.fail(row, &vote, Phase::NoKey),
+            (Some(key), _) => Ok(self.look_after_urn(row, &mut vote, &setup, &key, &us, now)?.min(next)),
+            (None, Some(settled)) if settled <= now.unix_ms => self.fail(row, &vote, Phase::NoKey),
             (None, Some(settled)) => Ok(next.min(settled)),
             (None, None) => Ok(next),
         }
@@ -286,7 +342,7 @@ impl Work<'_> {
         let found = self
             .conn
             .prepare_cached(
-                "SELECT v.context, v.past, m.bytes, v.seed, v.choice, v.began, v.ready, v.over, v.phase
+                "SELECT v.context, v.past, m.bytes, v.seed, v.choice, v.began, v.ready, v.over, v.full, v.silent, v.phase
                  FROM cluster_vote v JOIN cluster_motion m USING (cluster, motion) WHERE v.cluster = ?1 AND v.motion = ?2",
             )?
             .query_row((row.cluster, motion.0), vote_row)
@@ -295,21 +351,28 @@ impl Work<'_> {
     }
 
     /// Says something in a vote: from now on we have said it, whatever happens.
-    fn say_step(&mut self, row: &ClusterRow, vote: &Vote, step: &StepIn) -> Result<(), ChatError> {
+    fn say_step(&mut self, row: &ClusterRow, vote: &Vote, step: &StepIn, now: Now) -> Result<(), ChatError> {
         let (kind, bytes) = (step.kind().number(), step.encode());
         self.conn.execute(
-            "INSERT INTO cluster_vote_step(cluster, motion, kind, author, bytes, checked) VALUES(?1, ?2, ?3, ?4, ?5, 1)",
-            (row.cluster, vote.id().0, kind, row.member.0, &bytes),
+            "INSERT OR IGNORE INTO cluster_vote_step(cluster, motion, kind, author, turn, at, bytes, checked) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)",
+            (row.cluster, vote.id().0, kind, row.member.0, step.turn(), ms(now.unix_ms), &bytes),
         )?;
+        self.say_again_in_vote(row, &vote.id(), step)
+    }
+
+    /// Says what was dealt or cast before, once: whoever heard two other things of its author may lack it.
+    fn say_again_in_vote(&self, row: &ClusterRow, motion: &MotionId, step: &StepIn) -> Result<(), ChatError> {
         self.conn.execute(
-            "INSERT INTO cluster_vote_said(cluster, motion, kind, bytes) VALUES(?1, ?2, ?3, ?4)",
-            (row.cluster, vote.id().0, kind, &bytes),
+            "INSERT INTO cluster_vote_said(cluster, motion, kind, bytes) SELECT ?1, ?2, ?3, ?4
+             WHERE NOT EXISTS (SELECT 1 FROM cluster_vote_said WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND bytes = ?4)",
+            (row.cluster, motion.0, step.kind().number(), step.encode()),
         )?;
         Ok(())
     }
 
     fn has_said(&self, row: &ClusterRow, motion: &MotionId, kind: StepKind) -> Result<bool, ChatError> {
-        let sql = "SELECT 1 FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4";
+        let sql =
+            "SELECT 1 FROM cluster_vote_step WHERE cluster = ?1 AND motion = ?2 AND kind = ?3 AND author = ?4 AND teller IS NULL";
         Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, motion.0, kind.number(), row.member.0))?)
     }
 
@@ -392,6 +455,12 @@ impl Work<'_> {
             .execute("DELETE FROM cluster_vote_said WHERE cluster = ?1 AND motion = ?2 AND kind = ?3", (key.0, key.1, SHARE))?;
         let mut share = self.conn.prepare_cached("DELETE FROM cluster_vote_share WHERE cluster = ?1 AND dealing = ?2")?;
         dealings.iter().try_for_each(|dealing| share.execute((row.cluster, dealing)).map(|_| ()))?;
+        // Of what was never dealt in public nobody knows for which vote it was.
+        self.conn.execute(
+            "DELETE FROM cluster_vote_share WHERE cluster = ?1 AND NOT EXISTS
+             (SELECT 1 FROM cluster_vote WHERE cluster = ?1 AND motion != ?2 AND phase < ?3)",
+            (row.cluster, vote.id().0, Phase::Done.number()),
+        )?;
         Ok(())
     }
 
@@ -405,9 +474,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// We are in no vote of a cluster any more, and keep nothing that is secret.
+    /// We are in no vote of a cluster any more, and keep nothing that is secret. Should we come back we say nothing in those.
     pub(crate) fn forget_votes(&self, row: &ClusterRow) -> Result<(), ChatError> {
-        self.conn.execute("UPDATE cluster_vote SET seed = NULL, choice = NULL WHERE cluster = ?1", [row.cluster])?;
+        self.conn.execute("UPDATE cluster_vote SET seed = NULL, choice = NULL, silent = 1 WHERE cluster = ?1", [row.cluster])?;
         for table in ["cluster_vote_share", "cluster_vote_step", "cluster_vote_said"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
         }
@@ -423,15 +492,18 @@ impl Work<'_> {
 fn vote_row(row: &Row<'_>) -> rusqlite::Result<Option<Vote>> {
     let (context, past, motion): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let seed = row.get::<_, Option<[u8; 32]>>(3)?.map(TrusteeSecret::new);
-    let (choice, began, ready, over) = (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?);
-    let phase = Phase::from_number(row.get(8)?);
-    let panel = || {
+    let (choice, began, ready, over, full) = (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
+    let (silent, phase) = (row.get(9)?, Phase::from_number(row.get(10)?));
+    let found = || {
         let (context, motion) = (Context::decode(&context)?, MotionIn::decode(&motion).ok()?);
         let past = PastIn::decode(&past).ok()?;
         let roster = past.claimed_roster().clone();
         let past = past.verify(motion.claimed().epoch, &roster, &context.charter).ok()?;
         let cluster = motion.claimed().cluster;
-        Panel::of(motion.verify(&cluster, &past).ok()?, &context.salt).ok()
+        let hours = u64::from(context.charter.rollout_hours).saturating_mul(context.charter.motion_epochs.into());
+        let panel = Panel::of(motion.verify(&cluster, &past).ok()?, &context.salt).ok()?;
+        let least = u64::saturating_add(began, hours.saturating_mul(HOUR_MS / 2));
+        Some(Vote { panel, seed, choice, began, least, ready, over, full, silent, phase })
     };
-    Ok(panel().map(|panel| Vote { panel, seed, choice, began, ready, over, phase }))
+    Ok(found())
 }

@@ -119,7 +119,7 @@ impl Work<'_> {
             )?;
             self.touch(row.cluster);
         }
-        self.heard_slots(row, at.epoch)
+        self.heard_slots(row, at.epoch, &slots.id())
     }
 
     /// What members published for the epoch of a state, as that knows who they are: all of it, or what has these names.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     cbor::{Malformed, Out, Wire, Written, exact, from_bytes, to_bytes, versioned},
     ids::{MemberId, MemberSecret, MotionId},
-    limits::ACCEPT_MAX,
+    limits::COMPLAINT_MAX,
 };
 
 const VERSION: u8 = 1;
@@ -47,8 +47,7 @@ pub enum BadComplaint {
 }
 
 impl Complaint {
-    /// Of our own, as a trustee: about those dealings whose shares have not come or do not fit. All in one, and no more once we
-    /// have accepted.
+    /// Of our own, as a trustee: about those dealings whose shares have not come or do not fit. All in one.
     ///
     /// # Errors
     /// If it would not be heard.
@@ -82,7 +81,7 @@ impl ComplaintIn {
     /// # Errors
     /// If it is none.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        from_bytes(bytes, ACCEPT_MAX)
+        from_bytes(bytes, COMPLAINT_MAX)
     }
 
     /// To be sent.
@@ -135,7 +134,7 @@ impl Wire for ComplaintIn {
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
         versioned(d, 5, VERSION)?;
         let (motion, trustee) = (MotionId::read(d)?, MemberId::read(d)?);
-        let (dealings, signature) = (read_flat(d)?, exact(d)?);
+        let (dealings, signature) = (read_flat(d.bytes().ok()?)?, exact(d)?);
         (!dealings.is_empty()).then_some(Self { motion, trustee, dealings, signature })
     }
 }

@@ -189,8 +189,8 @@ pub(super) fn flat(dealings: &[DealingId]) -> Vec<u8> {
 }
 
 /// The same from there: ascending, of as many dealings as there can be trustees.
-pub(super) fn read_flat(d: &mut Decoder<'_>) -> Option<Vec<DealingId>> {
-    let (ids, []) = d.bytes().ok()?.as_chunks::<32>() else { return None };
+pub(super) fn read_flat(ids: &[u8]) -> Option<Vec<DealingId>> {
+    let (ids, []) = ids.as_chunks::<32>() else { return None };
     let dealings: Vec<DealingId> = ids.iter().copied().map(DealingId).collect();
     (dealings.len() <= TRUSTEES_MAX && ascends(&dealings)).then_some(dealings)
 }

@@ -111,7 +111,7 @@ impl OpeningIn {
     }
 
     pub(super) fn sign(key: &Key, count: &Count, shares: Vec<u8>, secret: &MemberSecret) -> Self {
-        let ballots = count.ballots.iter().filter_map(|id| id.0.first_chunk().copied()).collect();
+        let ballots = count.names().as_chunks().0.to_vec();
         let (motion, trustee, shares) = (key.panel().id(), secret.member(), shares.as_chunks().0.to_vec());
         let unsigned = Self { motion, count: count.id, ballots, trustee, shares, signature: [0; 64] };
         Self { signature: secret.sign(&unsigned.signed()), ..unsigned }

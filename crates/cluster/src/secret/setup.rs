@@ -1,4 +1,4 @@
-//! Which dealings make the key: those that enough trustees say they hold the shares of.
+//! Which dealings make the key: those that trustees agree on, who hold their shares.
 
 use core::fmt;
 use std::{
@@ -7,35 +7,20 @@ use std::{
 };
 
 use elastic_elgamal::sharing::ActiveParticipant;
-use minicbor::Decoder;
 use sha2::{Digest, Sha256};
 
 use super::{
+    agree::{BadWord, Decision, DecisionIn, Pick, Subject},
     complaint::{BadComplaint, Complaint, ComplaintIn},
     dealing::{BadDealing, Dealing, DealingId, DealingIn, Share, flat, read_flat},
     group,
     panel::Panel,
 };
 use crate::{
-    cbor::{Malformed, Out, Wire, Written, ascends, exact, from_bytes, to_bytes, versioned},
-    ids::{MemberId, MemberSecret, MotionId},
-    limits::{ACCEPT_MAX, DEALINGS_PER_TRUSTEE},
+    cbor::ascends,
+    ids::{MemberId, MotionId},
+    limits::{DECISIONS_PER_SUBJECT, KEPT_PER_MEMBER},
 };
-
-const VERSION: u8 = 1;
-
-/// A trustee says of which dealings it holds the shares, and that it takes no others. As received.
-#[derive(Clone, PartialEq, Eq)]
-pub struct AcceptIn {
-    motion: MotionId,
-    trustee: MemberId,
-    dealings: Vec<DealingId>,
-    signature: [u8; 64],
-}
-
-/// What a trustee accepted. There is no other way to this than [`AcceptIn::verify`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accept(AcceptIn);
 
 /// Names the key of a secret vote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,49 +37,31 @@ struct Inner {
     keys: group::Keys,
 }
 
-/// Why an acceptance does not count.
-#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
-pub enum BadAccept {
-    /// For another motion.
-    #[error("the word of the trustee is for another motion")]
-    OtherMotion,
-    /// By somebody who is no trustee.
-    #[error("the word is not by a trustee of this motion")]
-    NotTrustee,
-    /// Too few dealings, so that liars alone might have made them.
-    #[error("the trustee accepts too few parts of the key")]
-    TooFew,
-    /// Signed by somebody else.
-    #[error("the word is not signed by the trustee whose it says it is")]
-    Forged,
-}
-
-/// What became of a dealing or an acceptance.
+/// What became of something that a member said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    /// The first of its trustee.
+    /// The first of its author.
     New,
     /// It was known.
     Known,
-    /// Its trustee has said something else before, which it is not to do. The key can still be made of either.
+    /// Its author has said something else before, which it is not to do.
     Cheat,
 }
 
-/// What trustees have said of a key. The same for everybody who has heard the same, in whatever order, as long as nobody says more
-/// than two different things.
+/// What trustees have said of a key. The key is the same for everybody who has heard the same, in whatever order.
 #[derive(Debug, Clone)]
 pub struct Setup {
     panel: Panel,
     dealings: BTreeMap<DealingId, Dealing>,
-    accepts: BTreeMap<MemberId, Vec<Accept>>,
     /// The first of each trustee.
     complaints: BTreeMap<MemberId, Complaint>,
+    decisions: BTreeMap<[u8; 32], Decision>,
 }
 
 impl Setup {
     /// Nothing yet.
     pub fn new(panel: Panel) -> Self {
-        Self { panel, dealings: BTreeMap::new(), accepts: BTreeMap::new(), complaints: BTreeMap::new() }
+        Self { panel, dealings: BTreeMap::new(), complaints: BTreeMap::new(), decisions: BTreeMap::new() }
     }
 
     /// Whose key it will be.
@@ -112,7 +79,7 @@ impl Setup {
         if self.dealings.contains_key(&dealing.id()) {
             return Ok(Heard::Known);
         }
-        if before < DEALINGS_PER_TRUSTEE {
+        if before < KEPT_PER_MEMBER {
             self.dealings.insert(dealing.id(), dealing);
         }
         Ok(if before == 0 { Heard::New } else { Heard::Cheat })
@@ -135,22 +102,23 @@ impl Setup {
         })
     }
 
-    /// Takes what a trustee accepted.
+    /// Takes what the trustees decided.
     ///
     /// # Errors
     /// If it does not count.
-    pub fn accept(&mut self, accept: AcceptIn) -> Result<Heard, BadAccept> {
-        let accept = accept.verify(&self.panel)?;
-        let before = self.accepts.entry(accept.0.trustee).or_default();
-        // Signed anew it says the same.
-        if before.iter().any(|known| known.0.dealings == accept.0.dealings) {
+    pub fn agree(&mut self, decision: DecisionIn) -> Result<Heard, BadWord> {
+        let decision = decision.verify(&self.panel, Subject::Key)?;
+        let pick = decision.pick();
+        if !self.fits(pick) {
+            return Err(BadWord::Unheard);
+        }
+        if self.decisions.contains_key(&pick.id) {
             return Ok(Heard::Known);
         }
-        let heard = if before.is_empty() { Heard::New } else { Heard::Cheat };
-        if before.len() < DEALINGS_PER_TRUSTEE {
-            before.push(accept);
+        if self.decisions.len() < DECISIONS_PER_SUBJECT {
+            self.decisions.insert(pick.id, decision);
         }
-        Ok(heard)
+        Ok(Heard::New)
     }
 
     /// A dealing that was heard.
@@ -168,46 +136,59 @@ impl Setup {
         self.panel.trustees().iter().filter(|one| !self.dealings.values().any(|dealing| dealing.trustee() == **one))
     }
 
-    /// What a trustee with these shares says, once all have dealt or have had the time. It takes what the trustee with the lowest
-    /// rank took, if it can and nobody complained of that; and else all dealings that it has a share of, but for those of trustees
-    /// who dealt twice and those of which somebody complained, as long as enough are left. Said once for a motion: what we have
-    /// said we say again.
-    ///
-    /// # Errors
-    /// If it is no trustee, or has too few shares yet.
-    pub fn say(&self, shares: &[Share], secret: &MemberSecret) -> Result<Accept, BadAccept> {
-        if let Some(said) = self.accepts.get(&secret.member()).and_then(|said| said.first()) {
-            return Ok(said.clone());
-        }
+    /// What a trustee with these shares proposes, once all have dealt or have had the time: all dealings that it has a share of, but
+    /// for those of trustees who dealt twice and those of which somebody complained, as long as enough are left.
+    pub fn proposal(&self, shares: &[Share]) -> Option<Pick> {
+        let (good, bad) = self.usable(shares);
+        let lacking = self.panel.needed().saturating_sub(good.len());
+        let mut dealings: Vec<DealingId> = good.into_iter().chain(bad.into_iter().take(lacking)).collect();
+        dealings.sort_unstable();
+        let names = flat(&dealings);
+        (dealings.len() >= self.panel.needed()).then(|| Pick { id: key_id(&self.panel.id(), &names), names })
+    }
+
+    /// Whether a trustee with these shares can take what another one proposed: it holds a share of all, nobody dealt twice, and
+    /// of none somebody complained, unless there are too few without.
+    pub fn takes(&self, pick: &Pick, shares: &[Share]) -> bool {
+        let Some(dealings) = read_flat(&pick.names).filter(|_| self.fits(pick)) else {
+            return false;
+        };
+        let (good, bad) = self.usable(shares);
+        let disputed = dealings.iter().any(|id| bad.contains(id));
+        let usable = dealings.iter().all(|id| good.contains(id) || bad.contains(id));
+        let exact = dealings.len() == self.panel.needed() && good.iter().all(|id| dealings.contains(id));
+        usable && dealings.len() >= self.panel.needed() && (!disputed || exact)
+    }
+
+    /// Whether the names are those of the id.
+    pub fn fits(&self, pick: &Pick) -> bool {
+        key_id(&self.panel.id(), &pick.names) == pick.id
+    }
+
+    /// Dealings of those who dealt once, of which these are the shares: without complaints, and with.
+    fn usable(&self, shares: &[Share]) -> (Vec<DealingId>, Vec<DealingId>) {
+        let of = |trustee: MemberId| self.dealings.values().filter(move |other| other.trustee() == trustee).count();
         let held = |id: &DealingId| shares.iter().any(|share| share.dealing() == *id);
-        let undisputed = |id: &DealingId| !self.complaints.values().any(|complaint| complaint.dealings().contains(id));
-        let said = self.panel.trustees().iter().filter_map(|one| self.accepts.get(one)?.first());
-        let known = said.map(|accept| &accept.0.dealings).find(|ids| ids.iter().all(|id| held(id) && undisputed(id))).cloned();
-        let dealings = known.unwrap_or_else(|| {
-            let of = |trustee: MemberId| self.dealings.values().filter(move |other| other.trustee() == trustee).count();
-            let once = self.dealings.iter().filter(|(id, dealing)| held(id) && of(dealing.trustee()) == 1).map(|(id, _)| *id);
-            let (good, bad): (Vec<DealingId>, Vec<DealingId>) = once.partition(undisputed);
-            let lacking = self.panel.needed().saturating_sub(good.len());
-            let mut dealings: Vec<DealingId> = good.into_iter().chain(bad.into_iter().take(lacking)).collect();
-            dealings.sort_unstable();
-            dealings
-        });
-        let unsigned = AcceptIn { motion: self.panel.id(), trustee: secret.member(), dealings, signature: [0; 64] };
-        AcceptIn { signature: secret.sign(&unsigned.signed()), ..unsigned }.verify(&self.panel)
+        let once = self.dealings.iter().filter(|(id, dealing)| held(id) && of(dealing.trustee()) == 1).map(|(id, _)| *id);
+        once.partition(|id| !self.complaints.values().any(|complaint| complaint.dealings().contains(id)))
     }
 
-    /// The key, once enough trustees have accepted the same dealings and these are known. There is one, unless a third of the
-    /// trustees cheat.
+    /// The key, once enough trustees have agreed on its dealings and these are known.
     pub fn key(&self) -> Option<Key> {
-        let said = self.accepts.values().flatten().map(|accept| &accept.0.dealings);
-        let mut enough: Vec<&Vec<DealingId>> = said.filter(|one| self.accepts(one).count() >= self.panel.needed()).collect();
-        enough.sort_unstable();
-        enough.into_iter().find_map(|dealings| self.key_of(dealings))
+        self.decisions.values().find_map(|decision| self.key_of(&read_flat(&decision.pick().names)?))
     }
 
-    /// The acceptances of these dealings, one of each trustee.
-    pub(super) fn accepts(&self, dealings: &[DealingId]) -> impl Iterator<Item = &Accept> {
-        self.accepts.values().filter_map(move |said| said.iter().find(|accept| accept.0.dealings == dealings))
+    /// On what trustees agreed, of which this key is.
+    pub(super) fn decision(&self, key: &Key) -> Option<&Decision> {
+        self.decisions.get(&key.id().0)
+    }
+
+    /// Dealings of this key whose trustees dealt others besides: who heard others first may lack them.
+    pub fn doubled(&self, key: &Key) -> impl Iterator<Item = &Dealing> {
+        let dealt = key.dealings().iter().filter_map(|id| self.dealings.get(id)).collect::<Vec<_>>();
+        dealt
+            .into_iter()
+            .filter(|one| self.dealings.values().any(|other| other.trustee() == one.trustee() && other.id() != one.id()))
     }
 
     fn key_of(&self, dealings: &[DealingId]) -> Option<Key> {
@@ -222,7 +203,7 @@ impl Setup {
         let sum = |place: usize| of(place).reduce(|one, other| Some(one? + other?)).flatten();
         let sums = (0..self.panel.trustees().len()).map(sum).collect::<Option<Vec<_>>>()?;
         let keys = group::Keys::from_participants(self.panel.params(), sums).ok()?;
-        let id = KeyId(hash(b"samizdat key v1\0", &self.panel.id(), dealings));
+        let id = KeyId(key_id(&self.panel.id(), &flat(dealings)));
         Some(Key(Arc::new(Inner { id, panel: self.panel.clone(), dealings: dealings.to_vec(), keys })))
     }
 }
@@ -258,98 +239,20 @@ impl Key {
     }
 }
 
-impl Accept {
-    /// By whom.
-    pub fn trustee(&self) -> MemberId {
-        self.0.trustee
-    }
-
-    /// Which dealings, ascending.
-    pub fn dealings(&self) -> &[DealingId] {
-        &self.0.dealings
-    }
-
-    /// As received.
-    pub fn unverified(&self) -> AcceptIn {
-        self.0.clone()
-    }
-}
-
-impl AcceptIn {
-    /// Reads an acceptance.
-    ///
-    /// # Errors
-    /// If it is none.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        from_bytes(bytes, ACCEPT_MAX)
-    }
-
-    /// To be sent.
-    pub fn encode(&self) -> Vec<u8> {
-        to_bytes(self)
-    }
-
-    /// For which motion it says to be.
-    pub fn claimed_motion(&self) -> MotionId {
-        self.motion
-    }
-
-    /// Whose it says to be.
-    pub fn claimed_trustee(&self) -> MemberId {
-        self.trustee
-    }
-
-    /// The only door to an [`Accept`].
-    ///
-    /// # Errors
-    /// With the first rule that it breaks.
-    pub fn verify(self, panel: &Panel) -> Result<Accept, BadAccept> {
-        if self.motion != panel.id() {
-            return Err(BadAccept::OtherMotion);
-        }
-        if panel.place(&self.trustee).is_none() {
-            return Err(BadAccept::NotTrustee);
-        }
-        if self.dealings.len() < panel.needed() {
-            return Err(BadAccept::TooFew);
-        }
-        self.trustee.verify(&self.signed(), &self.signature).map_err(|_| BadAccept::Forged)?;
-        Ok(Accept(self))
-    }
-
-    fn signed(&self) -> Vec<u8> {
-        [&b"samizdat trustee v1\0"[..], &self.motion.0, &flat(&self.dealings)].concat()
-    }
-}
-
-fn hash(domain: &[u8], motion: &MotionId, dealings: &[DealingId]) -> [u8; 32] {
-    Sha256::new().chain_update(domain).chain_update(motion.0).chain_update(flat(dealings)).finalize().into()
-}
-
-impl Wire for AcceptIn {
-    fn write(&self, e: &mut Out) -> Written {
-        e.array(5)?.u8(VERSION)?;
-        self.motion.write(e)?;
-        self.trustee.write(e)?;
-        e.bytes(&flat(&self.dealings))?.bytes(&self.signature)?;
-        Ok(())
-    }
-
-    fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        versioned(d, 5, VERSION)?;
-        let (motion, trustee) = (MotionId::read(d)?, MemberId::read(d)?);
-        Some(Self { motion, trustee, dealings: read_flat(d)?, signature: exact(d)? })
-    }
-}
-
-impl fmt::Debug for AcceptIn {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} accepts {} dealings for {:?}", self.trustee, self.dealings.len(), self.motion)
-    }
+fn key_id(motion: &MotionId, dealings: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(b"samizdat key v1\0").chain_update(motion.0).chain_update(dealings).finalize().into()
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} of {} dealings for {:?}", self.id(), self.dealings().len(), self.panel().id())
+    }
+}
+
+#[cfg(test)]
+impl Setup {
+    /// Whatever these name, however few.
+    pub(super) fn picked_by(&self, names: &[u8]) -> Pick {
+        Pick { id: key_id(&self.panel.id(), names), names: names.into() }
     }
 }

@@ -4,7 +4,13 @@ use core::fmt;
 
 use minicbor::Decoder;
 
-use super::{ballot::SecretBallotIn, complaint::ComplaintIn, dealing::DealingIn, opening::OpeningIn, setup::AcceptIn};
+use super::{
+    agree::{DecisionIn, WordIn},
+    ballot::SecretBallotIn,
+    complaint::ComplaintIn,
+    dealing::DealingIn,
+    opening::OpeningIn,
+};
 use crate::{
     cbor::{Malformed, Out, Wire, Written},
     ids::{MemberId, MotionId},
@@ -17,12 +23,14 @@ pub enum StepIn {
     Dealing(DealingIn),
     /// A trustee lacks shares.
     Complaint(ComplaintIn),
-    /// A trustee says of which dealings the key is made.
-    Accept(AcceptIn),
+    /// A trustee says something so that all agree.
+    Word(WordIn),
     /// A voter votes.
     Ballot(SecretBallotIn),
     /// A trustee opens the sum.
     Opening(OpeningIn),
+    /// A trustee tells on what they agreed.
+    Decision(DecisionIn),
 }
 
 /// Of what kind a step is; the numbers are the types of messages.
@@ -33,17 +41,19 @@ pub enum StepKind {
     Dealing = 12,
     /// [`StepIn::Complaint`]
     Complaint = 13,
-    /// [`StepIn::Accept`]
-    Accept = 14,
+    /// [`StepIn::Word`]
+    Word = 14,
     /// [`StepIn::Ballot`]
     Ballot = 15,
     /// [`StepIn::Opening`]
     Opening = 16,
+    /// [`StepIn::Decision`]
+    Decision = 17,
 }
 
 impl StepKind {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Dealing, Self::Complaint, Self::Accept, Self::Ballot, Self::Opening];
+    pub const ALL: [Self; 6] = [Self::Dealing, Self::Complaint, Self::Word, Self::Ballot, Self::Opening, Self::Decision];
 
     /// Its number.
     pub fn number(self) -> u8 {
@@ -62,9 +72,10 @@ impl StepIn {
         match self {
             Self::Dealing(_) => StepKind::Dealing,
             Self::Complaint(_) => StepKind::Complaint,
-            Self::Accept(_) => StepKind::Accept,
+            Self::Word(_) => StepKind::Word,
             Self::Ballot(_) => StepKind::Ballot,
             Self::Opening(_) => StepKind::Opening,
+            Self::Decision(_) => StepKind::Decision,
         }
     }
 
@@ -73,9 +84,10 @@ impl StepIn {
         match self {
             Self::Dealing(one) => one.claimed_motion(),
             Self::Complaint(one) => one.claimed_motion(),
-            Self::Accept(one) => one.claimed_motion(),
+            Self::Word(one) => one.claimed_motion(),
             Self::Ballot(one) => one.claimed_motion(),
             Self::Opening(one) => one.claimed_motion(),
+            Self::Decision(one) => one.claimed_motion(),
         }
     }
 
@@ -84,9 +96,22 @@ impl StepIn {
         match self {
             Self::Dealing(one) => one.claimed_trustee(),
             Self::Complaint(one) => one.claimed_trustee(),
-            Self::Accept(one) => one.claimed_trustee(),
+            Self::Word(one) => one.claimed_trustee(),
             Self::Ballot(one) => one.claimed_voter(),
             Self::Opening(one) => one.claimed_trustee(),
+            Self::Decision(one) => one.claimed_teller(),
+        }
+    }
+
+    /// Of what its author says several, which this is: one of each is said. Words are told apart by subject, round and stage.
+    pub fn turn(&self) -> u32 {
+        match self {
+            Self::Word(one) => {
+                let (round, stage) = one.claimed_turn();
+                u32::from_be_bytes([0, one.claimed_subject() as u8, round, stage as u8])
+            }
+            Self::Decision(one) => one.claimed_subject() as u32,
+            Self::Dealing(_) | Self::Complaint(_) | Self::Ballot(_) | Self::Opening(_) => 0,
         }
     }
 
@@ -95,9 +120,10 @@ impl StepIn {
         match self {
             Self::Dealing(one) => one.encode(),
             Self::Complaint(one) => one.encode(),
-            Self::Accept(one) => one.encode(),
+            Self::Word(one) => one.encode(),
             Self::Ballot(one) => one.encode(),
             Self::Opening(one) => one.encode(),
+            Self::Decision(one) => one.encode(),
         }
     }
 
@@ -109,9 +135,10 @@ impl StepIn {
         Ok(match kind {
             StepKind::Dealing => Self::Dealing(DealingIn::decode(bytes)?),
             StepKind::Complaint => Self::Complaint(ComplaintIn::decode(bytes)?),
-            StepKind::Accept => Self::Accept(AcceptIn::decode(bytes)?),
+            StepKind::Word => Self::Word(WordIn::decode(bytes)?),
             StepKind::Ballot => Self::Ballot(SecretBallotIn::decode(bytes)?),
             StepKind::Opening => Self::Opening(OpeningIn::decode(bytes)?),
+            StepKind::Decision => Self::Decision(DecisionIn::decode(bytes)?),
         })
     }
 
@@ -119,9 +146,10 @@ impl StepIn {
         match self {
             Self::Dealing(one) => one.write(e),
             Self::Complaint(one) => one.write(e),
-            Self::Accept(one) => one.write(e),
+            Self::Word(one) => one.write(e),
             Self::Ballot(one) => one.write(e),
             Self::Opening(one) => one.write(e),
+            Self::Decision(one) => one.write(e),
         }
     }
 
@@ -129,9 +157,10 @@ impl StepIn {
         Some(match kind {
             StepKind::Dealing => Self::Dealing(Wire::read(d)?),
             StepKind::Complaint => Self::Complaint(Wire::read(d)?),
-            StepKind::Accept => Self::Accept(Wire::read(d)?),
+            StepKind::Word => Self::Word(Wire::read(d)?),
             StepKind::Ballot => Self::Ballot(Wire::read(d)?),
             StepKind::Opening => Self::Opening(Wire::read(d)?),
+            StepKind::Decision => Self::Decision(Wire::read(d)?),
         })
     }
 }
@@ -141,9 +170,10 @@ impl fmt::Debug for StepIn {
         match self {
             Self::Dealing(one) => one.fmt(f),
             Self::Complaint(one) => one.fmt(f),
-            Self::Accept(one) => one.fmt(f),
+            Self::Word(one) => one.fmt(f),
             Self::Ballot(one) => one.fmt(f),
             Self::Opening(one) => one.fmt(f),
+            Self::Decision(one) => one.fmt(f),
         }
     }
 }

@@ -1,5 +1,6 @@
 #![allow(clippy::arithmetic_side_effects)]
 
+mod agree;
 mod key;
 
 use std::collections::BTreeSet;
@@ -94,10 +95,9 @@ fn ready(people: u8, kind: Kind) -> Vote {
 
 fn ready_on(past: Past, motion: Motion) -> Vote {
     let mut vote = dealt_on(past, motion);
-    for trustee in &vote.trustees {
-        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
-        assert_eq!(vote.setup.accept(AcceptIn::decode(&accept.unverified().encode()).unwrap()), Ok(Heard::New));
-    }
+    let pick = vote.setup.proposal(&vote.trustees[0].shares).unwrap();
+    let decided = vote.decided(Subject::Key, &pick);
+    assert_eq!(vote.setup.agree(DecisionIn::decode(&decided.encode()).unwrap()), Ok(Heard::New));
     vote
 }
 
@@ -111,7 +111,27 @@ impl Vote {
         Urn::new(self.setup.key().unwrap())
     }
 
+    /// All trustees back and bind themselves to what the first one proposes.
+    fn decided(&self, subject: Subject, pick: &Pick) -> DecisionIn {
+        let mut talk = Talk::new(self.panel.clone(), subject);
+        for trustee in self.trustees.iter().chain(&self.trustees) {
+            while let Some(word) = talk.next(&trustee.secret(), 0, || Some(pick.clone()), |known| known == pick) {
+                assert_eq!(talk.hear(WordIn::decode(&word.unverified().encode()).unwrap()), Ok(Heard::New));
+            }
+        }
+        talk.decision(&member(self.trustees[0].who), |known| known == pick).unwrap()
+    }
+
+    /// All that is in the urn is to be opened.
+    fn close(&self, urn: &mut Urn) {
+        if !urn.is_agreed() {
+            let decided = self.decided(Subject::Count, &urn.proposal(|_| true).unwrap());
+            assert_eq!(urn.agree(DecisionIn::decode(&decided.encode()).unwrap()), Ok(Heard::New));
+        }
+    }
+
     fn open(&self, urn: &mut Urn, trustees: std::ops::Range<usize>) {
+        self.close(urn);
         for trustee in &self.trustees[trustees] {
             let opening = urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [9; 32]).unwrap();
             assert_eq!(urn.opened(OpeningIn::decode(&opening.unverified().encode()).unwrap()), Ok(Heard::New));
@@ -179,8 +199,17 @@ fn what_cannot_be_secret_is_not() {
     let mut urn = vote.urn();
     cast(&mut urn, 1, 0).unwrap();
     cast(&mut urn, 2, 1).unwrap();
+    assert_eq!(urn.proposal(|_| true), None);
     let trustee = &vote.trustees[0];
-    assert_eq!(urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [0; 32]).unwrap_err(), CannotOpen::TooFew);
+    let open = |urn: &Urn| urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [0; 32]).map(|_| ());
+    assert_eq!(open(&urn), Err(CannotOpen::NotAgreed));
+    // Not if all trustees agreed to.
+    cast(&mut urn, 3, 0).unwrap();
+    let names = urn.proposal(|_| true).unwrap().names;
+    let two = urn.picked_by(&names[..16]);
+    assert!(!urn.takes(&two, |_| false));
+    assert_eq!(urn.agree(vote.decided(Subject::Count, &two)), Ok(Heard::New));
+    assert_eq!(open(&urn), Err(CannotOpen::TooFew));
 }
 
 #[test]
@@ -205,8 +234,9 @@ fn fewer_answers_than_the_charter_needs_are_not_opened() {
     all_yes(&mut urn, 1..=3);
     let trustee = &vote.trustees[0];
     let open = |urn: &Urn| urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [0; 32]);
-    assert_eq!((urn.needed(), open(&urn).unwrap_err()), (4, CannotOpen::TooFew));
+    assert_eq!((urn.needed(), urn.proposal(|_| true)), (4, None));
     cast(&mut urn, 4, 1).unwrap();
+    vote.close(&mut urn);
     let fewer = open(&urn).unwrap().unverified().resized(3, 2).signed_by(&trustee.secret());
     assert_eq!(urn.opened(fewer), Err(BadOpening::TooFew), "nor does anybody take what a liar opens");
     vote.open(&mut urn, 0..vote.panel.needed());
@@ -244,6 +274,7 @@ fn ballots_and_openings_of_another_size_prove_nothing() {
         assert_eq!(received.verify(urn.key()).unwrap_err(), BadSecretBallot::Unproven, "{piece} {more}");
     }
     all_yes(&mut urn, 1..=4);
+    vote.close(&mut urn);
     let trustee = &vote.trustees[0];
     let opening = urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [5; 32]).unwrap().unverified();
     for (ballots, shares, why) in [
@@ -269,7 +300,7 @@ fn a_copied_ballot_is_refused_even_if_it_is_moved_to_the_copiers_key() {
 }
 
 #[test]
-fn whoever_votes_twice_counts_once_and_is_named() {
+fn whoever_votes_twice_is_in_no_proposal_and_is_named() {
     let vote = ready(5, ask(9));
     let (mut one, mut other) = (vote.urn(), vote.urn());
     let twice = [0, 1].map(|option| SecretBallot::cast(one.key(), &secret(1), option, &[1; 32]).unwrap().unverified());
@@ -290,7 +321,8 @@ fn whoever_votes_twice_counts_once_and_is_named() {
     vote.open(&mut one, 0..vote.panel.needed());
     vote.open(&mut other, 0..vote.panel.needed());
     assert_eq!(one.verdict(), other.verdict());
-    assert_eq!(one.verdict().unwrap().counts.iter().sum::<u64>(), 5);
+    assert_eq!(one.verdict().unwrap().counts, [4, 0]);
+    assert_eq!(one.left_out(&one.verdict().unwrap()).collect::<Vec<_>>(), [&member(1)]);
 }
 
 #[test]
@@ -299,6 +331,7 @@ fn an_opening_is_of_ballots_that_are_known_and_right() {
     let (mut urn, mut behind) = (vote.urn(), vote.urn());
     all_yes(&mut urn, 1..=4);
     all_yes(&mut behind, 1..=3);
+    vote.close(&mut urn);
     let trustee = |n: usize| &vote.trustees[n];
     let opening =
         |n: usize, urn: &Urn| urn.open(&trustee(n).secret(), &trustee(n).ours, &trustee(n).shares, [5; 32]).unwrap().unverified();
@@ -326,30 +359,55 @@ fn an_opening_is_of_ballots_that_are_known_and_right() {
 #[test]
 fn one_urn_is_opened_even_if_a_ballot_comes_late() {
     let vote = ready(6, ask(9));
-    let (mut first, mut second) = (vote.urn(), vote.urn());
-    for urn in [&mut first, &mut second] {
-        all_yes(urn, 1..=4);
-    }
-    // All but the first trustee have heard of the fifth ballot after the first one opened. Nobody opens anything else than they
-    // think is all: whoever knows more opens more, and the two are not put together.
-    vote.open(&mut first, 0..1);
-    let opening = first.openings().next().unwrap().unverified();
-    assert_eq!(second.opened(opening.clone()), Ok(Heard::New));
-    vote.open(&mut second, 1..3);
-    assert_eq!(second.verdict().map(|verdict| verdict.counts), Some(vec![4, 0]));
-    let mut late = vote.urn();
+    let (mut first, mut late) = (vote.urn(), vote.urn());
+    all_yes(&mut first, 1..=4);
     all_yes(&mut late, 1..=5);
-    assert_eq!(late.opened(opening), Ok(Heard::New));
-    vote.open(&mut late, 1..3);
+    let (four, five) = (first.proposal(|_| true).unwrap(), late.proposal(|_| true).unwrap());
+    // What is not known is not taken; nor what lacks somebody who voted in time; but what lacks somebody who did not.
+    assert_eq!((first.takes(&five, |_| false), late.takes(&four, |voter| who(voter) < 6)), (false, false));
+    assert!(late.takes(&four, |voter| who(voter) < 5) && late.takes(&five, |_| false));
+    assert_eq!(late.proposal(|voter| who(voter) < 5), Some(four.clone()), "nor is it proposed");
+    let decided = vote.decided(Subject::Count, &five);
+    assert_eq!(first.agree(decided.clone()), Err(BadWord::Unheard));
+    cast(&mut first, 5, 0).unwrap();
+    // Whoever thinks otherwise opens what was agreed on.
+    for urn in [&mut first, &mut late] {
+        assert_eq!(urn.agree(decided.clone()), Ok(Heard::New));
+        assert_eq!(urn.agree(decided.clone()), Ok(Heard::Known));
+        vote.open(urn, 0..vote.panel.needed());
+        assert_eq!(urn.verdict().map(|verdict| verdict.counts), Some(vec![5, 0]));
+    }
     let again = late.open(&vote.trustees[1].secret(), &vote.trustees[1].ours, &vote.trustees[1].shares, [8; 32]).unwrap();
     assert_eq!(late.opened(again.unverified()), Ok(Heard::Known), "a trustee opens once");
-    assert_eq!(late.verdict(), None);
-    // The result that was reached says whom it lacks.
-    for one in second.openings() {
-        let _ = late.opened(one.unverified());
+}
+
+/// Of three ballots some heard two and some another two: what was agreed on they are told again.
+#[test]
+fn a_ballot_that_counts_is_told_to_those_who_heard_two_others() {
+    let vote = ready(6, ask(9));
+    let (mut early, mut behind) = (vote.urn(), vote.urn());
+    for urn in [&mut early, &mut behind] {
+        all_yes(urn, 2..=6);
     }
-    let verdict = late.verdict().unwrap();
-    assert_eq!(late.left_out(&verdict).collect::<Vec<_>>(), [&member(5)]);
+    let ballot = |seed: u8| SecretBallot::cast(early.key(), &secret(1), 1, &[seed; 32]).unwrap().unverified();
+    let [one, two, three] = [1, 2, 3].map(ballot);
+    early.add(one.clone()).unwrap();
+    let pick = early.proposal(|_| true).unwrap();
+    behind.add(two.clone()).unwrap();
+    assert!(!behind.takes(&pick, |_| true));
+    behind.add(three).unwrap();
+    early.agree(vote.decided(Subject::Count, &pick)).unwrap();
+    assert_eq!(early.doubled().count(), 0);
+    early.add(two).unwrap();
+    let told: Vec<_> = early.doubled().map(|ballot| ballot.unverified()).collect();
+    assert_eq!(told, std::slice::from_ref(&one));
+    assert_eq!(behind.agree(vote.decided(Subject::Count, &pick)), Err(BadWord::Unheard));
+    assert_eq!(behind.add(one), Ok(Heard::Cheat));
+    assert_eq!(behind.agree(vote.decided(Subject::Count, &pick)), Ok(Heard::New));
+    vote.open(&mut early, 0..vote.panel.needed());
+    vote.open(&mut behind, 0..vote.panel.needed());
+    assert_eq!(early.verdict(), behind.verdict());
+    assert_eq!(early.verdict().unwrap().counts, [5, 1]);
 }
 
 #[test]
@@ -368,9 +426,8 @@ fn a_transcript_proves_what_it_says_or_nothing() {
         verify(&less).unwrap_err()
     };
     assert_eq!(lacks(0), BadTranscript::NoKey);
-    assert_eq!(lacks(1), BadTranscript::NoKey);
-    assert_eq!(lacks(2), BadTranscript::Opening(BadOpening::Unheard));
-    assert_eq!(lacks(3), BadTranscript::NotOpened);
+    assert_eq!(lacks(1), BadTranscript::Opening(BadOpening::Unheard));
+    assert_eq!(lacks(2), BadTranscript::NotOpened);
     assert!(matches!(good.verify(&CLUSTER, &circle(1..=6), &SALT), Err(BadTranscript::Motion(_))));
     // Other trustees are drawn.
     let elsewhere = (0..=u8::MAX).map(|salt| good.verify(&CLUSTER, &vote.past, &[salt; 32])).filter(Result::is_err).count();
@@ -389,6 +446,7 @@ proptest! {
             cast(&mut urn, who, *option).unwrap();
         }
         let (skip, needed) = (skip.index(vote.trustees.len()), vote.panel.needed());
+        vote.close(&mut urn);
         let open: Vec<&Trustee> = vote.trustees.iter().enumerate().filter(|(n, _)| *n != skip || needed == vote.trustees.len()).map(|(_, one)| one).collect();
         for trustee in open {
             let opening = urn.open(&trustee.secret(), &trustee.ours, &trustee.shares, [1; 32]).unwrap();
@@ -403,20 +461,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_is_taken_is_written_as_it_came(which in 0..5usize, at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
-        let _ = (ComplaintIn::decode(&junk), DealingIn::decode(&junk), AcceptIn::decode(&junk), SecretBallotIn::decode(&junk), OpeningIn::decode(&junk));
+    fn what_is_taken_is_written_as_it_came(which in 0..6usize, at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {
+        let _ = (ComplaintIn::decode(&junk), DealingIn::decode(&junk), WordIn::decode(&junk), DecisionIn::decode(&junk), SecretBallotIn::decode(&junk), OpeningIn::decode(&junk));
         let _ = (ShareIn::decode(&junk), TranscriptIn::decode(&junk), TwoBallots::decode(&junk));
         let vote = ready(3, ask(9));
         let mut urn = vote.urn();
         all_yes(&mut urn, 1..=3);
         vote.open(&mut urn, 0..2);
         let dealing = vote.setup.dealing(&vote.trustees[0].shares[0].dealing()).unwrap().clone();
+        let pick = vote.setup.proposal(&vote.trustees[0].shares).unwrap();
         let good = [
             dealing.unverified().encode(),
-            vote.setup.say(&vote.trustees[0].shares, &vote.trustees[0].secret()).unwrap().unverified().encode(),
+            WordIn::sign(&vote.panel, &vote.trustees[0].secret(), (Subject::Key, 0, Stage::Propose), &pick).encode(),
             urn.ballots().next().unwrap().unverified().encode(),
             urn.openings().next().unwrap().unverified().encode(),
             vote.trustees[0].shares[0].unverified().encode(),
+            vote.decided(Subject::Key, &pick).encode(),
         ][which].clone();
         let mut like = good.clone();
         let at = at.index(like.len());
@@ -424,7 +484,9 @@ proptest! {
         // Whatever was changed, it is noticed.
         let (again, counts) = match which {
             0 => (DealingIn::decode(&like).map(|it| it.encode()), DealingIn::decode(&like).is_ok_and(|it| it.verify(&vote.panel).is_ok())),
-            1 => (AcceptIn::decode(&like).map(|it| it.encode()), AcceptIn::decode(&like).is_ok_and(|it| it.verify(&vote.panel).is_ok())),
+            1 => (WordIn::decode(&like).map(|it| it.encode()), WordIn::decode(&like).is_ok_and(|it| it.verify(&vote.panel).is_ok())),
+            // Who tells it, and of what it is made, is not signed: that shows when it is taken.
+            5 => (DecisionIn::decode(&like).map(|it| it.encode()), DecisionIn::decode(&like).is_ok_and(|it| it.claimed_teller() == vote.decided(Subject::Key, &pick).claimed_teller() && vote.setup.clone().agree(it).is_ok())),
             2 => (SecretBallotIn::decode(&like).map(|it| it.encode()), SecretBallotIn::decode(&like).is_ok_and(|it| it.verify(urn.key()).is_ok())),
             3 => (OpeningIn::decode(&like).map(|it| it.encode()), OpeningIn::decode(&like).is_ok_and(|it| it.verify(&urn).is_ok())),
             _ => (ShareIn::decode(&like).map(|it| it.encode()), ShareIn::decode(&like).is_ok_and(|it| it.verify(&dealing, &vote.panel, &member(vote.trustees[0].who)).is_ok())),

@@ -5,11 +5,12 @@ use core::fmt;
 use minicbor::Decoder;
 
 use super::{
+    agree::{BadWord, DecisionIn},
     ballot::{BadSecretBallot, SecretBallotIn},
     dealing::{BadDealing, DealingIn},
     opening::{BadOpening, OpeningIn},
     panel::{NotSecret, Panel},
-    setup::{AcceptIn, BadAccept, Setup},
+    setup::Setup,
     urn::{Urn, Verdict},
 };
 use crate::{
@@ -27,7 +28,7 @@ const VERSION: u8 = 1;
 pub struct TranscriptIn {
     motion: MotionIn,
     dealings: Vec<DealingIn>,
-    accepts: Vec<AcceptIn>,
+    decision: DecisionIn,
     ballots: Vec<SecretBallotIn>,
     openings: Vec<OpeningIn>,
 }
@@ -46,7 +47,7 @@ pub enum BadTranscript {
     Dealing(#[from] BadDealing),
     /// Part of the key.
     #[error(transparent)]
-    Accept(#[from] BadAccept),
+    Decision(#[from] BadWord),
     /// A ballot.
     #[error(transparent)]
     Ballot(#[from] BadSecretBallot),
@@ -67,14 +68,14 @@ impl TranscriptIn {
         let verdict = urn.verdict()?;
         let (panel, key) = (setup.panel(), urn.key());
         let dealings = key.dealings().iter().map(|id| Some(setup.dealing(id)?.unverified())).collect::<Option<_>>()?;
-        let accepts = setup.accepts(key.dealings()).take(panel.needed()).map(|accept| accept.unverified()).collect();
+        let decision = setup.decision(key)?.unverified();
         let told = |count: &super::urn::CountId| urn.openings().filter(|one| one.count() == *count).count() >= panel.needed();
         let count = urn.openings().map(|one| one.count()).filter(told).min()?;
         let openings: Vec<_> = urn.openings().filter(|one| one.count() == count).take(panel.needed()).collect();
         let counted = urn.find(openings.first()?.ballots())?.ballots;
         let ballots = urn.ballots().filter(|ballot| counted.contains(&ballot.id())).map(|ballot| ballot.unverified()).collect();
         let openings = openings.into_iter().map(|opening| opening.unverified()).collect();
-        let told = Self { motion: panel.motion().unverified(), dealings, accepts, ballots, openings };
+        let told = Self { motion: panel.motion().unverified(), dealings, decision, ballots, openings };
         (told.ballots.len() == verdict.voters.len()).then_some(told)
     }
 
@@ -91,6 +92,11 @@ impl TranscriptIn {
         to_bytes(self)
     }
 
+    /// The ballots that were counted, by what it says.
+    pub fn ballots(&self) -> &[SecretBallotIn] {
+        &self.ballots
+    }
+
     /// On what was voted, by what it says.
     pub fn motion(&self) -> &MotionIn {
         &self.motion
@@ -104,7 +110,7 @@ impl TranscriptIn {
         let panel = Panel::of(self.motion.clone().verify(cluster, past)?, salt)?;
         let mut setup = Setup::new(panel);
         self.dealings.iter().try_for_each(|dealing| setup.deal(dealing.clone()).map(|_| ()))?;
-        self.accepts.iter().try_for_each(|accept| setup.accept(accept.clone()).map(|_| ()))?;
+        setup.agree(self.decision.clone())?;
         let mut urn = Urn::new(setup.key().ok_or(BadTranscript::NoKey)?);
         self.ballots.iter().try_for_each(|ballot| urn.add(ballot.clone()).map(|_| ()))?;
         self.openings.iter().try_for_each(|opening| urn.opened(opening.clone()).map(|_| ()))?;
@@ -117,7 +123,7 @@ impl Wire for TranscriptIn {
         e.array(6)?.u8(VERSION)?;
         self.motion.write(e)?;
         write_list(e, &self.dealings, |e, one| one.write(e))?;
-        write_list(e, &self.accepts, |e, one| one.write(e))?;
+        self.decision.write(e)?;
         write_list(e, &self.ballots, |e, one| one.write(e))?;
         write_list(e, &self.openings, |e, one| one.write(e))
     }
@@ -127,7 +133,7 @@ impl Wire for TranscriptIn {
         Some(Self {
             motion: MotionIn::read(d)?,
             dealings: list(d, TRUSTEES_MAX, DealingIn::read)?,
-            accepts: list(d, TRUSTEES_MAX, AcceptIn::read)?,
+            decision: DecisionIn::read(d)?,
             ballots: list(d, CAP_MAX.into(), SecretBallotIn::read)?,
             openings: list(d, TRUSTEES_MAX, OpeningIn::read)?,
         })
@@ -142,12 +148,11 @@ impl fmt::Debug for TranscriptIn {
 
 #[cfg(test)]
 impl TranscriptIn {
-    /// Without the last of dealings, acceptances, ballots, or openings.
+    /// Without the last of dealings, ballots, or openings.
     pub(super) fn drop_one(&mut self, part: usize) {
         match part {
             0 => drop(self.dealings.pop()),
-            1 => drop(self.accepts.pop()),
-            2 => drop(self.ballots.pop()),
+            1 => drop(self.ballots.pop()),
             _ => drop(self.openings.pop()),
         }
     }

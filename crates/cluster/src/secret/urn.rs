@@ -6,6 +6,7 @@ use elastic_elgamal::DiscreteLogTable;
 use sha2::{Digest, Sha256};
 
 use super::{
+    agree::{BadWord, DecisionIn, Pick, Subject},
     ballot::{BadSecretBallot, SecretBallot, SecretBallotId, SecretBallotIn, TwoBallots},
     dealing::{Share, TrusteeSecret},
     group,
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     ids::{MemberId, MemberSecret},
-    limits::{BALLOTS_PER_VOTER, SECRET_BALLOTS_MIN},
+    limits::{DECISIONS_PER_SUBJECT, KEPT_PER_MEMBER, SAID_PER_MEMBER, SECRET_BALLOTS_MIN},
 };
 
 /// The secret ballots on one motion, and what trustees opened of them. The same for everybody who has heard the same.
@@ -22,6 +23,7 @@ use crate::{
 pub struct Urn {
     key: Key,
     cast: BTreeMap<MemberId, BTreeMap<SecretBallotId, SecretBallot>>,
+    decided: Vec<Pick>,
     openings: BTreeMap<MemberId, BTreeMap<CountId, Opening>>,
 }
 
@@ -54,6 +56,9 @@ pub enum CannotOpen {
     /// It would show how somebody voted, or decide nothing.
     #[error("too few members voted: the result would not count, or would show how, so it is not opened")]
     TooFew,
+    /// What is opened is not decided.
+    #[error("the trustees have not agreed yet which ballots are opened")]
+    NotAgreed,
     /// We are no trustee, or lack a share.
     #[error("we have no part of the key of this vote, or not all of it")]
     NoKey,
@@ -62,7 +67,7 @@ pub enum CannotOpen {
 impl Urn {
     /// Empty.
     pub fn new(key: Key) -> Self {
-        Self { key, cast: BTreeMap::new(), openings: BTreeMap::new() }
+        Self { key, cast: BTreeMap::new(), decided: Vec::new(), openings: BTreeMap::new() }
     }
 
     /// Under which key ballots are sealed.
@@ -70,7 +75,8 @@ impl Urn {
         &self.key
     }
 
-    /// Takes a ballot. Of two of one voter the one with the lower id counts, as of open ones.
+    /// Takes a ballot. Whoever is known to have voted twice is in no proposal; that of two the one counts that trustees agreed on before
+    /// they knew of the other, may be.
     ///
     /// # Errors
     /// If it does not count.
@@ -81,9 +87,8 @@ impl Urn {
             return Ok(Heard::Known);
         }
         let heard = if before.is_empty() { Heard::New } else { Heard::Cheat };
-        before.insert(ballot.id(), ballot);
-        if before.len() > BALLOTS_PER_VOTER {
-            before.pop_last();
+        if before.len() < KEPT_PER_MEMBER {
+            before.insert(ballot.id(), ballot);
         }
         Ok(heard)
     }
@@ -112,10 +117,60 @@ impl Urn {
         })
     }
 
-    /// Opens, as a trustee, what is in the urn: when it [is full](Self::is_full), or the motion is over. If a trustee of a lower
-    /// rank has opened an urn with all that we know, then that one. Once for each motion, since two results tell the ballots by
-    /// which they differ: the opening is kept, and put [back](Self::opened) into an urn that is built anew, which then yields it
-    /// again. `seed` is fresh.
+    /// What a trustee proposes to open: a ballot of each of `due`, but for those who voted twice. Nothing if that is too little.
+    pub fn proposal(&self, due: impl Fn(&MemberId) -> bool) -> Option<Pick> {
+        let due = self.cast.iter().filter(|(voter, ballots)| ballots.len() == 1 && due(voter));
+        let count = self.sum(due.filter_map(|(_, ballots)| ballots.values().next()).collect());
+        (count.ballots.len() >= self.needed()).then(|| Pick { id: count.id.0, names: count.names() })
+    }
+
+    /// Whether a trustee can take what another one proposed: it knows all those ballots, they are enough, and nobody of `due` is left
+    /// out but who voted twice.
+    pub fn takes(&self, pick: &Pick, due: impl Fn(&MemberId) -> bool) -> bool {
+        let Some(count) = self.picked(pick).filter(|count| count.ballots.len() >= self.needed()) else { return false };
+        let cheated = |voter: &MemberId| self.cast.get(voter).is_some_and(|ballots| ballots.len() > 1);
+        let voters: Vec<MemberId> = self.voters_of(&count).collect();
+        self.key.panel().electorate().iter().all(|voter| !due(voter) || cheated(voter) || voters.contains(voter))
+    }
+
+    /// Whether the names are those of the id, and all is known that they name.
+    pub fn fits(&self, pick: &Pick) -> bool {
+        self.picked(pick).is_some()
+    }
+
+    /// Takes what the trustees decided to open.
+    ///
+    /// # Errors
+    /// If it does not count, or not yet.
+    pub fn agree(&mut self, decision: DecisionIn) -> Result<Heard, BadWord> {
+        let decision = decision.verify(self.key.panel(), Subject::Count)?;
+        if !self.fits(decision.pick()) {
+            return Err(BadWord::Unheard);
+        }
+        if self.decided.contains(decision.pick()) {
+            return Ok(Heard::Known);
+        }
+        if self.decided.len() < DECISIONS_PER_SUBJECT {
+            self.decided.push(decision.pick().clone());
+        }
+        Ok(Heard::New)
+    }
+
+    /// Whether the trustees decided what is opened.
+    pub fn is_agreed(&self) -> bool {
+        !self.decided.is_empty()
+    }
+
+    /// Ballots that are to be opened whose voters cast others besides: who heard others first may lack them.
+    pub fn doubled(&self) -> impl Iterator<Item = &SecretBallot> {
+        let counts = self.decided.first().and_then(|pick| self.picked(pick)).map(|count| count.ballots).unwrap_or_default();
+        let twice = self.cast.values().filter(|ballots| ballots.len() > 1);
+        twice.flat_map(BTreeMap::values).filter(move |ballot| counts.contains(&ballot.id()))
+    }
+
+    /// Opens, as a trustee, what [was decided](Self::agree). Once for each motion, since two results tell the ballots by which they
+    /// differ: the opening is kept, and put [back](Self::opened) into an urn that is built anew, which then yields it again. `seed` is
+    /// fresh.
     ///
     /// # Errors
     /// If there is nothing to open, or nothing to open it with.
@@ -123,7 +178,7 @@ impl Urn {
         if let Some(opening) = self.openings.get(&us.member()).and_then(|by| by.values().next()) {
             return Ok(opening.clone());
         }
-        let count = self.joined().unwrap_or_else(|| self.count());
+        let count = self.decided.first().and_then(|pick| self.picked(pick)).ok_or(CannotOpen::NotAgreed)?;
         if count.ballots.len() < self.needed() {
             return Err(CannotOpen::TooFew);
         }
@@ -149,7 +204,7 @@ impl Urn {
         }
         let heard = if before.is_empty() { Heard::New } else { Heard::Cheat };
         before.insert(opening.count(), opening);
-        if before.len() > BALLOTS_PER_VOTER {
+        if before.len() > SAID_PER_MEMBER {
             before.pop_last();
         }
         Ok(heard)
@@ -169,7 +224,6 @@ impl Urn {
         self.voters().filter(|voter| !verdict.voters.contains(voter))
     }
 
-    /// Acceptances and openings are kept by trustee; those of the result.
     pub(super) fn openings(&self) -> impl Iterator<Item = &Opening> {
         self.openings.values().flat_map(BTreeMap::values)
     }
@@ -178,16 +232,9 @@ impl Urn {
         self.cast.values().flat_map(BTreeMap::values)
     }
 
-    /// All that is there.
-    fn count(&self) -> Count {
-        self.sum(self.cast.values().filter_map(|ballots| ballots.values().next()).collect())
-    }
-
-    /// What the trustee of the lowest rank opened that lacks nobody who is here.
-    fn joined(&self) -> Option<Count> {
-        let openings = self.key.panel().trustees().iter().filter_map(|one| self.openings.get(one));
-        let mut known = openings.flat_map(BTreeMap::values).filter_map(|opening| self.find(opening.ballots()));
-        known.find(|count| count.ballots.len() == self.cast.len())
+    fn picked(&self, pick: &Pick) -> Option<Count> {
+        let (names, []) = pick.names.as_chunks() else { return None };
+        self.find(names).filter(|count| count.id.0 == pick.id)
     }
 
     /// The ballots of these names, which go by the beginnings of ids.
@@ -218,8 +265,28 @@ impl Urn {
             panel.params().combine_shares(shares)?.decrypt(*sum, &table)
         };
         let counts = count.sums.iter().enumerate().map(option).collect::<Option<Vec<u64>>>()?;
-        let of = |id: &SecretBallotId| self.cast.iter().find(|(_, ballots)| ballots.contains_key(id)).map(|(voter, _)| *voter);
-        let voters: Vec<MemberId> = count.ballots.iter().filter_map(of).collect();
+        let voters: Vec<MemberId> = self.voters_of(&count).collect();
         Some(Verdict { passed: voters.len() >= panel.motion().needed(), counts, voters })
+    }
+
+    fn voters_of(&self, count: &Count) -> impl Iterator<Item = MemberId> {
+        let of = |id: &SecretBallotId| self.cast.iter().find(|(_, ballots)| ballots.contains_key(id)).map(|(voter, _)| *voter);
+        count.ballots.iter().filter_map(of)
+    }
+}
+
+impl Count {
+    /// By the beginnings of ids.
+    pub(super) fn names(&self) -> Vec<u8> {
+        self.ballots.iter().filter_map(|id| id.0.first_chunk::<8>()).flatten().copied().collect()
+    }
+}
+
+#[cfg(test)]
+impl Urn {
+    /// Whatever these name, however few.
+    pub(super) fn picked_by(&self, names: &[u8]) -> Pick {
+        let count = self.find(names.as_chunks().0).unwrap();
+        Pick { id: count.id.0, names: names.into() }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use samizdat_cluster::{
     MemberSecret,
-    limits::SLOT_MS,
-    secret::{Complaint, DealingId, Setup, Share, ShareIn, StepIn, StepKind, TrusteeSecret},
+    secret::{Complaint, DealingId, Key, Setup, Share, ShareIn, StepIn, StepKind, Subject, TrusteeSecret},
 };
+use samizdat_core::Now;
 
 use super::{SHARE, Vote};
 use crate::{
@@ -23,12 +23,12 @@ impl Work<'_> {
     /// What was said of the key so far.
     pub(super) fn setup(&self, row: &ClusterRow, vote: &Vote) -> Result<Setup, ChatError> {
         let mut setup = Setup::new(vote.panel.clone());
-        for (number, step) in self.steps(row, vote, &[StepKind::Dealing, StepKind::Complaint, StepKind::Accept])? {
+        for (number, step) in self.steps(row, vote, &[StepKind::Dealing, StepKind::Complaint, StepKind::Decision])? {
             let counts = match step {
                 StepIn::Dealing(dealing) => setup.deal(dealing).is_ok(),
                 StepIn::Complaint(complaint) => setup.complain(complaint).is_ok(),
-                StepIn::Accept(accept) => setup.accept(accept).is_ok(),
-                StepIn::Ballot(_) | StepIn::Opening(_) => false,
+                StepIn::Decision(decision) => decision.claimed_subject() != Subject::Key || setup.agree(decision).is_ok(),
+                StepIn::Word(_) | StepIn::Ballot(_) | StepIn::Opening(_) => false,
             };
             if !counts {
                 self.forget_step(number)?;
@@ -44,52 +44,59 @@ impl Work<'_> {
         vote: &mut Vote,
         setup: &mut Setup,
         us: &MemberSecret,
-        now: u64,
+        now: Now,
     ) -> Result<u64, ChatError> {
-        let Some(place) = vote.place(&row.member) else { return Ok(u64::MAX) };
-        if vote.seed.is_none() {
-            self.deal(row, vote, setup, us)?;
-        }
-        if self.has_said(row, &vote.id(), StepKind::Accept)? {
+        if !vote.is_ours(row) {
             return Ok(u64::MAX);
+        }
+        if vote.seed.is_none() {
+            self.deal(row, vote, setup, us, now)?;
         }
         let shares = self.shares(row, vote, setup)?;
         let all = setup.awaited().next().is_none() && setup.dealings().all(|dealing| shares.contains_key(&dealing.id()));
         let patience = vote.began.saturating_add(SECRET_DEALING_MS);
         if vote.ready == 0 {
-            if !all && now < patience {
+            if !all && now.unix_ms < patience {
                 return Ok(patience);
             }
-            self.complain(row, vote, setup, &shares, us)?;
-            vote.ready = now;
+            self.complain(row, vote, setup, (&shares, us), now)?;
+            vote.ready = now.unix_ms;
             self.conn.execute(
                 "UPDATE cluster_vote SET ready = ?3 WHERE cluster = ?1 AND motion = ?2",
-                (row.cluster, vote.id().0, ms(now)),
+                (row.cluster, vote.id().0, ms(now.unix_ms)),
             )?;
         }
-        // One after the other, so that each can take what those before it took.
-        let turn = vote.ready.saturating_add(SECRET_COMPLAINTS_MS).saturating_add(place.saturating_mul(SLOT_MS));
-        if now < turn {
-            return Ok(turn);
+        let complained = vote.ready.saturating_add(SECRET_COMPLAINTS_MS);
+        if now.unix_ms < complained {
+            return Ok(complained);
         }
         let held: Vec<Share> = shares.into_values().flatten().collect();
-        if let Ok(accept) = setup.say(&held, us) {
-            self.say_step(row, vote, &StepIn::Accept(accept.unverified()))?;
-            setup.accept(accept.unverified()).map_err(|_| ChatError::Bug("own acceptance"))?;
+        let ours = (|| setup.proposal(&held), |pick: &_| setup.takes(pick, &held), |pick: &_| setup.fits(pick));
+        let (decision, next) = self.agree(row, vote, us, (Subject::Key, complained), now, ours)?;
+        if let Some(decision) = decision {
+            setup.agree(decision).map_err(|_| ChatError::Bug("own decision"))?;
         }
-        // Too few have dealt: whatever comes calls us again.
-        Ok(u64::MAX)
+        Ok(next)
+    }
+
+    /// What was dealt for the key and whoever heard others of its dealer may lack is said again.
+    pub(super) fn deal_again(&self, row: &ClusterRow, vote: &Vote, setup: &Setup, key: &Key) -> Result<(), ChatError> {
+        if !vote.is_ours(row) {
+            return Ok(());
+        }
+        let mut doubled = setup.doubled(key);
+        doubled.try_for_each(|dealing| self.say_again_in_vote(row, &vote.id(), &StepIn::Dealing(dealing.unverified())))
     }
 
     /// Deals, once for each vote: what it is made of is kept with it.
-    fn deal(&mut self, row: &ClusterRow, vote: &mut Vote, setup: &mut Setup, us: &MemberSecret) -> Result<(), ChatError> {
+    fn deal(&mut self, row: &ClusterRow, vote: &mut Vote, setup: &mut Setup, us: &MemberSecret, now: Now) -> Result<(), ChatError> {
         let seed = self.secret();
         self.conn
             .execute("UPDATE cluster_vote SET seed = ?3 WHERE cluster = ?1 AND motion = ?2", (row.cluster, vote.id().0, seed))?;
         let ours = TrusteeSecret::new(seed);
         let (dealing, shares) = ours.deal(&vote.panel, us).map_err(|_| ChatError::Bug("own dealing"))?;
         setup.deal(dealing.unverified()).map_err(|_| ChatError::Bug("own dealing"))?;
-        self.say_step(row, vote, &StepIn::Dealing(dealing.unverified()))?;
+        self.say_step(row, vote, &StepIn::Dealing(dealing.unverified()), now)?;
         for (to, share) in shares {
             if to == row.member {
                 self.put_share(row, &to, &share)?;
@@ -110,8 +117,8 @@ impl Work<'_> {
         row: &ClusterRow,
         vote: &Vote,
         setup: &mut Setup,
-        shares: &Shares,
-        us: &MemberSecret,
+        (shares, us): (&Shares, &MemberSecret),
+        now: Now,
     ) -> Result<(), ChatError> {
         let lacking = |id: &DealingId| !shares.get(id).is_some_and(Option::is_some);
         let about: Vec<DealingId> = setup.dealings().map(|dealing| dealing.id()).filter(lacking).collect();
@@ -119,7 +126,7 @@ impl Work<'_> {
             return Ok(());
         }
         if let Ok(complaint) = Complaint::sign(&vote.panel, us, about) {
-            self.say_step(row, vote, &StepIn::Complaint(complaint.unverified()))?;
+            self.say_step(row, vote, &StepIn::Complaint(complaint.unverified()), now)?;
             setup.complain(complaint.unverified()).map_err(|_| ChatError::Bug("own complaint"))?;
         }
         Ok(())

@@ -33,7 +33,9 @@ impl SecretVote {
     pub fn why(&self) -> Option<&'static str> {
         match self.phase {
             Phase::NoKey => Some("too few trustees agreed on a key in time: ask again when more members are there, or openly"),
-            Phase::TooFew => Some("so few members voted that the result would show how: ask again, or openly"),
+            Phase::TooFew => Some(
+                "fewer members voted than the charter needs, or so few that the result would show how they did: ask again, or openly",
+            ),
             Phase::NotOpened => Some("too few trustees opened the same ballots: ask again when more members are there, or openly"),
             Phase::Key | Phase::Voting | Phase::Opening | Phase::Done => None,
         }
@@ -44,7 +46,6 @@ impl SecretVote {
 #[derive(Default)]
 struct Known {
     counts: Vec<usize>,
-    answered: bool,
     voters: Vec<MemberId>,
     left_out: Vec<MemberId>,
 }
@@ -59,8 +60,7 @@ impl Work<'_> {
         let voters = if vote.phase < Phase::Done { self.voted(row, &vote)? } else { result.voters };
         shown.state = match vote.phase {
             Phase::Key | Phase::Voting | Phase::Opening => Outcome::Open,
-            Phase::Done if result.answered => Outcome::Passed,
-            Phase::Done => Outcome::Expired,
+            Phase::Done => Outcome::Passed,
             Phase::NoKey | Phase::TooFew | Phase::NotOpened => Outcome::Failed,
         };
         if let Kind::Question { options, .. } = &moved.fields().kind {
@@ -91,22 +91,17 @@ impl Work<'_> {
     }
 
     fn result(&self, row: &ClusterRow, motion: &MotionId) -> Result<Known, ChatError> {
-        let sql = "SELECT counts, answered, voters, left_out FROM cluster_vote WHERE cluster = ?1 AND motion = ?2";
+        let sql = "SELECT counts, voters, left_out FROM cluster_vote WHERE cluster = ?1 AND motion = ?2";
         let found = self.conn.prepare_cached(sql)?.query_row((row.cluster, motion.0), |row| {
             let counts: Vec<u8> = row.get(0)?;
             let counts = counts.as_chunks().0.iter().map(|count| usize::try_from(u64::from_be_bytes(*count)).unwrap_or(usize::MAX));
-            Ok(Known {
-                counts: counts.collect(),
-                answered: row.get(1)?,
-                voters: members(row.get(2)?),
-                left_out: members(row.get(3)?),
-            })
+            Ok(Known { counts: counts.collect(), voters: members(row.get(1)?), left_out: members(row.get(2)?) })
         });
         Ok(found.optional()?.unwrap_or_default())
     }
 
     /// Who has voted twice, which two ballots prove.
-    fn cheats(&self, row: &ClusterRow, vote: &Vote) -> Result<Vec<MemberId>, ChatError> {
+    pub(super) fn cheats(&self, row: &ClusterRow, vote: &Vote) -> Result<Vec<MemberId>, ChatError> {
         let mut cheats: Vec<MemberId> = Vec::new();
         let ballots: Vec<_> = self.steps(row, vote, &[StepKind::Ballot])?.into_iter().map(|(_, step)| step).collect();
         for (at, first) in ballots.iter().enumerate() {
@@ -119,6 +114,8 @@ impl Work<'_> {
                 }
             }
         }
+        cheats.sort_unstable();
+        cheats.dedup();
         Ok(cheats)
     }
 

@@ -35,12 +35,11 @@ fn a_trustee_who_deals_badly_is_left_out() {
     assert_eq!(share.clone().verify(&dealing, &vote.panel, &us).unwrap_err(), BadShare::Wrong);
     assert_eq!(share.verify(&dealing, &vote.panel, &member(99)).unwrap_err(), BadShare::Elsewhere);
     vote.trustees[alice].shares.retain(|share| share.dealing() != dealing.id());
-    for trustee in &vote.trustees {
-        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
-        assert!(!accept.dealings().contains(&dealing.id()), "the others take what the first can");
-        vote.setup.accept(accept.unverified()).unwrap();
-        assert_eq!(vote.setup.say(&trustee.shares[1..], &trustee.secret()), Ok(accept), "what was said is said again");
-    }
+    let pick = vote.setup.proposal(&vote.trustees[alice].shares).unwrap();
+    assert!(!pick.names.as_chunks().0.contains(&dealing.id().0));
+    assert!(vote.trustees.iter().all(|trustee| vote.setup.takes(&pick, &trustee.shares)), "the others take what the first can");
+    assert!(!vote.setup.takes(&pick, &vote.trustees[1].shares[1..]), "who lacks a share does not");
+    vote.setup.agree(vote.decided(Subject::Key, &pick)).unwrap();
     let mut urn = vote.urn();
     assert_eq!(urn.key().dealings().len(), 5);
     all_yes(&mut urn, 1..=10);
@@ -63,17 +62,18 @@ fn of_whom_one_complains_none_takes() {
     assert_eq!(vote.setup.complain(received.clone()), Ok(Heard::Known));
     let another = Complaint::sign(&vote.panel, &last.secret(), [vote.setup_dealing_of(2)]).unwrap();
     assert_eq!(vote.setup.complain(another.unverified()), Ok(Heard::Cheat), "one each");
-    let accept = vote.setup.say(&first.shares, &first.secret()).unwrap();
-    assert!(accept.dealings().len() == 5 && !accept.dealings().contains(&bad));
-    // What mallory takes nevertheless others do not take after him.
-    let mut unheard = dealt(10, ask(99)).setup;
-    let mallory = unheard.say(&first.shares, &first.secret()).unwrap();
-    assert!(mallory.dealings().contains(&bad));
-    vote.setup.accept(mallory.unverified()).unwrap();
+    let proposed = vote.setup.proposal(&first.shares).unwrap();
+    let names = |pick: &Pick| pick.names.as_chunks::<32>().0.to_vec();
+    assert!(names(&proposed).len() == 5 && !names(&proposed).contains(&bad.0));
+    // What mallory proposes nevertheless others do not take.
+    let unheard = dealt(10, ask(99)).setup;
+    let mallory = unheard.proposal(&first.shares).unwrap();
+    assert!(names(&mallory).contains(&bad.0));
     let third = &vote.trustees[3];
-    assert_eq!(vote.setup.say(&third.shares, &third.secret()).unwrap().dealings(), accept.dealings());
-    unheard.accept(mallory.unverified()).unwrap();
-    assert_eq!(unheard.say(&third.shares, &third.secret()).unwrap().dealings(), mallory.dealings());
+    assert_eq!((vote.setup.takes(&mallory, &third.shares), vote.setup.takes(&proposed, &third.shares)), (false, true));
+    assert!(unheard.takes(&mallory, &third.shares) && unheard.takes(&proposed, &third.shares));
+    let wrong = Pick { id: proposed.id, names: mallory.names };
+    assert!(!unheard.takes(&wrong, &third.shares), "the names are not those of the id");
     // Complaints cannot leave too few.
     let two = Complaint::sign(&vote.panel, &first.secret(), [bad, vote.setup_dealing_of(2)]);
     assert_eq!(two.unwrap_err(), BadComplaint::TooMany);
@@ -81,7 +81,9 @@ fn of_whom_one_complains_none_takes() {
         let more = Complaint::sign(&vote.panel, &vote.trustees[by].secret(), [vote.setup_dealing_of(of)]).unwrap();
         vote.setup.complain(more.unverified()).unwrap();
     }
-    assert_eq!(vote.setup.say(&third.shares, &third.secret()).unwrap().dealings().len(), vote.panel.needed());
+    let fewest = vote.setup.proposal(&third.shares).unwrap();
+    assert_eq!(names(&fewest).len(), vote.panel.needed());
+    assert!(vote.setup.takes(&fewest, &first.shares), "with some that are disputed, since there are too few others");
     // Whose complaints are heard.
     let stranger = (1..=10).find(|who| vote.panel.place(&member(*who)).is_none()).unwrap();
     assert_eq!(Complaint::sign(&vote.panel, &secret(stranger), [bad]).unwrap_err(), BadComplaint::NotTrustee);
@@ -94,23 +96,20 @@ fn of_whom_one_complains_none_takes() {
 
 #[test]
 fn too_few_dealings_make_no_key() {
-    let mut vote = dealt(10, ask(99));
+    let vote = dealt(10, ask(99));
     let us = &vote.trustees[0];
     let few = &us.shares[..vote.panel.needed() - 1];
-    assert_eq!(vote.setup.say(few, &us.secret()).unwrap_err(), BadAccept::TooFew);
-    assert_eq!(vote.setup.say(&us.shares, &secret(99)).unwrap_err(), BadAccept::NotTrustee);
-    for trustee in &vote.trustees[..vote.panel.needed() - 1] {
-        let accept = vote.setup.say(&trustee.shares, &trustee.secret()).unwrap();
-        vote.setup.accept(accept.unverified()).unwrap();
-        assert!(vote.setup.key().is_none());
-    }
-    assert_eq!(vote.setup.awaited().count(), 0);
+    assert_eq!(vote.setup.proposal(few), None);
+    let all = vote.setup.proposal(&us.shares).unwrap();
+    let short = vote.setup.picked_by(&all.names[..32 * few.len()]);
+    assert!(vote.setup.takes(&all, &us.shares) && !vote.setup.takes(&short, &us.shares));
+    assert_eq!((vote.setup.awaited().count(), vote.setup.key().is_none()), (0, true));
 }
 
 type Scalar = <Ristretto as ScalarOps>::Scalar;
 
-/// Another signature by the same trustee under the same words, as RFC 8032 makes them but for the nonce, which is any.
-fn signed_anew(accept: &Accept, panel: &Panel, who: u8) -> AcceptIn {
+/// Another signature by the same trustee under the same word, as RFC 8032 makes them but for the nonce, which is any.
+fn signed_anew(word: &WordIn, panel: &Panel, pick: &Pick, who: u8) -> WordIn {
     let scalar = |seed: u8| {
         let mut half: [u8; 32] = Sha512::digest([seed; 32])[..32].try_into().unwrap();
         half[0] &= 248;
@@ -118,29 +117,31 @@ fn signed_anew(accept: &Accept, panel: &Panel, who: u8) -> AcceptIn {
         Scalar::from_bytes_mod_order(half)
     };
     let nonce = 250;
-    let ids = accept.dealings().iter().map(|id| id.0).collect::<Vec<_>>().concat();
-    let digest = Sha512::new().chain_update(member(nonce).0).chain_update(member(who).0);
-    let digest = digest.chain_update(b"samizdat trustee v1\0").chain_update(panel.id().0).chain_update(ids).finalize();
+    let digest = Sha512::new().chain_update(member(nonce).0).chain_update(member(who).0).chain_update(b"samizdat trustee v2\0");
+    let digest = digest.chain_update(panel.id().0).chain_update([0, 0, 2]).chain_update(pick.id).finalize();
     let proof = scalar(nonce) + Scalar::from_bytes_mod_order_wide(&digest.into()) * scalar(who);
-    let mut bytes = accept.unverified().encode();
+    let mut bytes = word.encode();
     let at = bytes.len() - 64;
     bytes[at..].copy_from_slice(&[member(nonce).0, proof.to_bytes()].concat());
-    AcceptIn::decode(&bytes).unwrap()
+    WordIn::decode(&bytes).unwrap()
 }
 
 #[test]
-fn a_trustee_who_signs_one_acceptance_twice_counts_once() {
-    let mut vote = dealt(3, ask(9));
+fn a_trustee_who_signs_one_word_twice_counts_once() {
+    let vote = dealt(3, ask(9));
     let (mallory, bob) = (&vote.trustees[0], &vote.trustees[1]);
-    let said = vote.setup.say(&mallory.shares, &mallory.secret()).unwrap();
-    let again = signed_anew(&said, &vote.panel, mallory.who);
-    assert!(again.clone().verify(&vote.panel).is_ok_and(|again| again != said), "both are signed by mallory");
-    assert_eq!(vote.setup.accept(said.unverified()), Ok(Heard::New));
-    assert_eq!(vote.setup.accept(again), Ok(Heard::Known));
-    assert!(vote.setup.key().is_none(), "of two who are needed one has accepted");
-    let other = vote.setup.say(&bob.shares, &bob.secret()).unwrap();
-    assert_eq!(vote.setup.accept(other.unverified()), Ok(Heard::New));
-    assert!(vote.setup.key().is_some());
+    let pick = vote.setup.proposal(&mallory.shares).unwrap();
+    let bind = |trustee: &Trustee, stage| WordIn::sign(&vote.panel, &trustee.secret(), (Subject::Key, 0, stage), &pick);
+    let said = bind(mallory, Stage::Bind);
+    let again = signed_anew(&said, &vote.panel, &pick, mallory.who);
+    assert!(again.clone().verify(&vote.panel).is_ok_and(|again| again.unverified() != said), "both are signed by mallory");
+    let mut talk = Talk::new(vote.panel.clone(), Subject::Key);
+    assert_eq!((talk.hear(bind(mallory, Stage::Propose)), talk.hear(said)), (Ok(Heard::New), Ok(Heard::New)));
+    assert_eq!(talk.hear(again), Ok(Heard::Known));
+    let decided = |talk: &Talk| talk.decision(&member(bob.who), |_| true);
+    assert!(decided(&talk).is_none(), "of two who are needed one is bound");
+    assert_eq!(talk.hear(bind(bob, Stage::Bind)), Ok(Heard::New));
+    assert!(decided(&talk).is_some());
 }
 
 #[test]
@@ -164,8 +165,14 @@ fn a_dealing_is_by_a_trustee_who_knows_its_secret() {
     assert_eq!(vote.setup.deal(copied), Ok(Heard::Cheat));
     // Who dealt twice is in no key.
     let us = &vote.trustees[2];
-    let accept = vote.setup.say(&us.shares, &us.secret()).unwrap();
-    assert_eq!(accept.dealings().len(), vote.trustees.len() - 1);
+    let pick = vote.setup.proposal(&us.shares).unwrap();
+    assert_eq!(pick.names.len(), 32 * (vote.trustees.len() - 1));
+    // But somebody may have agreed to it before: who heard others first is told it again.
+    let before = dealt(10, ask(99));
+    let mut setup = vote.setup.clone();
+    setup.agree(before.decided(Subject::Key, &before.setup.proposal(&us.shares).unwrap())).unwrap();
+    let again: Vec<MemberId> = setup.doubled(&setup.key().unwrap()).map(|dealing| dealing.trustee()).collect();
+    assert_eq!(again, [member(bob)]);
 }
 
 #[test]
@@ -203,13 +210,13 @@ proptest! {
             messages
         };
         let dealings = vote.trustees[0].shares.iter().map(|share| vote.setup.dealing(&share.dealing()).unwrap().unverified().encode());
-        let said = vote.trustees.iter().map(|one| vote.setup.say(&one.shares, &one.secret()).unwrap().unverified().encode());
+        let decided = vote.decided(Subject::Key, &vote.setup.proposal(&vote.trustees[0].shares).unwrap());
         let mut setup = Setup::new(vote.panel.clone());
-        for message in shuffled(dealings.chain(said).collect()) {
+        for message in shuffled(dealings.chain([decided.encode()]).collect()) {
             if let Ok(dealing) = DealingIn::decode(&message) {
                 prop_assert_eq!(setup.deal(dealing), Ok(Heard::New));
             } else {
-                prop_assert_eq!(setup.accept(AcceptIn::decode(&message).unwrap()), Ok(Heard::New));
+                prop_assert_eq!(setup.agree(DecisionIn::decode(&message).unwrap()), Ok(Heard::New));
             }
         }
         let key = setup.key().unwrap();

@@ -1,4 +1,4 @@
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    samizdat_fuzz::secret::accept(bytes);
+    samizdat_fuzz::secret::word(bytes);
 });
