@@ -108,7 +108,7 @@ pub enum BadWord {
     Forged,
 }
 
-/// What trustees said about one subject. Who says more than two things at one stage of a round is heard no further there.
+/// What trustees said about one subject. Who says more than two things at one stage of a round is heard no further there, and backs each.
 #[derive(Debug, Clone)]
 pub struct Talk {
     panel: Panel,
@@ -199,7 +199,7 @@ impl Talk {
         let mut rounds: Vec<u8> = self.words.keys().map(|(round, _, _)| *round).collect();
         rounds.dedup();
         rounds.into_iter().find_map(|round| {
-            let id = self.enough(round, Stage::Bind)?;
+            let id = self.decided(round)?;
             let word =
                 |trustee: &MemberId| self.words.get(&(round, Stage::Bind, *trustee))?.iter().find(|word| word.0.pick.id == id);
             let votes =
@@ -227,19 +227,32 @@ impl Talk {
         ours.and_then(|((round, _, _), words)| Some((*round, words.first()?.0.pick.id)))
     }
 
+    /// What enough trustees back in a round. Who backs two things there counts for each: of all that a liar says everybody keeps two
+    /// words, but not the same two, and whoever bound itself would otherwise know of what others will never see to be backed.
     fn backed(&self, round: u8) -> Option<[u8; 32]> {
-        self.enough(round, Stage::Back)
+        let liars = self.said(round, Stage::Back).filter(|words| words.len() > 1).count();
+        let truthful = self.said(round, Stage::Back).filter(|words| words.len() == 1);
+        self.most(truthful).filter(|(_, count)| count.saturating_add(liars) >= self.panel.needed()).map(|(id, _)| id)
     }
 
-    /// What as many trustees as are needed say at a stage of a round.
-    fn enough(&self, round: u8, stage: Stage) -> Option<[u8; 32]> {
+    /// To what as many trustees as are needed bound themselves in a round.
+    fn decided(&self, round: u8) -> Option<[u8; 32]> {
+        self.most(self.said(round, Stage::Bind)).filter(|(_, count)| *count >= self.panel.needed()).map(|(id, _)| id)
+    }
+
+    /// What each trustee said at a stage of a round.
+    fn said(&self, round: u8, stage: Stage) -> impl Iterator<Item = &Vec<Word>> {
+        self.panel.trustees().iter().filter_map(move |one| self.words.get(&(round, stage, *one)))
+    }
+
+    /// What most say, and how many.
+    fn most<'a>(&self, said: impl Iterator<Item = &'a Vec<Word>>) -> Option<([u8; 32], usize)> {
         let mut counts: BTreeMap<[u8; 32], usize> = BTreeMap::new();
-        let said = self.panel.trustees().iter().filter_map(|one| self.words.get(&(round, stage, *one)));
         for word in said.flatten() {
             let count = counts.entry(word.0.pick.id).or_default();
             *count = count.saturating_add(1);
         }
-        counts.into_iter().find(|(_, count)| *count >= self.panel.needed()).map(|(id, _)| id)
+        counts.into_iter().max_by_key(|(_, count)| *count)
     }
 
     fn proposed(&self, round: u8) -> impl Iterator<Item = &Pick> {

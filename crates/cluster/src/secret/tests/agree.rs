@@ -49,16 +49,17 @@ impl Room {
         }
     }
 
-    /// A liar says something to one of the others.
+    /// A liar says something. What reaches one of the others reaches all, in any order.
     fn lie(&mut self) {
-        let (liars, to) = (self.seats.len() - self.honest, self.drawn(self.honest));
+        let liars = self.seats.len() - self.honest;
         if liars == 0 {
             return;
         }
         let (liar, round, id) =
             (self.honest + self.drawn(liars), u8::try_from(self.drawn(6)).unwrap(), pick(u8::try_from(self.drawn(3)).unwrap()));
         let stage = [Stage::Propose, Stage::Back, Stage::Bind][self.drawn(3)];
-        self.under_way.push((to, WordIn::sign(&self.panel, &self.seats[liar], (Subject::Count, round, stage), &id)));
+        let word = WordIn::sign(&self.panel, &self.seats[liar], (Subject::Count, round, stage), &id);
+        (0..self.honest).for_each(|to| self.under_way.push((to, word.clone())));
     }
 
     fn deliver(&mut self, at: usize) {
@@ -101,6 +102,23 @@ fn who_leads_and_is_silent_costs_a_round() {
         talk.decision(&others[0].member(), |_| true)
     };
     assert_eq!((say(0), say(1).is_some()), (None, true));
+}
+
+/// Each keeps two of the three words of the liar, so one of them never saw that it backs what is backed.
+#[test]
+fn who_backs_three_things_counts_alike_for_all_who_hear_two_of_them() {
+    let panel = panel(motion(&circle(1..=12), 1, ask(99)));
+    let (seats, liar) = (seats(&panel), panel.needed());
+    let back = |who: usize, id: u8| WordIn::sign(&panel, &seats[who], (Subject::Count, 0, Stage::Back), &pick(id));
+    for heard in [[7, 8], [8, 9]] {
+        let mut talk = Talk::new(panel.clone(), Subject::Count);
+        let mut enough = |who: usize, id: u8| {
+            talk.hear(back(who, id)).unwrap();
+            talk.next(&seats[0], 0, || None, |_| true).is_some_and(|word| word.turn() == (0, Stage::Bind))
+        };
+        assert!((0..liar - 1).all(|who| !enough(who, 7)), "one more is needed");
+        assert_eq!(heard.map(|id| enough(liar, id)).last(), Some(&true), "{heard:?}");
+    }
 }
 
 #[test]
