@@ -9,7 +9,7 @@ use samizdat_core::{
 };
 
 use crate::{
-    limits::{PARENTS_MAX, PLACE_MAX},
+    limits::{MISSING_MAX, PARENTS_MAX, PLACE_MAX},
     mls,
 };
 
@@ -48,6 +48,8 @@ pub enum Content {
         at: u64,
         /// The newest messages that its author had seen.
         parents: Vec<Id>,
+        /// What these build on and its author lacks.
+        missing: Vec<Id>,
         /// What it says.
         text: String,
     },
@@ -55,6 +57,8 @@ pub enum Content {
     Ack {
         /// The newest messages that have arrived.
         heads: Vec<Id>,
+        /// What these build on and has not arrived.
+        missing: Vec<Id>,
         /// Whether they were read.
         read: bool,
     },
@@ -75,14 +79,16 @@ impl Content {
         let mut e = Encoder::new(Vec::new());
         // Writing into a Vec cannot fail.
         let _ = match self {
-            Self::Text { id, at, parents, text } => head(&mut e, 6, TEXT)
+            Self::Text { id, at, parents, missing, text } => head(&mut e, 7, TEXT)
                 .and_then(|()| e.bytes(id).map(|_| ()))
                 .and_then(|()| e.u64(*at).map(|_| ()))
                 .and_then(|()| ids(&mut e, parents))
+                .and_then(|()| ids(&mut e, missing))
                 .and_then(|()| e.str(text).map(|_| ())),
-            Self::Ack { heads, read } => {
-                head(&mut e, 4, ACK).and_then(|()| ids(&mut e, heads)).and_then(|()| e.bool(*read).map(|_| ()))
-            }
+            Self::Ack { heads, missing, read } => head(&mut e, 5, ACK)
+                .and_then(|()| ids(&mut e, heads))
+                .and_then(|()| ids(&mut e, missing))
+                .and_then(|()| e.bool(*read).map(|_| ())),
             Self::Presence { at, place } => {
                 head(&mut e, 4, PRESENCE).and_then(|()| e.u64(*at).map(|_| ())).and_then(|()| e.bytes(place).map(|_| ()))
             }
@@ -99,13 +105,16 @@ impl Content {
             return Err(BadContent);
         }
         let content = match (d.u8()?, elements) {
-            (TEXT, Some(6)) => Self::Text {
+            (TEXT, Some(7)) => Self::Text {
                 id: exact(&mut d)?,
                 at: d.u64()?,
-                parents: read_ids(&mut d)?,
+                parents: read_ids(&mut d, PARENTS_MAX)?,
+                missing: read_ids(&mut d, MISSING_MAX)?,
                 text: d.str().ok().filter(|text| text.len() <= TEXT_MAX).ok_or(BadContent)?.to_owned(),
             },
-            (ACK, Some(4)) => Self::Ack { heads: read_ids(&mut d)?, read: d.bool()? },
+            (ACK, Some(5)) => {
+                Self::Ack { heads: read_ids(&mut d, PARENTS_MAX)?, missing: read_ids(&mut d, MISSING_MAX)?, read: d.bool()? }
+            }
             (PRESENCE, Some(4)) => Self::Presence {
                 at: d.u64()?,
                 place: d.bytes().ok().filter(|place| place.len() <= PLACE_MAX).ok_or(BadContent)?.to_vec(),
@@ -222,8 +231,8 @@ fn ids(e: &mut Encoder<Vec<u8>>, ids: &[Id]) -> Written {
     ids.iter().try_for_each(|id| e.bytes(id).map(|_| ()))
 }
 
-fn read_ids(d: &mut Decoder<'_>) -> Result<Vec<Id>, BadContent> {
-    let count = d.array()?.filter(|count| *count <= PARENTS_MAX as u64).ok_or(BadContent)?;
+fn read_ids(d: &mut Decoder<'_>, most: usize) -> Result<Vec<Id>, BadContent> {
+    let count = d.array()?.filter(|count| *count <= most as u64).ok_or(BadContent)?;
     (0..count).map(|_| exact(d)).collect()
 }
 
@@ -238,10 +247,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn contents_survive(id: Id, at: u64, parents in prop::collection::vec(any::<Id>(), 0..=PARENTS_MAX), text in ".{0,200}", read: bool) {
-            let written = Content::Text { id, at, parents: parents.clone(), text: text.clone() };
+        fn contents_survive(id: Id, at: u64, parents in prop::collection::vec(any::<Id>(), 0..=PARENTS_MAX), missing in prop::collection::vec(any::<Id>(), 0..=MISSING_MAX), text in ".{0,200}", read: bool) {
+            let written = Content::Text { id, at, parents: parents.clone(), missing: missing.clone(), text: text.clone() };
             prop_assert_eq!(Content::decode(&written.encode()), Ok(written));
-            let ack = Content::Ack { heads: parents, read };
+            let ack = Content::Ack { heads: parents, missing, read };
             prop_assert_eq!(Content::decode(&ack.encode()), Ok(ack));
             let presence = Content::Presence { at, place: text.clone().into_bytes() };
             let within = text.len() <= PLACE_MAX;

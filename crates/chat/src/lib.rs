@@ -15,6 +15,7 @@ mod cluster;
 mod contact;
 pub mod content;
 mod error;
+mod frontier;
 mod ingest;
 pub mod limits;
 pub mod mls;

@@ -16,6 +16,12 @@ pub const LOOK_BEHIND: u64 = crate::mls::limits::OUT_OF_ORDER as u64;
 pub const EPOCHS_KEPT: u64 = crate::mls::limits::PAST_EPOCHS as u64;
 /// Parents that a message names.
 pub const PARENTS_MAX: usize = 8;
+/// What we tell that we lack of what these build on: so many say that there may be more.
+pub const MISSING_MAX: usize = samizdat_cluster::limits::MISSING_MAX;
+/// What has not come that is kept in mind, in one conversation.
+pub const MISSING_KEPT: u32 = 256;
+/// For how long it is told that something has not come, since something came that builds on it, ms.
+pub const MISSING_MS: u64 = 7 * 24 * 60 * 60 * 1000;
 /// Newest messages among which a new one looks for those that nothing builds on yet.
 pub const HEADS_AMONG: usize = 256;
 /// How far back an acknowledgement is followed, messages.
@@ -139,6 +145,10 @@ pub const LEFT_MS: u64 = 30 * 60 * 1000;
 pub const RETURN_GRACE_MS: u64 = 15 * 60 * 1000;
 /// What nobody has acknowledged is said again by whoever was away, if it is younger than this, ms.
 pub const SAY_AGAIN_MS: u64 = 28 * 24 * 60 * 60 * 1000;
+/// Who says that it lacks a text of ours has so long to say that it has come, ms. Then it is said again.
+pub const MISSED_PATIENCE_MS: u64 = 10 * 60 * 1000;
+/// How often a text is said again because somebody says that it lacks it.
+pub const MISSED_TIMES: u32 = 3;
 /// What was said so long before parts of a cluster lost each other may not have reached the other any more, ms.
 pub const APART_MARGIN_MS: u64 = 24 * 60 * 60 * 1000;
 /// A member that was heard within this time counts when it is drawn who commits first, ms.

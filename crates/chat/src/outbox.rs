@@ -168,14 +168,17 @@ impl Work<'_> {
             |row| Ok((row.get(0)?, row.get(1)?)),
         )?;
         self.conn.execute("UPDATE conversation SET ack_due = 0, receipt_due = 0 WHERE conversation = ?1", [conversation])?;
-        let came = self.their_heads(conversation, State::Received)?;
+        let heads = self.their_heads(conversation, State::Received)?;
         let read = if receipt_due { self.their_heads(conversation, State::Read)? } else { Vec::new() };
+        let missing = self.tell_missing(conversation, now)?;
+        let came = self.with_late(conversation, heads)?;
         // Who is told that all was read knows that it came.
         if ack_due && !came.is_empty() && came != read {
-            self.send_in(pair, &row, &Content::Ack { heads: came, read: false }, ACK_LIFETIME, log, now)?;
+            let ack = Content::Ack { heads: came, missing: missing.clone(), read: false };
+            self.send_in(pair, &row, &ack, ACK_LIFETIME, log, now)?;
         }
         if !read.is_empty() {
-            self.send_in(pair, &row, &Content::Ack { heads: read, read: true }, ACK_LIFETIME, log, now)?;
+            self.send_in(pair, &row, &Content::Ack { heads: read, missing, read: true }, ACK_LIFETIME, log, now)?;
         }
         Ok(())
     }
@@ -194,7 +197,8 @@ impl Work<'_> {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
         let parents = self.heads(conversation, PARENTS_MAX)?;
-        let content = Content::Text { id: id.0, at, parents: parents.clone(), text };
+        let missing = self.tell_missing(conversation, now)?;
+        let content = Content::Text { id: id.0, at, parents: parents.clone(), missing, text };
         let unstamped = match self.pair_with(contact.contact)? {
             Some(pair) => {
                 self.rotate_if_due(pair, lifetime, conversation, now)?;
@@ -210,7 +214,8 @@ impl Work<'_> {
             "UPDATE message SET state = ?2, envelope = ?3 WHERE id = ?1",
             (id.0, State::Stamping.number(), unstamped.id().0),
         )?;
-        self.conn.execute("UPDATE conversation SET ack_due = 0 WHERE conversation = ?1", [conversation])?;
+        let late = !self.came_late(conversation)?.is_empty();
+        self.conn.execute("UPDATE conversation SET ack_due = ?2 WHERE conversation = ?1", (conversation, late))?;
         self.event(Event::Message(*id));
         Ok(true)
     }

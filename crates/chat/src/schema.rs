@@ -2,8 +2,8 @@
 
 use crate::{
     cluster::{
-        AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN,
-        TOLD,
+        AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, LACKING, MERGES, NAMES, OUT, RENAMED, SECRET,
+        SEEN, TOLD,
     },
     mls::MLS_SCHEMA,
 };
@@ -35,6 +35,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     OUT,
     TOLD,
     AGREED,
+    LACKING,
 ];
 
 /// Times that authors claimed were once taken as they came.

@@ -21,9 +21,10 @@ use samizdat_store::{Log, Vault};
 use crate::{
     Answer, Chat, Filter, Proposal, State,
     content::Content,
+    frontier::Frontier,
     limits::{
-        ANNOUNCEMENT_AGE, KEYS_KEPT, PAIRS_MAX, PARENT_PATIENCE_MS, REQUESTS_MAX, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX,
-        TAG_WINDOW,
+        ANNOUNCEMENT_AGE, KEYS_KEPT, MISSED_PATIENCE_MS, MISSING_KEPT, MISSING_MAX, MISSING_MS, PAIRS_MAX, PARENT_PATIENCE_MS,
+        REQUESTS_MAX, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX, TAG_WINDOW,
     },
     timeline::{MessageId, NewRow},
 };
@@ -129,7 +130,7 @@ fn a_contact_who_rings_again_and_again_fills_neither_vault_nor_memory() {
     mallory.add_contact(&link, Some("bob")).unwrap();
     let bells: Vec<Envelope> = (0..8)
         .flat_map(|n| {
-            let first = Content::Text { id: [n; 16], at: 0, parents: Vec::new(), text: n.to_string() };
+            let first = Content::Text { id: [n; 16], at: 0, parents: Vec::new(), missing: Vec::new(), text: n.to_string() };
             mallory
                 .transact(|work| {
                     let bob = work.find_contact("bob")?;
@@ -394,10 +395,88 @@ fn a_member_who_names_a_text_twice_is_counted_once() {
         .transact(|work| {
             work.conn.execute("UPDATE message SET addressed = 2", [])?;
             let row = work.find_cluster("nest")?;
-            work.take_acknowledgement(&row, &MemberId([5; 32]), &[said.0, said.0], false, NOW)
+            work.reached(&row, &MemberId([5; 32]), &Frontier::new(&[said.0, said.0], &[]), false, NOW)
         })
         .unwrap();
     assert_eq!(alice.receipts(&said).unwrap().len(), 1);
+}
+
+#[test]
+fn who_lacks_more_than_can_be_told_has_nothing_but_what_is_named() {
+    let (mut alice, first) = nest();
+    let second = alice.write_in_cluster("nest", "second", LIFETIME, NOW).unwrap().id;
+    alice.work(&Log::in_memory(1 << 30).unwrap(), NOW).unwrap();
+    alice.transact(|work| Ok(work.conn.execute("UPDATE message SET addressed = 2", [])?)).unwrap();
+    let mut hears = |from: u8, missing: &[[u8; 16]]| {
+        let told = Frontier::new(&[second.0], missing);
+        alice.transact(|work| work.reached(&work.find_cluster("nest")?, &MemberId([from; 32]), &told, false, NOW)).unwrap();
+        [first, second].map(|id| alice.receipts(&id).unwrap().len())
+    };
+    assert_eq!(hears(5, &[first.0, second.0]), [0, 0], "who has it and lacks it lacks it");
+    let lacks: Vec<[u8; 16]> = (0..8).map(|number| [number; 16]).collect();
+    assert_eq!(hears(6, &lacks), [0, 1]);
+    assert_eq!(hears(7, &lacks[..7]), [1, 2]);
+}
+
+#[test]
+fn a_text_is_said_again_three_times_for_whoever_goes_on_saying_that_it_lacks_it() {
+    let (mut alice, said) = nest();
+    let waits = |alice: &Chat| alice.message(&said).unwrap().state == State::Waiting;
+    let mut now = NOW;
+    let mut again = Vec::new();
+    alice.transact(|work| Ok(work.conn.execute("UPDATE message SET addressed = 2", [])?)).unwrap();
+    for _ in 0..5 {
+        alice
+            .transact(|work| {
+                work.conn.execute("UPDATE message SET state = ?1", [State::Published.number()])?;
+                let row = work.find_cluster("nest")?;
+                let state = work.state_row(row.cluster, &row.tip.unwrap())?.unwrap();
+                work.reached(&row, &row.member, &Frontier::new(&[], &[said.0, [9; 16]]), false, now)?;
+                now.unix_ms += MISSED_PATIENCE_MS - 1;
+                work.say_missed(&row, &state, now)
+            })
+            .unwrap();
+        assert!(!waits(&alice), "it may come yet");
+        now.unix_ms += 1;
+        alice
+            .transact(|work| {
+                let row = work.find_cluster("nest")?;
+                let state = work.state_row(row.cluster, &row.tip.unwrap())?.unwrap();
+                work.say_missed(&row, &state, now)
+            })
+            .unwrap();
+        again.push(waits(&alice));
+    }
+    assert_eq!(again, [true, true, true, false, false]);
+}
+
+/// Mallory names what is nowhere: so much is kept in mind, and what is told is the newest.
+#[test]
+fn what_never_was_is_lacked_within_bounds_and_not_for_ever() {
+    let (mut alice, said) = nest();
+    let lacks = |alice: &mut Chat, now: Now| {
+        let told = alice.transact(|work| {
+            let conversation = work.cluster_conversation(work.find_cluster("nest")?.cluster)?;
+            work.tell_missing(conversation, now)
+        });
+        let kept: u32 = alice.vault.conn().query_row("SELECT count(*) FROM missing", [], |row| row.get(0)).unwrap();
+        (told.unwrap(), kept)
+    };
+    for number in 0..100u8 {
+        let parents: Vec<[u8; 16]> = (0..8).map(|which| [which, number, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]).collect();
+        alice
+            .transact(|work| {
+                let conversation = work.cluster_conversation(work.find_cluster("nest")?.cluster)?;
+                work.note_missing(conversation, &MessageId([number; 16]), &parents, NOW)?;
+                work.note_missing(conversation, &MessageId([number; 16]), &[said.0], NOW)
+            })
+            .unwrap();
+    }
+    let (told, kept) = lacks(&mut alice, NOW);
+    assert_eq!((told.len(), kept), (MISSING_MAX, MISSING_KEPT));
+    assert!(told.iter().all(|id| id[1] == 99), "{told:?}");
+    let later = Now { unix_ms: NOW.unix_ms + MISSING_MS + 1, ..NOW };
+    assert_eq!(lacks(&mut alice, later), (Vec::new(), 0));
 }
 
 #[test]

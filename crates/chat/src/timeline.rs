@@ -1,6 +1,6 @@
 //! Messages in causal order, each once, and how far each of ours has come.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
@@ -12,6 +12,7 @@ use crate::{
     contact::ContactState,
     content::{Content, ID_LEN, plausible_time},
     error::{ChatError, is_database},
+    frontier::Frontier,
     limits::{ANCESTORS_MAX, HEADS_AMONG, OUTBOX_MAX, PARENT_PATIENCE_MS, WAITING_HOURS},
     mls::{DecryptError, Decrypted, PairId},
     work::Work,
@@ -236,8 +237,7 @@ impl Work<'_> {
             Err(_) => return Ok(Read::Dropped("message that does not decrypt")),
         };
         match Content::decode(&plaintext) {
-            Ok(Content::Text { id, at, parents, text }) => {
-                let parents: Vec<MessageId> = parents.into_iter().map(MessageId).collect();
+            Ok(Content::Text { id, at, parents, missing, text }) => {
                 let new = NewRow {
                     id: MessageId(id),
                     conversation: from.conversation,
@@ -252,17 +252,18 @@ impl Work<'_> {
                     aside: None,
                     nonce: None,
                 };
-                self.acknowledged(from.conversation, &parents, State::Received)?;
+                self.acknowledged(from.conversation, &Frontier::new(&parents, &missing), State::Received)?;
                 if let Some(id) = self.insert(&new, now)? {
-                    self.set_parents(&id, &parents.iter().map(|p| p.0).collect::<Vec<_>>())?;
+                    self.set_parents(&id, &parents)?;
+                    self.note_missing(from.conversation, &id, &parents, now)?;
                     self.conn.execute("UPDATE conversation SET ack_due = 1 WHERE conversation = ?1", [from.conversation])?;
                     self.show_when_complete(id)?;
                 }
                 Ok(Read::Message)
             }
-            Ok(Content::Ack { heads, read }) => {
-                let heads: Vec<MessageId> = heads.into_iter().map(MessageId).collect();
-                self.acknowledged(from.conversation, &heads, if read { State::Read } else { State::Received })?;
+            Ok(Content::Ack { heads, missing, read }) => {
+                let state = if read { State::Read } else { State::Received };
+                self.acknowledged(from.conversation, &Frontier::new(&heads, &missing), state)?;
                 Ok(Read::Message)
             }
             Ok(Content::Presence { at, place }) => {
@@ -409,6 +410,7 @@ impl Work<'_> {
                 )?
                 .execute([id.0])?;
             self.show_when_complete(id)?;
+            self.note_shown(&id, now)?;
         }
         // What builds on itself, by way of others or not, would wait for ever.
         for id in self.hidden_since(now.unix_ms.saturating_sub(PARENT_PATIENCE_MS.saturating_mul(2)))? {
@@ -424,10 +426,9 @@ impl Work<'_> {
         Ok(hidden.query_map([arrived], |row| Ok(MessageId(row.get(0)?)))?.collect::<Result<_, _>>()?)
     }
 
-    /// The other side has `heads` and so all that they build on.
-    pub(crate) fn acknowledged(&mut self, conversation: i64, heads: &[MessageId], state: State) -> Result<(), ChatError> {
-        let mut seen: BTreeSet<MessageId> = heads.iter().copied().collect();
-        let mut next: VecDeque<MessageId> = heads.iter().copied().collect();
+    /// The other side has all up to a frontier.
+    pub(crate) fn acknowledged(&mut self, conversation: i64, told: &Frontier, state: State) -> Result<(), ChatError> {
+        let (mut seen, mut next) = told.walk();
         while let (Some(id), true) = (next.pop_front(), seen.len() < ANCESTORS_MAX) {
             let found: Option<(bool, u8)> = self
                 .conn
@@ -443,6 +444,9 @@ impl Work<'_> {
                 // When it came, it told that they have what it builds on.
                 Some((false, _)) if state == State::Received => continue,
                 Some((false, _)) => {}
+            }
+            if !told.goes_back() {
+                continue;
             }
             let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;
             for parent in parents.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {

@@ -64,7 +64,8 @@ impl Mallory {
     }
 
     fn says(&mut self, pair: &PairId, text: &str) -> Vec<u8> {
-        let content = Content::Text { id: rand_id(&mut self.rng), at: 0, parents: Vec::new(), text: text.into() };
+        let content =
+            Content::Text { id: rand_id(&mut self.rng), at: 0, parents: Vec::new(), missing: Vec::new(), text: text.into() };
         self.mls.pairs(&self.db, &mut self.rng).encrypt(pair, &content.encode()).unwrap()
     }
 }

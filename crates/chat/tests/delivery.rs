@@ -6,7 +6,7 @@ mod people;
 
 use nest::{charter, let_in, mingle, nest, pass, say, swap};
 use people::{Person, carry};
-use samizdat_chat::{Delivery, Message, State};
+use samizdat_chat::{Delivery, Event, Message, State};
 use samizdat_cluster::Charter;
 use samizdat_core::Kind;
 
@@ -180,4 +180,91 @@ fn who_wants_it_tells_what_was_read_and_nobody_else_does() {
     pass(&mut people, 30 * MINUTE_MS);
     assert_eq!(sealed(&mut people[1]), 0, "a change of mind comes in time");
     assert_eq!(people[0].state(&before), State::Read, "what is read builds on it");
+}
+
+/// What alice says in two texts, of which carol gets the second one only, and bob both.
+fn first_is_lost(people: &mut [Person]) -> [Message; 2] {
+    let [lost, second] = ["lost", "second"].map(|text| {
+        let message = say(&mut people[0], text);
+        let said = published(&mut people[0]);
+        people[1].receive(&said[0]);
+        if text == "second" {
+            people[2].receive(&said[0]);
+        }
+        message
+    });
+    [lost, second]
+}
+
+/// What each does of their own accord in so many minutes comes to the others.
+fn minutes(people: &mut [Person], minutes: u64) {
+    for _ in 0..minutes {
+        pass(people, MINUTE_MS);
+        for who in 0..people.len() {
+            people[who].chat.tick(people[who].now).unwrap();
+            let said = published(&mut people[who]);
+            for (_, other) in people.iter_mut().enumerate().filter(|(other, _)| *other != who) {
+                said.iter().for_each(|envelope| other.receive(envelope));
+            }
+        }
+    }
+}
+
+fn has(person: &Person, text: &str) -> usize {
+    nest::texts(person).iter().filter(|known| *known == text).count()
+}
+
+#[test]
+fn a_newcomer_who_lacks_a_text_says_so_and_gets_it() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    minutes(&mut people, 30);
+    let [lost, second] = first_is_lost(&mut people);
+    assert_eq!((has(&people[2], "second"), has(&people[2], "lost")), (1, 0), "whoever is new waits for nothing");
+    minutes(&mut people, 9);
+    assert_eq!(delivery(&mut people[0], &second), (to(2, 2), vec!["bob".into(), "carol".into()]));
+    assert_eq!(delivery(&mut people[0], &lost), (to(1, 2), vec!["bob".into()]), "carol does not have it");
+
+    say(&mut people[2], "what do you mean?");
+    minutes(&mut people, 1);
+    assert_eq!(delivery(&mut people[0], &lost).0, to(1, 2), "nor does what she writes say so");
+    minutes(&mut people, 15);
+    assert_eq!([has(&people[1], "lost"), has(&people[2], "lost")], [1, 1]);
+    minutes(&mut people, 15);
+    assert_eq!(delivery(&mut people[0], &lost), (to(2, 2), vec!["bob".into(), "carol".into()]));
+}
+
+#[test]
+fn what_is_shown_without_what_it_builds_on_says_so() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    for _ in 0..9 {
+        pass(&mut people, 24 * 60 * MINUTE_MS);
+        mingle(&mut people);
+    }
+    let [lost, second] = first_is_lost(&mut people);
+    minutes(&mut people, 8);
+    assert_eq!((has(&people[2], "second"), delivery(&mut people[0], &second).0), (0, to(1, 2)), "carol waits");
+    minutes(&mut people, 8);
+    assert_eq!((has(&people[2], "second"), delivery(&mut people[0], &second).0), (1, to(2, 2)));
+    assert_eq!(delivery(&mut people[0], &lost), (to(1, 2), vec!["bob".into()]));
+    minutes(&mut people, 15);
+    assert_eq!((has(&people[2], "lost"), has(&people[1], "lost")), (1, 1));
+    minutes(&mut people, 10);
+    assert_eq!(delivery(&mut people[0], &lost).0, to(2, 2));
+}
+
+#[test]
+fn what_comes_late_after_all_is_not_said_again() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    minutes(&mut people, 30);
+    let [lost, _] = first_is_lost(&mut people);
+    minutes(&mut people, 4);
+    assert_eq!(delivery(&mut people[0], &lost).0, to(1, 2));
+    let all = people[1].envelopes();
+    all.iter().for_each(|envelope| people[2].receive(envelope));
+    assert_eq!(has(&people[2], "lost"), 1);
+    while people[0].chat.poll_event().is_some() {}
+    minutes(&mut people, 30);
+    assert_eq!(delivery(&mut people[0], &lost).0, to(2, 2));
+    let events = std::iter::from_fn(|| people[0].chat.poll_event()).filter(|event| *event == Event::Message(lost.id)).count();
+    assert_eq!(events, 1, "that carol has it, and nothing else");
 }

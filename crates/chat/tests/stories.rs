@@ -4,7 +4,7 @@
 mod people;
 
 use people::{LIFETIME, Person, acquainted, asked, carry, meet, mint};
-use samizdat_chat::{Answer, ChatError, ContactState, Event, Filter, State};
+use samizdat_chat::{Answer, ChatError, ContactState, Event, Filter, Message, State, limits::PARENT_PATIENCE_MS};
 use samizdat_core::{Envelope, EnvelopeId};
 
 /// Long before and long after everything.
@@ -42,6 +42,34 @@ fn the_first_message_reaches_bob_while_alice_is_gone() {
     for envelope in carol.envelopes() {
         assert!(!envelope.bytes().windows(10).any(|w| w == b"old bridge"));
     }
+}
+
+/// Who names a message has all that it builds on, but for what they say is missing.
+#[test]
+fn what_never_came_is_not_received_although_what_builds_on_it_is() {
+    let (mut alice, mut bob) = acquainted();
+    let alice_name = alice.name();
+    let [lost, second] = ["lost", "second"].map(|text| (alice.write("bob", text), alice.settle()));
+    let letter = |of: &(Message, Vec<EnvelopeId>)| alice.log.find(&of.1[0]).unwrap().unwrap().envelope().unwrap();
+    let (late, now) = (letter(&lost), letter(&second));
+    bob.receive(&now);
+    bob.settle();
+    carry(&bob, &mut alice);
+    assert_eq!(alice.state(&second.0), State::Received);
+    assert!(alice.state(&lost.0) < State::Received);
+    bob.now.unix_ms += PARENT_PATIENCE_MS + 1;
+    bob.now.mono_ms += PARENT_PATIENCE_MS + 1;
+    bob.chat.tick(bob.now).unwrap();
+    assert_eq!(bob.texts().last().unwrap(), "second", "it has waited long enough");
+    bob.write(&alice_name, "what do you mean?");
+    bob.settle();
+    carry(&bob, &mut alice);
+    assert!(alice.state(&lost.0) < State::Received);
+    bob.receive(&late);
+    bob.write(&alice_name, "ah");
+    bob.settle();
+    carry(&bob, &mut alice);
+    assert_eq!((bob.texts().contains(&"lost".into()), alice.state(&lost.0)), (true, State::Received));
 }
 
 #[test]

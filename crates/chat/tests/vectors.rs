@@ -27,32 +27,43 @@ fn hmac(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     sha(&[&mixed(0x5c), &sha(&[&mixed(0x36), message])])
 }
 
+fn ids(ids: &[[u8; 16]]) -> Vec<String> {
+    ids.iter().map(|id| hex(id)).collect()
+}
+
 fn contents() -> Vec<Value> {
     let parents = vec![[1; 16], [2; 16]];
     let contents = [
-        ("text", Content::Text { id: [9; 16], at: 1_800_000_000_000, parents: Vec::new(), text: "hello".into() }),
+        (
+            "text",
+            Content::Text { id: [9; 16], at: 1_800_000_000_000, parents: Vec::new(), missing: Vec::new(), text: "hello".into() },
+        ),
         (
             "text with parents, not in English",
             Content::Text {
                 id: [10; 16],
                 at: 0,
                 parents: parents.clone(),
+                missing: vec![[4; 16]],
                 text: "\u{17e}lu\u{165}ou\u{10d}k\u{fd} k\u{16f}\u{148}".into(),
             },
         ),
-        ("text with nothing in it", Content::Text { id: [0; 16], at: u64::MAX, parents: vec![[3; 16]; 8], text: String::new() }),
-        ("acknowledgement", Content::Ack { heads: parents, read: false }),
-        ("acknowledgement that it was read", Content::Ack { heads: vec![[7; 16]], read: true }),
+        (
+            "text with nothing in it",
+            Content::Text { id: [0; 16], at: u64::MAX, parents: vec![[3; 16]; 8], missing: vec![[5; 16]; 8], text: String::new() },
+        ),
+        ("acknowledgement", Content::Ack { heads: parents, missing: vec![[6; 16]], read: false }),
+        ("acknowledgement that it was read", Content::Ack { heads: vec![[7; 16]], missing: Vec::new(), read: true }),
         ("presence", Content::Presence { at: 1_800_000_000_000, place: b"a place".to_vec() }),
     ];
     let known = contents.map(|(name, content)| {
         let bytes = content.encode();
         assert_eq!(Content::decode(&bytes).as_ref(), Ok(&content), "{name}");
         let says = match &content {
-            Content::Text { id, at, parents, text } => {
-                json!({ "id": hex(id), "at": at, "parents": parents.iter().map(|id| hex(id)).collect::<Vec<_>>(), "text": text })
+            Content::Text { id, at, parents, missing, text } => {
+                json!({ "id": hex(id), "at": at, "parents": ids(parents), "missing": ids(missing), "text": text })
             }
-            Content::Ack { heads, read } => json!({ "heads": heads.iter().map(|id| hex(id)).collect::<Vec<_>>(), "read": read }),
+            Content::Ack { heads, missing, read } => json!({ "heads": ids(heads), "missing": ids(missing), "read": read }),
             Content::Presence { at, place } => json!({ "at": at, "place": hex(place) }),
             Content::Unknown => panic!("not in here"),
         };
@@ -64,12 +75,13 @@ fn contents() -> Vec<Value> {
 }
 
 fn refused() -> Vec<Value> {
-    let ack = Content::Ack { heads: vec![[1; 16]], read: true }.encode();
+    let ack = Content::Ack { heads: vec![[1; 16]], missing: Vec::new(), read: true }.encode();
     let cases = [
         ("nothing", Vec::new()),
         ("version 2", [&[ack[0], 2], &ack[2..]].concat()),
         ("a text of four elements", [&[ack[0], 1, 0], &ack[3..]].concat()),
-        ("nine heads", Content::Ack { heads: vec![[1; 16]; 9], read: true }.encode()),
+        ("nine heads", Content::Ack { heads: vec![[1; 16]; 9], missing: Vec::new(), read: true }.encode()),
+        ("nine missing", Content::Ack { heads: Vec::new(), missing: vec![[1; 16]; 9], read: true }.encode()),
         ("a head of 15 bytes", [&ack[..4], &[0x4f], &ack[6..]].concat()),
         ("a place of 769 bytes", Content::Presence { at: 0, place: vec![0; 769] }.encode()),
         ("cut short", ack[..ack.len() - 1].to_vec()),
@@ -104,7 +116,7 @@ fn bells() -> Vec<Value> {
 }
 
 fn outer() -> Vec<Value> {
-    let content = Content::Ack { heads: vec![[1; 16]], read: false }.encode();
+    let content = Content::Ack { heads: vec![[1; 16]], missing: Vec::new(), read: false }.encode();
     [([8; 32], 0, 0), ([8; 32], 1, 0), ([8; 32], 0, 7), ([0xee; 32], 1, u64::from(u32::MAX) + 1)]
         .map(|(exported, rank, counter): ([u8; 32], u8, u64)| {
             let secret = OuterSecret::new(exported);

@@ -13,7 +13,7 @@ use crate::{
     door::Invite,
     ids::MemberId,
     leave::LeaveIn,
-    limits::{DOORS_MAX, MARKS, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
+    limits::{DOORS_MAX, MARKS, MEMORIES_MAX, MENTIONS_MAX, MESSAGE_MAX, MISSING_MAX, PARENTS_MAX, SEALED_ASIDE_MAX},
     motion::MotionIn,
     secret::{StepIn, StepKind},
 };
@@ -89,6 +89,8 @@ pub enum Body {
     Ack {
         /// The newest texts that have arrived.
         heads: Vec<TextId>,
+        /// What these build on and has not arrived.
+        missing: Vec<TextId>,
         /// Whether they were read.
         read: bool,
         /// For each of some texts that came for its author alone its [`mark`], and for the rest something random.
@@ -127,6 +129,8 @@ pub struct Text {
     pub at: u64,
     /// The newest texts that its author had seen.
     pub parents: Vec<TextId>,
+    /// What these build on and its author lacks.
+    pub missing: Vec<TextId>,
     /// Whom it calls.
     pub mentions: Vec<MemberId>,
     /// What it says.
@@ -177,8 +181,8 @@ impl Body {
     fn head(&self) -> (u64, u8) {
         match self {
             Self::Here => (3, HERE),
-            Self::Text(_) => (8, TEXT),
-            Self::Ack { .. } => (6, ACK),
+            Self::Text(_) => (9, TEXT),
+            Self::Ack { .. } => (7, ACK),
             Self::Motion(_) => (4, MOTION),
             Self::Ballot(_) => (4, BALLOT),
             Self::Leave(_) => (4, LEAVE),
@@ -197,8 +201,9 @@ impl Body {
         match self {
             Self::Here | Self::Unknown => Ok(()),
             Self::Text(text) => text.write(e),
-            Self::Ack { heads, read, marks } => {
+            Self::Ack { heads, missing, read, marks } => {
                 write_ids(e, heads)?;
+                write_ids(e, missing)?;
                 e.bool(*read)?.array(MARKS as u64)?;
                 marks.iter().try_for_each(|mark| e.bytes(mark).map(|_| ()))
             }
@@ -223,7 +228,12 @@ impl Body {
         Some(match kind {
             HERE => Self::Here,
             TEXT => Self::Text(Text::read(d)?),
-            ACK => Self::Ack { heads: read_ids(d)?, read: d.bool().ok()?, marks: list(d, MARKS, exact)?.try_into().ok()? },
+            ACK => Self::Ack {
+                heads: read_ids(d, PARENTS_MAX)?,
+                missing: read_ids(d, MISSING_MAX)?,
+                read: d.bool().ok()?,
+                marks: list(d, MARKS, exact)?.try_into().ok()?,
+            },
             MOTION => Self::Motion(MotionIn::read(d)?),
             BALLOT => Self::Ballot(BallotIn::read(d)?),
             LEAVE => Self::Leave(LeaveIn::read(d)?),
@@ -275,6 +285,7 @@ impl Wire for Text {
     fn write(&self, e: &mut Out) -> Written {
         e.bytes(&self.nonce)?.u64(self.at)?;
         write_ids(e, &self.parents)?;
+        write_ids(e, &self.missing)?;
         write_list(e, &self.mentions, |e, member| member.write(e))?;
         e.str(&self.text).map(|_| ())
     }
@@ -283,7 +294,8 @@ impl Wire for Text {
         Some(Self {
             nonce: exact(d)?,
             at: d.u64().ok()?,
-            parents: read_ids(d)?,
+            parents: read_ids(d, PARENTS_MAX)?,
+            missing: read_ids(d, MISSING_MAX)?,
             mentions: list(d, MENTIONS_MAX, MemberId::read)?,
             text: text(d, TEXT_MAX)?,
         })
@@ -307,8 +319,8 @@ fn write_ids(e: &mut Out, ids: &[TextId]) -> Written {
     write_list(e, ids, |e, id| e.bytes(id).map(|_| ()))
 }
 
-fn read_ids(d: &mut Decoder<'_>) -> Option<Vec<TextId>> {
-    list(d, PARENTS_MAX, exact)
+fn read_ids(d: &mut Decoder<'_>, most: usize) -> Option<Vec<TextId>> {
+    list(d, most, exact)
 }
 
 #[cfg(test)]
@@ -327,8 +339,15 @@ mod tests {
         let motion = motion(&circle(1..=3), 1, admit(9));
         vec![
             Body::Here,
-            Body::Text(Text { nonce: [1; 16], at: 5, parents: vec![[2; 16]; 8], mentions: vec![member(2)], text: "hello".into() }),
-            Body::Ack { heads: vec![[1; 16], [2; 16]], read: true, marks: [[3; 16]; MARKS] },
+            Body::Text(Text {
+                nonce: [1; 16],
+                at: 5,
+                parents: vec![[2; 16]; PARENTS_MAX],
+                missing: vec![[3; 16]; MISSING_MAX],
+                mentions: vec![member(2)],
+                text: "hello".into(),
+            }),
+            Body::Ack { heads: vec![[1; 16], [2; 16]], missing: vec![[4; 16]], read: true, marks: [[3; 16]; MARKS] },
             Body::Motion(motion.unverified()),
             Body::Ballot(vote(&motion, 2, Choice::Decision(false)).unverified()),
             Body::Leave(Leave::sign(CLUSTER, &secret(1)).unverified()),
@@ -376,7 +395,8 @@ mod tests {
     #[test]
     fn bounds_hold() {
         let text = |change: &dyn Fn(&mut Text)| {
-            let mut text = Text { nonce: [1; 16], at: 5, parents: Vec::new(), mentions: Vec::new(), text: String::new() };
+            let mut text =
+                Text { nonce: [1; 16], at: 5, parents: Vec::new(), missing: Vec::new(), mentions: Vec::new(), text: String::new() };
             change(&mut text);
             Message::decode(&Message { turn: 1, body: Body::Text(text) }.encode()).is_ok()
         };

@@ -79,6 +79,8 @@ pub const PARTS_COUNT_MAX: usize = 4096;
 
 /// Parents that a message names.
 pub const PARENTS_MAX: usize = 8;
+/// What somebody says that it lacks of what these build on. So many say that there may be more.
+pub const MISSING_MAX: usize = 8;
 /// Marks in an acknowledgement, always as many: how many came to its author alone nobody sees.
 pub const MARKS: usize = 4;
 /// Members that a message mentions.

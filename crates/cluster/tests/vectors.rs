@@ -204,8 +204,14 @@ fn invite() -> Invite {
 
 fn messages() -> Vec<Value> {
     let (member, identity) = (secret(1).member(), IdentitySecret::from_seed([40; 32]));
-    let written =
-        Text { nonce: [1; 16], at: 1_800_000_000_000, parents: vec![[2; 16]], mentions: vec![member], text: "hello".into() };
+    let written = Text {
+        nonce: [1; 16],
+        at: 1_800_000_000_000,
+        parents: vec![[2; 16]],
+        missing: vec![[3; 16]],
+        mentions: vec![member],
+        text: "hello".into(),
+    };
     let motion = motion(kinds().remove(0).1);
     let ballot = Ballot::cast(&motion, &secret(2), Choice::Decision(true)).unwrap();
     let told = Memory { author: member, nonce: [1; 16], at: 0, text: "hello".into() };
@@ -217,7 +223,12 @@ fn messages() -> Vec<Value> {
         ("text", Body::Text(written)),
         (
             "acknowledgement",
-            Body::Ack { heads: vec![[1; 16]], read: true, marks: [mark(&[1; 16], &member), [9; 16], [9; 16], [9; 16]] },
+            Body::Ack {
+                heads: vec![[1; 16]],
+                missing: vec![[3; 16]],
+                read: true,
+                marks: [mark(&[1; 16], &member), [9; 16], [9; 16], [9; 16]],
+            },
         ),
         ("motion", Body::Motion(motion.unverified())),
         ("ballot", Body::Ballot(ballot.unverified())),

@@ -254,10 +254,12 @@ fn invitations() -> Seeds {
 }
 
 fn contents() -> Seeds {
-    let text =
-        |text: &str| Content::Text { id: [1; 16], at: 1_764_000_000_000, parents: vec![[2; 16]; 4], text: text.into() }.encode();
+    let text = |text: &str| {
+        Content::Text { id: [1; 16], at: 1_764_000_000_000, parents: vec![[2; 16]; 4], missing: vec![[3; 16]], text: text.into() }
+            .encode()
+    };
     let message = text("hello");
-    let ack = Content::Ack { heads: vec![[2; 16]], read: true }.encode();
+    let ack = Content::Ack { heads: vec![[2; 16]], missing: vec![[3; 16]], read: true }.encode();
     let mut seeds = with_damage([("text", message.clone()), ("receipt", ack)]);
     seeds.insert("ok-a-type-of-tomorrow".into(), vec![0x83, 1, 0x18, 99]);
     seeds.insert("bad-text-too-long".into(), text(&"x".repeat(TEXT_MAX + 1)));

@@ -116,7 +116,14 @@ fn hear(circle: &mut Circle, samples: &mut Samples, rng: &mut ChaCha20Rng) {
         let counter = member.counter();
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&counter.to_be_bytes());
-        let text = Text { nonce, at: NOW.unix_ms, parents: Vec::new(), mentions: Vec::new(), text: format!("message {counter}") };
+        let text = Text {
+            nonce,
+            at: NOW.unix_ms,
+            parents: Vec::new(),
+            missing: Vec::new(),
+            mentions: Vec::new(),
+            text: format!("message {counter}"),
+        };
         let message = member.say(&at, &Message { turn: NOW.unix_ms + counter, body: Body::Text(text) }.encode());
         post::seal(&at.secret, leaf, counter, MESSAGE, &message, rng)
     });

@@ -104,6 +104,7 @@ impl Work<'_> {
         self.count(&row, &state, now)?;
         self.go_along(&row, &state, now)?;
         self.say_undelivered(&row, &state, now)?;
+        self.say_missed(&row, &state, now)?;
         self.hear_again(&row, now)?;
         self.encrypt_in_cluster(&row, &tip, now)?;
         let next = self.look_after_votes(&row, &state, now)?;

@@ -87,7 +87,7 @@ impl Work<'_> {
             tip.0,
         ))?;
         let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
-        self.addressed(&id, 1, &state)?;
+        self.addressed(&id, &[to].into(), &state)?;
         self.event(Event::Message(id));
         Ok(())
     }

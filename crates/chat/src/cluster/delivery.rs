@@ -1,7 +1,7 @@
 //! Which members have a text. Where the charter lets them, members say what has come to them: by what they write, which names what it
 //! builds on, or else by an acknowledgement, so seldom that a large cluster is not full of them.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
@@ -18,9 +18,10 @@ use crate::{
     chat::{Chat, Event},
     content::ID_LEN,
     error::ChatError,
+    frontier::Frontier,
     limits::{
         ACK_LIFETIME, ACK_PAUSE_MIN_MS, ACK_PAUSE_MS, ACK_SPREAD_MS, AHEAD_MAX, CLUSTER_ANCESTORS_MAX, DELIVERIES_KEPT,
-        HEADS_AMONG, PARENTS_MAX, UNMARKED_MAX,
+        HEADS_AMONG, MISSED_PATIENCE_MS, MISSED_TIMES, MISSING_MAX, PARENTS_MAX, SAY_AGAIN_MS, UNMARKED_MAX,
     },
     timeline::{MessageId, State},
     work::Work,
@@ -96,19 +97,29 @@ impl Work<'_> {
         rows.into_iter().map(receipt).collect()
     }
 
-    /// A text of ours goes to so many members of a state: from now on it counts who has it.
-    pub(crate) fn addressed(&mut self, id: &MessageId, to: usize, state: &StateRow) -> Result<(), ChatError> {
+    /// A text of ours goes to members of a state: from now on it counts who has it, also from when it was said before.
+    pub(crate) fn addressed(&mut self, id: &MessageId, to: &BTreeSet<MemberId>, state: &StateRow) -> Result<(), ChatError> {
         if !state.context.charter.delivery {
             return Ok(());
         }
-        self.conn
-            .prepare_cached("DELETE FROM delivery WHERE message = (SELECT message FROM message WHERE id = ?1)")?
-            .execute([id.0])?;
-        self.conn.prepare_cached("UPDATE message SET delivered = 0, addressed = ?2, epoch_sent = ?3 WHERE id = ?1")?.execute((
+        let has = "SELECT member FROM delivery WHERE message = (SELECT message FROM message WHERE id = ?1)";
+        let has =
+            self.conn.prepare_cached(has)?.query_map([id.0], |row| Ok(MemberId(row.get(0)?)))?.collect::<Result<Vec<_>, _>>()?;
+        let gone = "DELETE FROM delivery WHERE message = (SELECT message FROM message WHERE id = ?1) AND member = ?2";
+        let mut gone = self.conn.prepare_cached(gone)?;
+        for member in has.iter().filter(|member| !to.contains(member)) {
+            gone.execute((id.0, member.0))?;
+        }
+        let delivered = has.iter().filter(|member| to.contains(member)).count();
+        self.conn.prepare_cached("UPDATE message SET delivered = ?4, addressed = ?2, epoch_sent = ?3 WHERE id = ?1")?.execute((
             id.0,
-            to,
+            to.len(),
             ms(state.epoch),
+            delivered,
         ))?;
+        if delivered > 0 {
+            self.advance(id, State::Received)?;
+        }
         // One more is counted, so one less is.
         let last: Option<i64> = self
             .conn
@@ -171,7 +182,10 @@ impl Work<'_> {
         if !state.context.charter.delivery {
             return Ok(u64::MAX);
         }
-        let came = self.unacknowledged(row, State::Received)?;
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let missing = self.tell_missing(conversation, now)?;
+        let heads = self.unacknowledged(row, State::Received)?;
+        let came = self.with_late(conversation, heads)?;
         let read = if reads { self.unacknowledged(row, State::Read)? } else { Vec::new() };
         // Who is told that all was read knows that it came.
         let mut said = Vec::new();
@@ -184,7 +198,8 @@ impl Work<'_> {
         for (heads, read) in said {
             self.conn.execute("UPDATE cluster SET acked = ?2 WHERE cluster = ?1", (row.cluster, ms(now.unix_ms)))?;
             let marks = self.marks(row)?;
-            self.send_message(row, &state.state, Body::Ack { heads, read, marks }, &[ACK_LIFETIME], now)?;
+            let body = Body::Ack { heads, missing: missing.clone(), read, marks };
+            self.send_message(row, &state.state, body, &[ACK_LIFETIME], now)?;
         }
         Ok(u64::MAX)
     }
@@ -205,6 +220,20 @@ impl Work<'_> {
             .optional()?;
         cluster.into_iter().for_each(|cluster| self.touched_cluster(cluster));
         Ok(())
+    }
+
+    /// Something is shown at last without what it builds on: that, too, has come.
+    pub(crate) fn note_shown(&mut self, id: &MessageId, now: Now) -> Result<(), ChatError> {
+        let cluster: Option<i64> = self
+            .conn
+            .prepare_cached(
+                "SELECT v.cluster FROM message m JOIN conversation v USING (conversation)
+                 WHERE m.id = ?1 AND m.position IS NOT NULL AND v.cluster IS NOT NULL",
+            )?
+            .query_row([id.0], |row| row.get(0))
+            .optional()?;
+        let row = cluster.map(|cluster| self.cluster_row(cluster)).transpose()?;
+        row.map_or(Ok(()), |row| self.note_arrival(&row, now))
     }
 
     /// Somebody said something to one member, whichever. All say then what has come to them, or who it was for could be seen to.
@@ -263,41 +292,32 @@ impl Work<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// A member says what has come to it, or what it has read.
-    pub(crate) fn take_acknowledgement(
-        &mut self,
-        row: &ClusterRow,
-        from: &MemberId,
-        heads: &[[u8; ID_LEN]],
-        read: bool,
-        now: Now,
-    ) -> Result<(), ChatError> {
-        let heads: Vec<MessageId> = heads.iter().copied().map(MessageId).collect();
-        let conversation = self.cluster_conversation(row.cluster)?;
-        self.acknowledged(conversation, &heads, if read { State::Read } else { State::Received })?;
-        self.has_up_to(row, from, &heads, read, now)
-    }
-
-    /// A member has `heads`, or has read them, and so all that they build on. What it wrote itself said that it has it when it came.
-    pub(crate) fn has_up_to(
+    /// A member says how far it has come, or has read.
+    pub(crate) fn reached(
         &mut self,
         row: &ClusterRow,
         member: &MemberId,
-        heads: &[MessageId],
+        told: &Frontier,
         read: bool,
         now: Now,
     ) -> Result<(), ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        self.acknowledged(conversation, told, if read { State::Read } else { State::Received })?;
+        self.has_up_to(row, member, told, read, now)?;
+        self.misses(row, member, &told.missing, now)
+    }
+
+    /// A member has all up to a frontier, or has read it. What it wrote itself said that it has it when it came.
+    fn has_up_to(&mut self, row: &ClusterRow, member: &MemberId, told: &Frontier, read: bool, now: Now) -> Result<(), ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
         let open = self.open_to(row, conversation, member, read)?;
         // What builds on something is shown after it, so nothing of interest lies before the first of these.
         let Some(first) = open.values().min().copied() else { return Ok(()) };
         let author = member.to_string();
-        // A hostile member may name one twice.
-        let mut seen: BTreeSet<MessageId> = heads.iter().copied().collect();
-        let mut next: VecDeque<MessageId> = seen.iter().copied().collect();
+        let (mut seen, mut next) = told.walk();
         while let (Some(id), true) = (next.pop_front(), seen.len() < CLUSTER_ANCESTORS_MAX) {
             let Some(found) = self.find_in(conversation, &id)? else {
-                self.is_ahead(conversation, member, &id)?;
+                self.is_ahead(conversation, member, &id, &told.missing)?;
                 continue;
             };
             let ends = if found.mine {
@@ -313,6 +333,9 @@ impl Work<'_> {
                 if read {
                     self.read_by(&id, found.message, member, now)?;
                 }
+            }
+            if !told.goes_back() {
+                continue;
             }
             let mut parents = self.conn.prepare_cached("SELECT parent FROM parent WHERE child = ?1")?;
             for parent in parents.query_map([id.0], |row| Ok(MessageId(row.get(0)?)))? {
@@ -368,10 +391,11 @@ impl Work<'_> {
     }
 
     /// A member has what has not come to us: what that builds on, we learn when it comes.
-    fn is_ahead(&self, conversation: i64, member: &MemberId, text: &MessageId) -> Result<(), ChatError> {
+    fn is_ahead(&self, conversation: i64, member: &MemberId, text: &MessageId, missing: &[MessageId]) -> Result<(), ChatError> {
+        let missing: Vec<u8> = missing.iter().flat_map(|id| id.0).collect();
         self.conn
-            .prepare_cached("INSERT OR IGNORE INTO cluster_ahead(conversation, member, text) VALUES(?1, ?2, ?3)")?
-            .execute((conversation, member.0, text.0))?;
+            .prepare_cached("INSERT OR IGNORE INTO cluster_ahead(conversation, member, text, missing) VALUES(?1, ?2, ?3, ?4)")?
+            .execute((conversation, member.0, text.0, missing))?;
         self.conn
             .prepare_cached(
                 "DELETE FROM cluster_ahead WHERE conversation = ?1 AND member = ?2 AND number NOT IN
@@ -381,15 +405,64 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// A member lacks texts on which others build. If they are ours it is to have them, unless it says in time that they have come.
+    fn misses(&mut self, row: &ClusterRow, member: &MemberId, missing: &[MessageId], now: Now) -> Result<(), ChatError> {
+        let conversation = self.cluster_conversation(row.cluster)?;
+        let waiting = "SELECT count(*) FROM cluster_missed WHERE cluster = ?1 AND member = ?2";
+        let waiting: usize = self.conn.prepare_cached(waiting)?.query_row((row.cluster, member.0), |row| row.get(0))?;
+        for id in missing.iter().take(MISSING_MAX.saturating_sub(waiting)) {
+            self.conn
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO cluster_missed(cluster, message, member, due)
+                     SELECT ?1, m.message, ?3, ?5 FROM message m WHERE m.id = ?2 AND m.conversation = ?4 AND m.mine = 1
+                     AND m.nonce IS NOT NULL AND m.vouched IS NULL AND m.aside IS NULL AND m.anonymous = 0 AND m.state IN (3, 4, 5)
+                     AND m.delivered < m.addressed AND m.at > ?6 AND m.missed < ?7
+                     AND m.epoch_sent >= coalesce((SELECT since FROM cluster_member WHERE cluster = ?1 AND member = ?3), 0)
+                     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = m.message AND d.member = ?3)",
+                )?
+                .execute((
+                    row.cluster,
+                    id.0,
+                    member.0,
+                    conversation,
+                    ms(now.unix_ms.saturating_add(MISSED_PATIENCE_MS)),
+                    ms(now.unix_ms.saturating_sub(SAY_AGAIN_MS)),
+                    MISSED_TIMES,
+                ))?;
+        }
+        Ok(())
+    }
+
+    /// What members said they lack, and did not say has come since, is said again.
+    pub(crate) fn say_missed(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
+        let sql = "DELETE FROM cluster_missed WHERE cluster = ?1 AND due <= ?2 RETURNING message, member";
+        let due: Vec<(i64, MemberId)> = self
+            .conn
+            .prepare_cached(sql)?
+            .query_map((row.cluster, ms(now.unix_ms)), |row| Ok((row.get(0)?, MemberId(row.get(1)?))))?
+            .collect::<Result<_, _>>()?;
+        let mut again = self.conn.prepare_cached(
+            "UPDATE message SET state = ?3, missed = missed + 1 WHERE message = ?1 AND state IN (3, 4, 5)
+             AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.message = ?1 AND d.member = ?2)",
+        )?;
+        for (message, member) in due.into_iter().filter(|(_, member)| state.roster().contains(member)) {
+            again.execute((message, member.0, State::Waiting.number()))?;
+        }
+        Ok(())
+    }
+
     /// A text has come that members may have had before us.
     pub(crate) fn caught_up(&mut self, row: &ClusterRow, text: &MessageId, now: Now) -> Result<(), ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
-        let ahead: Vec<MemberId> = self
+        let ahead: Vec<(MemberId, Vec<u8>)> = self
             .conn
-            .prepare_cached("DELETE FROM cluster_ahead WHERE conversation = ?1 AND text = ?2 RETURNING member")?
-            .query_map((conversation, text.0), |row| Ok(MemberId(row.get(0)?)))?
+            .prepare_cached("DELETE FROM cluster_ahead WHERE conversation = ?1 AND text = ?2 RETURNING member, missing")?
+            .query_map((conversation, text.0), |row| Ok((MemberId(row.get(0)?), row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        ahead.into_iter().try_for_each(|member| self.has_up_to(row, &member, &[*text], false, now))
+        ahead.into_iter().try_for_each(|(member, missing)| {
+            let (missing, _) = missing.as_chunks::<ID_LEN>();
+            self.has_up_to(row, &member, &Frontier::new(&[text.0], missing), false, now)
+        })
     }
 
     /// Whoever comes, or comes back, by a change was told nothing that was said before it.

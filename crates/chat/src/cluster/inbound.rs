@@ -15,6 +15,7 @@ use super::{
 use crate::{
     chat::Event,
     error::{ChatError, is_database},
+    frontier::Frontier,
     ingest::Letter,
     limits::PENDING_MAX,
     mls::GroupError,
@@ -136,9 +137,9 @@ impl Work<'_> {
         match body {
             Body::Text(text) => self.take_text(&row, &said.member, &text, letter, now)?,
             Body::Here | Body::Unknown => {}
-            Body::Ack { heads, read, marks } => {
+            Body::Ack { heads, missing, read, marks } => {
                 self.take_marks(&row, &said.member, &marks, now)?;
-                self.take_acknowledgement(&row, &said.member, &heads, read, now)?;
+                self.reached(&row, &said.member, &Frontier::new(&heads, &missing), read, now)?;
             }
             Body::Aside(sealed) => {
                 self.take_aside(&row, &at, &said.member, &sealed, letter, now)?;

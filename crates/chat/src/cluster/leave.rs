@@ -78,7 +78,7 @@ impl Work<'_> {
             "DELETE FROM cluster_ahead WHERE conversation = (SELECT conversation FROM conversation WHERE cluster = ?1)",
             [row.cluster],
         )?;
-        for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand"] {
+        for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand", "cluster_missed"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
         }
         self.mls.groups(self.conn, self.rng).forget_keys(&row.member)?;

@@ -38,7 +38,8 @@ pub use query::{Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, De
 pub use row::Standing;
 pub(crate) use row::StateRow;
 pub(crate) use schema::{
-    AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, MERGES, NAMES, OUT, RENAMED, SECRET, SEEN, TOLD,
+    AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, LACKING, MERGES, NAMES, OUT, RENAMED, SECRET,
+    SEEN, TOLD,
 };
 pub use secret::{Phase, SecretVote};
 pub use split::{Company, Departure};

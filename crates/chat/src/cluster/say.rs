@@ -16,6 +16,7 @@ use crate::{
     chat::{Chat, Event},
     content::{ID_LEN, plausible_time},
     error::ChatError,
+    frontier::Frontier,
     ingest::Letter,
     limits::{PARENTS_MAX, WAITING_HOURS},
     query::Message,
@@ -109,7 +110,8 @@ impl Work<'_> {
             };
             before = Some(id).filter(|_| !again && parents.len() < PARENTS_MAX);
             let mentions = self.mentions(row, tip, &text)?;
-            let body = Body::Text(Text { nonce, at, parents: parents.clone(), mentions, text });
+            let missing = self.tell_missing(conversation, now)?;
+            let body = Body::Text(Text { nonce, at, parents: parents.clone(), missing, mentions, text });
             let envelope = self.send_message(row, tip, body, &[lifetime], now)?;
             self.set_parents(&id, &parents)?;
             self.conn.prepare_cached("UPDATE message SET state = ?2, envelope = ?3, state_sent = ?4 WHERE id = ?1")?.execute((
@@ -118,7 +120,8 @@ impl Work<'_> {
                 envelope.0,
                 tip.0,
             ))?;
-            self.addressed(&id, state.members.iter().filter(|leaf| leaf.member != row.member).count(), &state)?;
+            let others = state.roster().iter().copied().filter(|member| *member != row.member).collect();
+            self.addressed(&id, &others, &state)?;
             self.event(Event::Message(id));
         }
         Ok(())
@@ -133,9 +136,7 @@ impl Work<'_> {
         now: Now,
     ) -> Result<(), ChatError> {
         let conversation = self.cluster_conversation(row.cluster)?;
-        let parents: Vec<MessageId> = text.parents.iter().copied().map(MessageId).collect();
-        self.acknowledged(conversation, &parents, State::Received)?;
-        self.has_up_to(row, from, &parents, false, now)?;
+        self.reached(row, from, &Frontier::new(&text.parents, &text.missing), false, now)?;
         let new = NewRow {
             id: MessageId(text.id(from)),
             conversation,
@@ -152,6 +153,7 @@ impl Work<'_> {
         };
         if let Some(id) = self.insert(&new, now)? {
             self.set_parents(&id, &text.parents)?;
+            self.note_missing(conversation, &id, &text.parents, now)?;
             if text.mentions.contains(&row.member) {
                 self.conn.execute("UPDATE message SET calls = 1 WHERE id = ?1", [id.0])?;
             }

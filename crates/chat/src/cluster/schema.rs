@@ -479,3 +479,33 @@ UPDATE cluster_unheard SET due = 1;
 DELETE FROM cluster_vote_step WHERE kind = 14;
 DELETE FROM cluster_vote_said WHERE kind = 14;
 ";
+
+/// What has not come although something that builds on it has, and what members say they lack of what we said.
+pub(crate) const LACKING: &str = "
+-- In any conversation. Told: somebody was told that we lack it.
+CREATE TABLE missing(
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation INTEGER NOT NULL,
+    child BLOB NOT NULL,
+    parent BLOB NOT NULL,
+    arrived INTEGER NOT NULL,
+    told INTEGER NOT NULL DEFAULT 0,
+    UNIQUE(conversation, child, parent)
+) STRICT;
+CREATE INDEX missing_parent ON missing(conversation, parent);
+-- Due, ms: then it is said again.
+CREATE TABLE cluster_missed(
+    cluster INTEGER NOT NULL,
+    message INTEGER NOT NULL,
+    member BLOB NOT NULL,
+    due INTEGER NOT NULL,
+    PRIMARY KEY(cluster, message, member)
+) STRICT, WITHOUT ROWID;
+-- How often it was said again since somebody lacked it.
+ALTER TABLE message ADD COLUMN missed INTEGER NOT NULL DEFAULT 0;
+-- What a member said that it lacks, when it named what has not come to us.
+ALTER TABLE cluster_ahead ADD COLUMN missing BLOB NOT NULL DEFAULT x'';
+-- What is waited for now. What was given up before nobody remembers.
+INSERT INTO missing(conversation, child, parent, arrived)
+    SELECT c.conversation, c.id, p.parent, c.arrived FROM message c JOIN parent p ON p.child = c.id WHERE c.position IS NULL AND c.mine = 0;
+";
