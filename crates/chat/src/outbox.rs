@@ -171,7 +171,7 @@ impl Work<'_> {
         let heads = self.their_heads(conversation, State::Received)?;
         let read = if receipt_due { self.their_heads(conversation, State::Read)? } else { Vec::new() };
         let missing = self.tell_missing(conversation, now)?;
-        let came = self.with_late(conversation, heads)?;
+        let came = if ack_due { self.with_late(conversation, heads)? } else { heads };
         // Who is told that all was read knows that it came.
         if ack_due && !came.is_empty() && came != read {
             let ack = Content::Ack { heads: came, missing: missing.clone(), read: false };

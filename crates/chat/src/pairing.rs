@@ -396,6 +396,8 @@ impl Work<'_> {
         let messages = "(SELECT id FROM message JOIN conversation USING (conversation) WHERE contact = ?1)";
         self.conn.execute(&format!("DELETE FROM parent WHERE child IN {messages}"), [contact])?;
         self.conn.execute(&format!("DELETE FROM message WHERE id IN {messages}"), [contact])?;
+        let missing = "DELETE FROM missing WHERE conversation IN (SELECT conversation FROM conversation WHERE contact = ?1)";
+        self.conn.execute(missing, [contact])?;
         self.conn.execute("DELETE FROM conversation WHERE contact = ?1", [contact])?;
         self.conn.execute("DELETE FROM presence WHERE contact = ?1", [contact])?;
         self.conn.execute("DELETE FROM contact WHERE contact = ?1", [contact])?;

@@ -330,6 +330,45 @@ fn an_audit_passes_over_a_vote_whose_motion_is_not_in_order_here() {
     assert_eq!(answers(&mut people[0]), 0, "the rest is audited");
 }
 
+/// Any member can hasten rollouts, and so the end by epochs.
+#[test]
+fn a_secret_vote_does_not_end_before_half_of_its_time_however_many_rollouts_there_were() {
+    let mut people = nest(&brief(), &["alice", "bob", "carol"]);
+    let motion = asked(&mut people);
+    let (began, epoch) = (people[0].now.unix_ms, people[0].chat.cluster(NEST).unwrap().epoch);
+    people[..2].iter_mut().for_each(|person| vote(person, &motion, "1"));
+    for (name, seed) in ["dave", "erin", "frank"].iter().zip(10..) {
+        let mut newcomer = Person::new(seed);
+        newcomer.now = people[0].now;
+        people.push(newcomer);
+        let_in(&mut people, name);
+    }
+    let now = people[0].chat.cluster(NEST).unwrap().epoch;
+    assert!(now > epoch + 2 && people[0].now.unix_ms < began + HOUR_MS, "{epoch} to {now}: more epochs than it has, in minutes");
+    assert_eq!(phase(&mut people[2], &motion), Phase::Voting);
+    pass(&mut people, 22 * HOUR_MS);
+    mingle(&mut people);
+    assert_eq!(phase(&mut people[2], &motion), Phase::Voting);
+    pass(&mut people, 2 * HOUR_MS);
+    mingle(&mut people);
+    let late = refused(&mut people[2], &motion, "2");
+    assert!(late.contains("the time to vote on this motion is over"), "{late}");
+}
+
+#[test]
+fn who_was_out_during_a_vote_and_is_back_says_nothing_in_it() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol", "dave"]);
+    let back = trustees(&mut people)[1];
+    let motion = ask(&mut people[0]);
+    swap(&mut people);
+    // What is done to whoever is out.
+    change(&people[back], "UPDATE cluster_vote SET seed = NULL, choice = NULL, silent = 1");
+    make_key(&mut people);
+    assert_eq!(rows(&people[back], "SELECT count(*) FROM cluster_vote_said"), 0, "no dealing, no share, no word");
+    let why = refused(&mut people[back], &motion, "1");
+    assert!(why.contains("you were out of the cluster during this vote"), "{why}");
+}
+
 #[test]
 fn a_vote_goes_on_over_a_fork_and_those_who_leave_keep_nothing_of_it() {
     let mut people = nest(&charter(), &["alice", "bob", "carol"]);
