@@ -306,6 +306,7 @@ impl Chat {
         });
         let mut fresh: Vec<_> = cluster_added.iter().map(|(tag, expected)| (expected.counter, *tag)).collect();
         fresh.sort_unstable();
+        fresh.dedup();
         self.cluster_fresh.extend(fresh.into_iter().map(|(_, tag)| tag));
         self.cluster_tags.extend(cluster_added);
         self.dirty |= !touched.is_empty();

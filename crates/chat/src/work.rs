@@ -41,7 +41,7 @@ pub(crate) struct Work<'a> {
     events: Vec<Event>,
     added: Tags,
     removed: Vec<[u8; TAG_LEN]>,
-    cluster_added: ClusterTags,
+    cluster_added: Vec<([u8; TAG_LEN], ClusterTag)>,
     cluster_removed: Vec<[u8; TAG_LEN]>,
     forgotten: BTreeSet<StateKey>,
     touched: BTreeSet<i64>,
@@ -53,7 +53,7 @@ pub(crate) struct Changes {
     pub(crate) events: Vec<Event>,
     pub(crate) added: Tags,
     pub(crate) removed: Vec<[u8; TAG_LEN]>,
-    pub(crate) cluster_added: ClusterTags,
+    pub(crate) cluster_added: Vec<([u8; TAG_LEN], ClusterTag)>,
     pub(crate) cluster_removed: Vec<[u8; TAG_LEN]>,
     pub(crate) forgotten: BTreeSet<StateKey>,
     pub(crate) touched: BTreeSet<i64>,
@@ -77,7 +77,7 @@ impl<'a> Work<'a> {
             events: Vec::new(),
             added: Tags::new(),
             removed: Vec::new(),
-            cluster_added: ClusterTags::new(),
+            cluster_added: Vec::new(),
             cluster_removed: Vec::new(),
             forgotten: BTreeSet::new(),
             touched: BTreeSet::new(),
@@ -108,18 +108,18 @@ impl<'a> Work<'a> {
 
     /// A tag of a cluster is expected from now on, once the transaction has lasted.
     pub(crate) fn expected_in_cluster(&mut self, tag: [u8; TAG_LEN], expected: ClusterTag) {
-        self.cluster_added.insert(tag, expected);
+        self.cluster_added.push((tag, expected));
     }
 
     /// It is not any more.
     pub(crate) fn unexpected_in_cluster(&mut self, tag: [u8; TAG_LEN]) {
-        self.cluster_added.remove(&tag);
+        self.cluster_added.retain(|(added, _)| *added != tag);
         self.cluster_removed.push(tag);
     }
 
     /// Nothing is expected any more in a state, once the transaction has lasted.
     pub(crate) fn forgotten_state(&mut self, state: StateKey) {
-        self.cluster_added.retain(|_, tag| tag.state() != Some(state));
+        self.cluster_added.retain(|(_, tag)| tag.state() != Some(state));
         self.forgotten.insert(state);
     }
 

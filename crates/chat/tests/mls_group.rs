@@ -110,6 +110,38 @@ fn of_two_commits_for_one_state_each_can_be_followed_and_the_state_stays() {
     bob.commit(&by_bob.snapshot, &Plan::default());
 }
 
+/// What one Commit adds to what is kept is little, and what it builds on may be forgotten before it.
+#[test]
+fn a_state_of_many_is_written_by_what_is_new_and_outlives_the_one_before() {
+    let mut alice = Person::new(1, "alice");
+    let mut others: Vec<Person> = (2..26).map(|seed| Person::new(seed, "another")).collect();
+    let founded = alice.found();
+    let first = alice.add(&founded, &others.iter().collect::<Vec<_>>());
+    let mut bob = others.remove(0);
+    let at = bob.join(&first);
+    let kept = |bob: &Person| {
+        let sql = "SELECT total(length(value)) FROM mls_state";
+        bob.conn.query_row(sql, [], |row| row.get::<_, f64>(0)).unwrap()
+    };
+    let one = kept(&bob);
+    let second = alice.commit(&first.snapshot, &Plan::default());
+    bob.follow(&at, &second, &[]);
+    assert!(kept(&bob) < 1.5 * one, "{} {one}", kept(&bob));
+
+    bob.groups().forget(&CLUSTER, &at.state).unwrap();
+    let message = alice.say(&second.snapshot.state, "still here?");
+    assert_eq!(bob.read(&second.snapshot.state, &message), "still here?");
+    let third = alice.commit(&second.snapshot, &Plan::default());
+    let at = bob.follow(&second.snapshot, &third, &[]);
+    let last = bob.commit(&at, &Plan::default());
+    assert_eq!(agreed(&alice.follow(&third.snapshot, &last, &[])), agreed(&last.snapshot));
+    for state in [second.snapshot.state, third.snapshot.state, last.snapshot.state] {
+        bob.groups().forget(&CLUSTER, &state).unwrap();
+    }
+    let left = "SELECT count(*) FROM mls_state WHERE namespace NOT IN (SELECT namespace FROM mls_state WHERE label = 64)";
+    assert_eq!(bob.conn.query_row(left, [], |row| row.get::<_, u32>(0)).unwrap(), 0, "nothing of any state is left");
+}
+
 #[test]
 fn updates_that_wait_do_not_keep_anybody_from_talking_and_come_with_the_commit_of_another() {
     let (mut alice, mut bob, mut carol, state) = three();

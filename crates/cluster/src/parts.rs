@@ -131,8 +131,8 @@ impl<S: Ord + Clone> Parts<S> {
         if object.parts.len() < object.count.into() {
             return Ok(None);
         }
-        let payload: Vec<u8> =
-            self.objects.remove(&key).into_iter().flat_map(|object| object.parts.into_values()).flatten().collect();
+        let parts = self.objects.remove(&key).map(|object| object.parts).unwrap_or_default();
+        let payload = parts.into_values().collect::<Vec<_>>().concat();
         if object_id(&payload) == key.1 { Ok(Some(payload)) } else { Err(BadPart::WrongHash) }
     }
 

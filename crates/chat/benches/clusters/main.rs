@@ -31,6 +31,8 @@ use wire::COPIES;
 pub const NOW: Now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
 const ROUNDS: usize = 5;
 const MESSAGES: usize = 200;
+/// Messages of which each is alone.
+const ALONE: usize = 20;
 
 /// From its envelopes to a Commit that waits; from there to the new state; and the bare library.
 const PLAIN: [&str; 3] = ["Commit: taken", "Commit: followed", "Commit: bare library"];
@@ -43,10 +45,14 @@ pub struct Samples(BTreeMap<&'static str, Vec<f64>>);
 impl Samples {
     /// Processor time for each of `count`, microseconds.
     fn take<T>(&mut self, name: &'static str, count: usize, work: impl FnOnce() -> T) -> T {
-        let start = cpu_us();
-        let result = work();
-        self.0.entry(name).or_default().push((cpu_us() - start) / count as f64);
+        let (took, result) = timed(work);
+        self.put(name, count, took);
         result
+    }
+
+    /// The same, measured elsewhere.
+    fn put(&mut self, name: &'static str, count: usize, took: f64) {
+        self.0.entry(name).or_default().push(took / count as f64);
     }
 
     fn median(&self, name: &str) -> f64 {
@@ -102,8 +108,14 @@ fn say(circle: &mut Circle, samples: &mut Samples, round: usize) {
         }
     });
     samples.take("encrypt, wrap, store", MESSAGES, || alice.chat.work(&alice.log, NOW).unwrap());
-    alice.chat.write_in_cluster(NAME, "one more", 0, NOW).unwrap();
-    samples.take("encrypt, wrap, store, one alone", 1, || alice.chat.work(&alice.log, NOW).unwrap());
+    let (mut alone, mut bare) = (0.0, 0.0);
+    for n in 0..ALONE {
+        alice.chat.write_in_cluster(NAME, "one more", 0, NOW).unwrap();
+        alone += timed(|| alice.chat.work(&alice.log, NOW).unwrap()).0;
+        bare += timed(|| alice.chat.keep("bench", &n.to_be_bytes()).unwrap()).0;
+    }
+    samples.put("encrypt, wrap, store, one alone", ALONE, alone);
+    samples.put("a transaction with one row", ALONE, bare);
     while alice.chat.poll_event().is_some() {}
 }
 
@@ -182,6 +194,9 @@ fn tell(samples: &Samples, (ours, naive): (usize, usize), bob: &std::path::Path)
     figure_line("rollout_to_bare", samples.ratio(ROLLOUT), "<=", 1.3);
     figure_line("naive_to_rollout", (naive * COPIES) as f64 / ours as f64, ">=", 50.0);
     figure_line("sent_per_s", 1e6 / samples.median("encrypt, wrap, store"), ">=", 2000.0);
+    let alone = samples.median("encrypt, wrap, store, one alone");
+    figure_line("sent_alone_per_s", 1e6 / alone, ">=", 2000.0);
+    figure_line("sent_alone_to_bare_transaction", alone / samples.median("a transaction with one row"), "<=", f64::INFINITY);
     figure_line("written_and_sent_per_s", 1e6 / sent, ">=", f64::NEG_INFINITY);
     figure_line("read_per_s", 1e6 / samples.median("open, decrypt, store"), ">=", f64::NEG_INFINITY);
 }
@@ -203,6 +218,13 @@ fn in_memory(circle: &Circle) -> f64 {
 fn cpu_us() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// Microseconds that something took.
+fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = cpu_us();
+    let result = work();
+    (cpu_us() - start, result)
 }
 
 fn median(samples: &[f64]) -> f64 {

@@ -90,7 +90,7 @@ impl Work<'_> {
             Some(_) if self.went_on(&row)? => return Ok(Some(now.unix_ms.saturating_add(LOOK_AGAIN_MS))),
             _ => return Ok(None),
         };
-        let state = self.state_row(cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        let state = self.shared_state(cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         if row.standing == Standing::Away {
             self.ask_to_return(&row, &state, now)?;
             return Ok(Some(now.unix_ms.saturating_add(LOOK_AGAIN_MS)));

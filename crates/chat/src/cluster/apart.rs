@@ -40,7 +40,8 @@ pub(crate) struct Returning {
 impl Work<'_> {
     /// Where our part gives way we ask to be let back in, once a while.
     pub(crate) fn ask_to_return(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
-        let asked: u64 = self.conn.query_row("SELECT asked_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        let asked = "SELECT asked_at FROM cluster WHERE cluster = ?1";
+        let asked: u64 = self.conn.prepare_cached(asked)?.query_row([row.cluster], |row| row.get(0))?;
         let lost = row.standing == Standing::Away || self.gives_way(row, state, now)?;
         let set = |at: u64| self.conn.execute("UPDATE cluster SET asked_at = ?2 WHERE cluster = ?1", (row.cluster, ms(at)));
         match (lost, asked) {

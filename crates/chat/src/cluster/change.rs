@@ -51,7 +51,9 @@ impl Work<'_> {
                     Followed::Waits => {}
                     Followed::Yes => {
                         // Its digest stays, so that the same bytes are not followed again.
-                        self.conn.execute("UPDATE cluster_pending SET settled = 1, bytes = x'' WHERE number = ?1", [number])?;
+                        self.conn
+                            .prepare_cached("UPDATE cluster_pending SET settled = 1, bytes = x'' WHERE number = ?1")?
+                            .execute([number])?;
                         progress = true;
                     }
                     Followed::No => {
@@ -67,7 +69,7 @@ impl Work<'_> {
 
     fn follow(&mut self, row: &ClusterRow, parent: &StateId, bytes: &[u8], now: Now) -> Result<Followed, ChatError> {
         let (Some(id), Ok(bundle)) = (row.id, Bundle::decode(bytes)) else { return Ok(Followed::No) };
-        let Some(at) = self.state_row(row.cluster, parent)? else { return Ok(Followed::No) };
+        let Some(at) = self.shared_state(row.cluster, parent)? else { return Ok(Followed::No) };
         let updates = self.updates(row.cluster, parent)?;
         let processed = match self.mls.groups(self.conn, self.rng).process(&id, parent, &bundle.commit, &updates) {
             Ok(processed) => processed,
@@ -100,11 +102,12 @@ impl Work<'_> {
         self.put_state(row.cluster, state)?;
         self.note_newcomers(row, state, bundle)?;
         // Without the Commit itself, which nobody could read in the end.
-        let rest = Bundle { commit: Vec::new(), ..bundle.clone() };
-        self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_decision(cluster, state, parent, epoch, bytes) VALUES(?1, ?2, ?3, ?4, ?5)",
-            (row.cluster, state.state.0, state.parent.map(|parent| parent.0), ms(state.epoch), rest.encode()),
-        )?;
+        let rest = Bundle { commit: Vec::new(), grounds: bundle.grounds.clone() };
+        self.conn
+            .prepare_cached(
+                "INSERT OR IGNORE INTO cluster_decision(cluster, state, parent, epoch, bytes) VALUES(?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((row.cluster, state.state.0, state.parent.map(|parent| parent.0), ms(state.epoch), rest.encode()))?;
         self.expect_from_all(row.cluster, state)
     }
 
@@ -128,7 +131,8 @@ impl Work<'_> {
     /// to be let back in, which it does once the log had time to fill, they stand there.
     fn tip(&self, row: &ClusterRow, branches: &Branches, now: Now) -> Result<Option<StateId>, ChatError> {
         let Some(tip) = branches.tip() else { return Ok(None) };
-        let asked: u64 = self.conn.query_row("SELECT asked_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?;
+        let asked = "SELECT asked_at FROM cluster WHERE cluster = ?1";
+        let asked: u64 = self.conn.prepare_cached(asked)?.query_row([row.cluster], |row| row.get(0))?;
         let has_asked = asked > 0 && now.unix_ms < asked.saturating_add(ASK_AGAIN_MS).saturating_sub(RETURN_GRACE_MS);
         let at = self.shared_state(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         if !has_asked || at.own_leaf.is_none() || !self.gives_way(row, &at, now)? {
@@ -147,7 +151,7 @@ impl Work<'_> {
     }
 
     fn adopt(&mut self, row: &ClusterRow, tip: &StateId, branches: &Branches) -> Result<(), ChatError> {
-        let state = self.state_row(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         // Changes come one after the other: until we speak again it counts what was left since we spoke.
         let stood = branches.standing(&row.member).map(|(_, stood)| stood);
         for old in [row.tip, stood].into_iter().flatten() {
@@ -207,7 +211,7 @@ impl Work<'_> {
     /// What we said on a branch that is left is said again, if somebody is here who was not there, or who has forgotten by now
     /// where it forked off.
     fn send_again(&mut self, row: &ClusterRow, left: &StateId, tip: &StateRow) -> Result<(), ChatError> {
-        if let Some(old) = self.state_row(row.cluster, left)? {
+        if let Some(old) = self.shared_state(row.cluster, left)? {
             let near = tip.epoch < old.epoch.saturating_add(WINDOW_EPOCHS);
             if near && tip.roster().iter().all(|member| old.roster().contains(member)) {
                 return Ok(());
@@ -310,7 +314,7 @@ impl Work<'_> {
 
     /// A state that turned out to be unlawful. One that is kept was lawful when it came, and stays.
     fn undo(&mut self, row: &ClusterRow, state: &StateId) -> Result<(), ChatError> {
-        if let (Some(id), None) = (row.id, self.state_row(row.cluster, state)?) {
+        if let (Some(id), None) = (row.id, self.shared_state(row.cluster, state)?) {
             self.mls.groups(self.conn, self.rng).forget(&id, state)?;
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Inside is `[1, kind, bytes]`; what is too large for one envelope travels as parts, which make the same when put together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use minicbor::{Decoder, Encoder};
 use rusqlite::{OptionalExtension, Row};
@@ -89,8 +89,8 @@ impl ClusterTag {
     }
 }
 
-/// What is expected, by tag.
-pub(crate) type ClusterTags = BTreeMap<[u8; TAG_LEN], ClusterTag>;
+/// What is expected, by tag: thousands for each state, so what is fastest to fill.
+pub(crate) type ClusterTags = HashMap<[u8; TAG_LEN], ClusterTag>;
 
 /// How long the copies of something live: the first is for those who are there now, and cheap; the others follow when nothing
 /// more urgent is to be stamped.
@@ -178,7 +178,9 @@ impl Work<'_> {
                 let unstamped = unstamped.map_err(|_| ChatError::Bug("sealed envelope"))?;
                 self.queue(&unstamped, unstamped.price(), conversation)?;
                 if copy > 0 {
-                    self.conn.execute("UPDATE outbox SET background = 1 WHERE envelope = ?1", [unstamped.id().0])?;
+                    self.conn
+                        .prepare_cached("UPDATE outbox SET background = 1 WHERE envelope = ?1")?
+                        .execute([unstamped.id().0])?;
                 } else {
                     last = Some(unstamped.id());
                 }
@@ -216,15 +218,15 @@ impl Work<'_> {
         let Ok(part) = Part::decode(bytes) else { return Ok(None) };
         let source = source_key(&tag.source);
         let digest: [u8; 32] = Sha256::digest(bytes).into();
-        self.conn.execute(
-            "INSERT OR IGNORE INTO cluster_part(cluster, source, object, digest, part) VALUES(?1, ?2, ?3, ?4, ?5)",
-            (tag.cluster, &source, part.object(), digest, bytes),
-        )?;
-        self.conn.execute(
-            "DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND number NOT IN
-             (SELECT number FROM cluster_part WHERE cluster = ?1 AND source = ?2 ORDER BY number DESC LIMIT ?3)",
-            (tag.cluster, &source, CLUSTER_PARTS_MAX),
-        )?;
+        self.conn
+            .prepare_cached("INSERT OR IGNORE INTO cluster_part(cluster, source, object, digest, part) VALUES(?1, ?2, ?3, ?4, ?5)")?
+            .execute((tag.cluster, &source, part.object(), digest, bytes))?;
+        self.conn
+            .prepare_cached(
+                "DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND number <=
+                 (SELECT number FROM cluster_part WHERE cluster = ?1 AND source = ?2 ORDER BY number DESC LIMIT 1 OFFSET ?3)",
+            )?
+            .execute((tag.cluster, &source, CLUSTER_PARTS_MAX))?;
         let (_, count) = part.place();
         let there: usize = self
             .conn
@@ -244,10 +246,11 @@ impl Work<'_> {
             whole = whole.or(parts.add((), part).ok().flatten());
         }
         if whole.is_some() {
-            self.conn.execute(
-                "DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3",
-                (tag.cluster, &source, part.object()),
-            )?;
+            self.conn.prepare_cached("DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?.execute((
+                tag.cluster,
+                &source,
+                part.object(),
+            ))?;
         }
         Ok(whole.and_then(|whole| decode(&whole)).filter(|(kind, _)| *kind != Kind::Part))
     }
@@ -330,9 +333,8 @@ impl Work<'_> {
         counters: impl Iterator<Item = u64>,
     ) -> Result<(), ChatError> {
         let source = Source::State(state.state, leaf);
-        counters.for_each(|counter| {
-            self.expected_in_cluster(state.secret.tag(leaf, counter), ClusterTag { cluster, source, counter });
-        });
+        let tag = state.secret.tags(leaf);
+        counters.for_each(|counter| self.expected_in_cluster(tag(counter), ClusterTag { cluster, source, counter }));
         Ok(())
     }
 

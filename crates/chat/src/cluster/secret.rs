@@ -439,11 +439,12 @@ impl Work<'_> {
                 .prepare_cached("UPDATE cluster_vote_said SET state = ?2 WHERE number = ?1")?
                 .execute((number, state.state.0))?;
         }
-        self.conn.execute(
-            "DELETE FROM cluster_vote_said WHERE cluster = ?1 AND motion IN
-             (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase >= ?2 AND until + ?3 < ?4)",
-            (row.cluster, Phase::Done.number(), ms(WINDOW_EPOCHS), ms(state.epoch)),
-        )?;
+        self.conn
+            .prepare_cached(
+                "DELETE FROM cluster_vote_said WHERE cluster = ?1 AND motion IN
+                 (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase >= ?2 AND until + ?3 < ?4)",
+            )?
+            .execute((row.cluster, Phase::Done.number(), ms(WINDOW_EPOCHS), ms(state.epoch)))?;
         Ok(())
     }
 

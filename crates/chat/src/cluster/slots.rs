@@ -104,7 +104,7 @@ impl Work<'_> {
         for bytes in known {
             let _ = SlotsIn::decode(&bytes?).ok().map(|slots| pool.add(slots));
         }
-        let proof = match pool.add(slots.unverified()) {
+        let proof = match pool.add_verified(slots.clone()) {
             Ok(Published::New) => None,
             Ok(Published::Cheat(proof)) => Some(proof),
             Ok(Published::Known | Published::TooMany) | Err(_) => return Ok(()),

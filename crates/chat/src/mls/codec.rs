@@ -13,6 +13,12 @@ use zeroize::Zeroizing;
 #[error("stored MLS state cannot be decoded: {0}")]
 pub struct CodecError(String);
 
+impl CodecError {
+    pub(super) fn damaged(what: &str) -> Self {
+        Self(what.to_owned())
+    }
+}
+
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Zeroizing<Vec<u8>>, CodecError> {
     minicbor_serde::to_vec(value).map(Zeroizing::new).map_err(|e| CodecError(e.to_string()))
 }

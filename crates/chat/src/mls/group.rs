@@ -42,6 +42,7 @@ use super::{
     pair::ratchet,
     provider::{Provider, Rand},
     storage::{Copied, Label, Storage, StorageError, atomically, delete_namespace, has_namespace},
+    tree,
     unit::Held,
 };
 use crate::shelf::Hands;
@@ -433,6 +434,7 @@ impl<'a> Groups<'a> {
         [View::Application, View::Handshake].into_iter().try_for_each(|view| {
             let namespace = namespace(cluster, state, view);
             self.drop_held(&namespace);
+            tree::release(self.conn, &namespace)?;
             Ok(delete_namespace(self.conn, &namespace)?)
         })
     }

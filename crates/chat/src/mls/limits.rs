@@ -25,6 +25,10 @@ pub const MAX_CLUSTER_WELCOME: usize = 4 << 20;
 pub const MAX_HANDSHAKE: usize = 2 << 20;
 /// Groups of clusters in memory. One of 200 members takes about a megabyte.
 pub(crate) const GROUPS_HELD: usize = 8;
+/// Shortest tree that is written by what it has of another, bytes: that of some eight members.
+pub(super) const TREE_SHARED_MIN: usize = 16 << 10;
+/// Part of a tree that may be new before it is written whole.
+pub(super) const TREE_NEW_PART: usize = 4;
 /// Longest nickname, bytes.
 pub const MAX_NICK: usize = 64;
 /// Longest context of a cluster (its charter), bytes.

@@ -25,6 +25,7 @@ mod member;
 mod pair;
 mod provider;
 mod storage;
+mod tree;
 mod unique;
 mod unit;
 #[cfg(feature = "watch")]

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::{
     codec::{self, CodecError},
     error::StateError,
+    tree,
 };
 
 /// The table of this module. `value` is secret: it belongs into the vault, with `PRAGMA secure_delete` on.
@@ -86,6 +87,12 @@ pub(super) enum Label {
     Members = 65,
     /// Ours: a Commit of ours ended this state once.
     Committed = 66,
+    /// Ours: the base by which the tree of this state is written.
+    TreeBase = 67,
+    /// Ours: the hashes of the pieces of a base.
+    TreeDigests = 68,
+    /// Ours: a state whose tree is written by this base.
+    TreeUse = 69,
 }
 
 impl Label {
@@ -113,6 +120,8 @@ pub(super) struct Copied {
     rows: RefCell<BTreeMap<RowKey, Zeroizing<Vec<u8>>>>,
     /// Rows of [`Label::Proposals`], not encoded: one is added after the other, and each would be a copy of all.
     proposals: RefCell<BTreeMap<Vec<u8>, Items>>,
+    /// By which the tree of the state that was copied is written.
+    base: Option<tree::Base>,
     /// Whether the secrets of messages are taken. Before, the library would write them at each step, and each would be written over.
     final_secrets: Cell<bool>,
 }
@@ -136,7 +145,14 @@ impl Copied {
     fn load_where(conn: &Connection, namespace: &[u8], sql: &str) -> Result<Self, StorageError> {
         let mut statement = conn.prepare_cached(sql)?;
         let rows = statement.query_map([namespace], |row| Ok(((row.get(0)?, row.get(1)?), Zeroizing::new(row.get(2)?))))?;
-        let copied = Self { rows: RefCell::new(rows.collect::<Result<_, _>>()?), ..Self::default() };
+        let mut rows = rows.collect::<Result<BTreeMap<RowKey, Zeroizing<Vec<u8>>>, _>>()?;
+        let base = rows.remove(&(Label::TreeBase as i64, Vec::new())).and_then(|base| base.as_slice().try_into().ok());
+        for (_, value) in rows.iter_mut().filter(|((label, _), _)| *label == Label::Tree as i64) {
+            if let Some(whole) = tree::whole(conn, value)? {
+                *value = Zeroizing::new(whole);
+            }
+        }
+        let copied = Self { rows: RefCell::new(rows), base, ..Self::default() };
         copied.rows.borrow_mut().retain(|(label, key), value| {
             let items = (*label == Label::Proposals as i64).then(|| codec::decode(value).ok()).flatten();
             let is_row = items.is_none();
@@ -150,7 +166,11 @@ impl Copied {
     pub(super) fn keep(&self, conn: &Connection, to: &[u8], wanted: impl Fn(i64) -> bool) -> Result<(), StorageError> {
         let mut insert = conn.prepare_cached("INSERT INTO mls_state VALUES (?1, ?2, ?3, ?4)")?;
         for ((label, key), value) in self.rows.borrow().iter().filter(|((label, _), _)| wanted(*label)) {
-            insert.execute(params![to, label, key, **value])?;
+            if *label == Label::Tree as i64 {
+                tree::keep(conn, to, key, value, self.base.as_ref())?;
+            } else {
+                insert.execute(params![to, label, key, **value])?;
+            }
         }
         Ok(())
     }
@@ -257,12 +277,13 @@ type Items = Vec<Vec<u8>>;
 fn read<T: DeserializeOwned>(conn: &Connection, namespace: &[u8], label: Label, key: &[u8]) -> Result<Option<T>, StorageError> {
     conn.prepare_cached("SELECT value FROM mls_state WHERE namespace = ?1 AND label = ?2 AND key = ?3")?
         .query_row(params![namespace, label as i64, key], |row| {
+            let value = row.get_ref(0)?.as_blob()?;
+            let whole = if matches!(label, Label::Tree) { tree::whole(conn, value) } else { Ok(None) };
             // Decoded in place, so that no copy of the secret is left behind.
-            Ok(codec::decode(row.get_ref(0)?.as_blob()?))
+            Ok(whole.and_then(|whole| Ok(codec::decode(whole.as_deref().unwrap_or(value))?)))
         })
         .optional()?
         .transpose()
-        .map_err(StorageError::Codec)
 }
 
 /// One row per group and kind: a setter, a getter and a deleter each.

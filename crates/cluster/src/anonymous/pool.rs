@@ -45,7 +45,15 @@ impl Pool {
     /// # Errors
     /// If it does not count here.
     pub fn add(&mut self, slots: SlotsIn) -> Result<Published, BadSlots> {
-        let slots = slots.verify(&self.cluster, self.epoch, &self.roster)?;
+        self.add_verified(slots.verify(&self.cluster, self.epoch, &self.roster)?)
+    }
+
+    /// The same for what is verified already: keys and signature are not looked at again, but whether it is for here.
+    ///
+    /// # Errors
+    /// If it does not count here.
+    pub fn add_verified(&mut self, slots: Slots) -> Result<Published, BadSlots> {
+        slots.check_place(&self.cluster, self.epoch, &self.roster)?;
         let id = slots.id();
         if self.sets.contains_key(&id) {
             return Ok(Published::Known);

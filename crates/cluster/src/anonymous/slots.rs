@@ -104,6 +104,10 @@ impl Slots {
         self.0.clone()
     }
 
+    pub(super) fn check_place(&self, cluster: &ClusterId, epoch: u64, roster: &Roster) -> Result<(), BadSlots> {
+        self.0.check_place(cluster, epoch, roster)
+    }
+
     pub(super) fn key(&self, slot: u8) -> Option<&[u8; 32]> {
         self.0.keys().nth(slot.into())
     }
@@ -133,18 +137,20 @@ impl SlotsIn {
     /// # Errors
     /// With the first rule that they break.
     pub fn verify(self, cluster: &ClusterId, epoch: u64, roster: &Roster) -> Result<Slots, BadSlots> {
-        if (self.cluster, self.epoch) != (*cluster, epoch) {
-            return Err(BadSlots::Elsewhere);
-        }
-        if !roster.contains(&self.member) {
-            return Err(BadSlots::NotMember);
-        }
+        self.check_place(cluster, epoch, roster)?;
         let twice = self.keys().enumerate().any(|(place, key)| self.keys().take(place).any(|other| other == key));
         if twice || !self.keys().all(ring::is_key) {
             return Err(BadSlots::NotKeys);
         }
         self.check_signature()?;
         Ok(Slots(self))
+    }
+
+    fn check_place(&self, cluster: &ClusterId, epoch: u64, roster: &Roster) -> Result<(), BadSlots> {
+        if (self.cluster, self.epoch) != (*cluster, epoch) {
+            return Err(BadSlots::Elsewhere);
+        }
+        if roster.contains(&self.member) { Ok(()) } else { Err(BadSlots::NotMember) }
     }
 
     fn check_signature(&self) -> Result<(), BadSlots> {

@@ -177,6 +177,15 @@ fn two_alone_cannot_hide() {
 }
 
 #[test]
+fn keys_that_are_verified_elsewhere_do_not_count_here() {
+    let here = published(3).verify(&CLUSTER, EPOCH, &roster(1..=3)).unwrap();
+    let put = |mut pool: Pool| pool.add_verified(here.clone());
+    assert_eq!(put(Pool::new(CLUSTER, EPOCH, roster(1..=3))), Ok(Published::New));
+    assert_eq!(put(Pool::new(CLUSTER, EPOCH, roster(1..=2))), Err(BadSlots::NotMember));
+    assert_eq!(put(Pool::new(CLUSTER, EPOCH + 1, roster(1..=3))), Err(BadSlots::Elsewhere));
+}
+
+#[test]
 fn keys_are_points_of_the_right_group_and_none_is_there_twice() {
     let mut pool = Pool::new(CLUSTER, EPOCH, roster(1..=3));
     let mut with = |key: [u8; 32]| {
