@@ -14,6 +14,7 @@ mod aside;
 mod change;
 mod claim;
 mod delivery;
+mod doors;
 mod govern;
 mod handed;
 mod history;
