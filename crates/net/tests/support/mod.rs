@@ -11,7 +11,7 @@ use samizdat_net::{Config, DisconnectReason, Limits, Net, NetEvent, PeerAddr};
 use tokio::sync::mpsc;
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 pub const LOOPBACK: &str = "127.0.0.1:0";
 
 pub struct Node {
