@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use samizdat_net::limits::{EVENTS_MAX, FRAME_MAX, QUEUE_BYTES_MAX, RECEIVE_WINDOW, SEND_WINDOW};
 use samizdat_net::{DisconnectReason, Limits, NetEvent, SendError};
-use support::{Node, PATIENCE, Stranger, node, soon};
+use support::{Node, Stranger, node, patient, soon};
 
 const IMPATIENT: Duration = Duration::from_millis(300);
 /// Long enough to say hello on a slow and busy machine.
@@ -159,12 +159,11 @@ async fn a_second_stream_or_a_datagram_is_not_possible() {
 async fn a_hundred_strangers_meet_a_cap() {
     const CAP: usize = 10;
     // All of them shake hands on the cores of this machine: whoever has a place must not lose it by that.
-    let patient = Limits { handshake: PATIENCE, ..Limits::default() };
-    let limits = Limits { inbound_loopback: CAP, handshakes: CAP, retry_from: 2, ..patient };
+    let limits = Limits { inbound_loopback: CAP, handshakes: CAP, retry_from: 2, ..patient() };
     let mut host = node(200, limits).await;
     let mut strangers = Vec::new();
     for seed in 0..100 {
-        let stranger = node(seed, patient).await;
+        let stranger = node(seed, patient()).await;
         stranger.dial(&host);
         strangers.push(stranger);
     }
