@@ -11,5 +11,5 @@ export default defineConfig({
   // The page must run under `default-src 'self'`: no inlined assets, no inline scripts.
   build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: false },
   server: api ? { proxy: { '/api': { target: api, ws: true, changeOrigin: true, headers: { origin: api } } } } : {},
-  test: { environment: 'jsdom', testTimeout: 30_000, include: ['src/**/*.test.ts'], setupFiles: ['src/testing/setup.ts'] },
+  test: { environment: 'jsdom', testTimeout: 120_000, include: ['src/**/*.test.ts'], setupFiles: ['src/testing/setup.ts'] },
 });

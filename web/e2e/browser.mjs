@@ -19,8 +19,8 @@ const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 export const WIDE = { width: 1280, height: 800 };
 export const PHONE = { width: 360, height: 720 };
 /** For what needs stamps and another node. */
-export const SLOW = { timeout: Number(process.env.E2E_SLOW_MS ?? 120_000) };
-const TIMEOUT_MS = Number(process.env.E2E_TIMEOUT_MS ?? 15_000);
+export const SLOW = { timeout: Number(process.env.E2E_SLOW_MS ?? 600_000) };
+const TIMEOUT_MS = Number(process.env.E2E_TIMEOUT_MS ?? 90_000);
 
 /** Where Chromium is, or null. */
 export function chromiumPath() {

@@ -27,7 +27,7 @@ fn they_found_let_in_talk_put_out_and_can_prove_it() {
     carol.run(&["cluster", "say", "1", "let me in", "--days", "1"]);
     let admission = motion(&bob, "admit", "carol");
     assert_eq!(nicks(&show(&bob)), ["alice", "bob"], "one of two is no majority");
-    assert_eq!(bob.rows(&["cluster", "requests", NEST])[0]["words"], "It's me");
+    eventually("Carol's words", || bob.rows(&["cluster", "requests", NEST]).into_iter().find(|row| row["words"] == "It's me"));
     let short: String = admission.chars().take(8).collect();
     eventually("Alice's yes", || (bob.json(&["motion", "show", NEST, &admission])["yes"] == 1).then_some(()));
     let voted = bob.json(&["vote", &short, "yes"]);

@@ -29,7 +29,7 @@ fn three(alice: Person) -> [Person; 3] {
 fn reads_each_once(reader: &Person, texts: &[String]) {
     let read = || -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for row in reader.rows(&["read", NEST]) {
+        for row in reader.read_all(NEST) {
             *counts.entry(row["text"].as_str().unwrap().to_owned()).or_default() += 1;
         }
         counts

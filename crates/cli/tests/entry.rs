@@ -56,7 +56,9 @@ fn dns_is_asked_only_by_who_is_alone_and_only_for_domains_that_were_added() {
 
     let row = eventually("a lookup", || Some(alice.json(&["entry", "list"])).filter(|row| row["looked_at"].is_u64()));
     assert_eq!(row["why"], "The lookup failed: the name servers cannot say anything about this domain.");
-    assert_eq!(alice.json(&["status"])["meeting"]["entries"][0], row);
+    // She may have looked again meanwhile.
+    let told = alice.json(&["status"])["meeting"]["entries"][0].take();
+    assert_eq!((&told["domain"], &told["why"]), (&row["domain"], &row["why"]));
     assert!(carol.json(&["entry", "list"])["looked_at"].is_null());
     let asked = asked.lock().unwrap().clone();
     assert!(!asked.is_empty() && asked.iter().all(|name| name == "_samizdat.entry.example"), "{asked:?}");

@@ -59,7 +59,7 @@ fn killing_every_process_fifty_times_loses_and_doubles_nothing() {
     for (reader, writer_texts, from) in [(&bob, &taken[0], alice_name.as_str()), (&alice, &taken[1], "bob")] {
         let texts = || -> BTreeMap<String, usize> {
             let mut counts = BTreeMap::new();
-            for row in reader.rows(&["read", from]) {
+            for row in reader.read_all(from) {
                 *counts.entry(row["text"].as_str().unwrap().to_owned()).or_default() += 1;
             }
             counts

@@ -195,7 +195,7 @@ fn they_change_their_transport_keys_all_the_time_and_lose_nothing() {
         let expected: Vec<&str> = written.iter().map(String::as_str).filter(|text| Some(*text) != lacks).collect();
         let mut seen = 0;
         eventually("all messages", || {
-            let rows = reader.rows(&["read", from]);
+            let rows = reader.read_all(from);
             let theirs = rows.iter().filter(|row| row["mine"] == false).map(|row| row["text"].as_str().unwrap());
             let theirs = theirs.collect::<Vec<_>>();
             if theirs != expected && theirs.len() != seen {
@@ -207,9 +207,8 @@ fn they_change_their_transport_keys_all_the_time_and_lose_nothing() {
             (theirs == expected).then_some(())
         });
     }
-    let known = carol.json(&["status"]);
-    let known: Vec<&str> = known["peers"].as_array().unwrap().iter().map(|peer| peer["peer"].as_str().unwrap()).collect();
-    assert!(known.len() <= 2, "the old keys have said goodbye: {known:?}");
+    // At the moment of a change the new key may be there before the goodbye of the old one.
+    eventually("the goodbyes of the old keys", || (carol.json(&["status"])["peers"].as_array().unwrap().len() <= 2).then_some(()));
 }
 
 #[test]

@@ -6,14 +6,14 @@ mod support;
 use std::time::Duration;
 
 use samizdat_net::{BindError, Config, DialError, DisconnectReason, Limits, NetEvent, PathKind, PeerAddr, SendError, parse_join};
-use support::{Node, bind, config, node, pair, soon};
+use support::{Node, bind, config, node, pair, patient, soon};
 
 #[tokio::test]
 async fn a_newcomer_needs_nothing_but_the_join_string() {
     // Under pressure (here: always) the newcomer must also prove its address, whichever of them it dials.
-    let limits = Limits { retry_from: 0, ..Limits::default() };
+    let limits = Limits { retry_from: 0, ..patient() };
     let mut host = bind(config(1, "0.0.0.0:0", limits)).await;
-    let mut newcomer = bind(config(2, "[::]:0", Limits::default())).await;
+    let mut newcomer = bind(config(2, "[::]:0", patient())).await;
     let (peer, addr) = parse_join(&host.net.join_string()).unwrap();
     assert_eq!(peer, host.id());
     assert!(addr.sockets().last().unwrap().ip().is_loopback(), "works without any network");
@@ -26,15 +26,15 @@ async fn a_newcomer_needs_nothing_but_the_join_string() {
     let path = newcomer.net.paths()[0];
     assert_eq!((path.peer, path.dialed), (host.id(), true));
     assert!(matches!(path.kind, PathKind::Loopback | PathKind::Lan | PathKind::Direct));
-    assert!(path.rtt_ms < 1000);
+    assert!(Duration::from_millis(path.rtt_ms.into()) < Limits::default().idle);
 }
 
 /// Two machines that use the same port, seen from the newcomer: loopback leads to the wrong node.
 #[tokio::test]
 async fn another_node_on_this_machine_does_not_spoil_a_dial() {
-    let mut host = bind(config(1, "0.0.0.0:0", Limits::default())).await;
-    let neighbour = node(2, Limits::default()).await;
-    let mut newcomer = bind(config(3, "0.0.0.0:0", Limits::default())).await;
+    let mut host = bind(config(1, "0.0.0.0:0", patient())).await;
+    let neighbour = node(2, patient()).await;
+    let mut newcomer = bind(config(3, "0.0.0.0:0", patient())).await;
     let addr = host.net.local_addr();
     let far = addr.sockets().filter(|s| !s.ip().is_loopback());
     let misleading = PeerAddr::new(far.chain(neighbour.net.local_addr().sockets()));
@@ -79,7 +79,7 @@ async fn the_largest_frame_passes_and_a_larger_one_is_not_taken() {
 /// Fifty times: one connection on each side, the same one, no other event, and every frame sent on it arrives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_dial_at_once_and_keep_the_same_connection() {
-    let (mut alice, mut bob) = (node(1, Limits::default()).await, node(2, Limits::default()).await);
+    let (mut alice, mut bob) = (node(1, patient()).await, node(2, patient()).await);
     let (a, b) = (alice.id(), bob.id());
     for round in 0..50u8 {
         alice.dial(&bob);
@@ -104,14 +104,14 @@ async fn both_dial_at_once_and_keep_the_same_connection() {
 #[tokio::test]
 async fn a_restarted_peer_is_taken_at_once() {
     for (host_seed, guest_seed) in [(1, 2), (2, 1)] {
-        let mut host = node(host_seed, Limits::default()).await;
-        let mut guest = node(guest_seed, Limits::default()).await;
+        let mut host = node(host_seed, patient()).await;
+        let mut guest = node(guest_seed, patient()).await;
         guest.dial(&host);
         assert!(!host.connected(&guest).await);
         assert!(guest.connected(&host).await);
 
         // The first life of the guest says no goodbye.
-        let mut again = node(guest_seed, Limits::default()).await;
+        let mut again = node(guest_seed, patient()).await;
         again.dial(&host);
         assert_eq!(host.disconnected(guest.id()).await, DisconnectReason::Replaced);
         assert!(!host.connected(&again).await);

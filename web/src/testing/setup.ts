@@ -1,5 +1,9 @@
 // What jsdom lacks and the page uses, and a fresh tab for each test.
+import { configure } from '@testing-library/svelte';
 import { beforeEach } from 'vitest';
+
+// What comes early is not waited for: only a failing test waits so long.
+configure({ asyncUtilTimeout: 60_000 });
 
 beforeEach(() => sessionStorage.clear());
 

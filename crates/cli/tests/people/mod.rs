@@ -12,8 +12,8 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Far longer than anything should take on a busy machine; only a failing test waits so long.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// Far longer than anything should take on a slow and busy machine; only a failing test waits so long.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Somebody with a home, whose node may run.
 pub(crate) struct Person {
@@ -138,6 +138,20 @@ impl Person {
     pub(crate) fn rows(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(arguments);
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// All that was written with somebody; `read` prints the newest page.
+    pub(crate) fn read_all(&self, with: &str) -> Vec<Value> {
+        let mut rows = self.rows(&["read", with]);
+        while let Some(first) = rows.first() {
+            let mut older = self.rows(&["read", with, "--before", first["id"].as_str().unwrap()]);
+            if older.is_empty() {
+                break;
+            }
+            older.append(&mut rows);
+            rows = older;
+        }
+        rows
     }
 
     /// The one row that a command prints.

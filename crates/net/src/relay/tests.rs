@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::{Certificate, Names, Pins, Relay, RelayConfig, url};
 use crate::limits::RelayLimits;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// What Mallory sends: four times what she may at once.
 const PIECES: usize = 256;
 const PIECE: usize = 1024;

@@ -11,7 +11,7 @@ use samizdat_net::{Config, DisconnectReason, Limits, Net, NetEvent, PeerAddr};
 use tokio::sync::mpsc;
 
 /// No test waits longer for anything.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 pub const LOOPBACK: &str = "127.0.0.1:0";
 
 pub struct Node {
@@ -21,6 +21,11 @@ pub struct Node {
 
 pub fn config(seed: u8, listen: &str, limits: Limits) -> Config {
     Config { secret: [seed; 32], listen: listen.parse().unwrap(), any_port: false, relays: true, proxy: None, limits }
+}
+
+/// Of one who gives up nobody because the machine is busy, neither at a hello nor at a goodbye.
+pub fn patient() -> Limits {
+    Limits { handshake: PATIENCE, linger: PATIENCE, ..Limits::default() }
 }
 
 pub async fn node(seed: u8, limits: Limits) -> Node {
@@ -34,7 +39,7 @@ pub async fn bind(config: Config) -> Node {
 
 /// Two connected nodes; the first dialled.
 pub async fn pair() -> (Node, Node) {
-    let (mut alice, mut bob) = (node(1, Limits::default()).await, node(2, Limits::default()).await);
+    let (mut alice, mut bob) = (node(1, patient()).await, node(2, patient()).await);
     alice.dial(&bob);
     assert!(alice.connected(&bob).await);
     assert!(!bob.connected(&alice).await);
