@@ -243,10 +243,10 @@ impl Chat {
             }
         }
         self.transact(|work| work.announce(now))?;
-        for (conversation, contact) in self.transact(|work| work.with_waiting())? {
+        for (conversation, contact) in self.with_waiting()? {
             self.transact(|work| work.encrypt_waiting(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
         }
-        for (conversation, contact) in self.transact(|work| work.with_ack_due())? {
+        for (conversation, contact) in self.with_ack_due()? {
             self.transact(|work| work.acknowledge(conversation, contact, log, now)).or_else(unless_the_vault_fails)?;
         }
         self.work_in_clusters(log, now)

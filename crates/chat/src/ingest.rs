@@ -1,6 +1,9 @@
 //! From the log to the timeline. Reading an envelope twice changes nothing, so a crash may repeat a part.
 
-use samizdat_core::{Envelope, EnvelopeId, Hour, Kind, Now, seal::OuterSecret};
+use samizdat_core::{
+    Envelope, EnvelopeId, Hour, Kind, Now,
+    seal::{OuterSecret, TAG_LEN},
+};
 use samizdat_store::{Log, log::Stored};
 
 use crate::{
@@ -8,7 +11,7 @@ use crate::{
     cluster::ClusterTag,
     contact::ContactState,
     error::ChatError,
-    limits::{LOOK_AHEAD, LOOK_AHEAD_WINDOWS, TAG_WINDOW},
+    limits::{LETTERS_TOGETHER, LOOK_AHEAD, LOOK_AHEAD_WINDOWS, TAG_WINDOW},
     mls::PairId,
     pairing::{Heard, other},
     timeline::{Incoming, Read},
@@ -56,19 +59,73 @@ impl Chat {
                 self.look(log, now)?;
                 return self.save_cursor();
             }
-            for stored in stored {
-                if let Some(envelope) = stored.envelope() {
-                    // What one envelope does to us concerns it alone: a node must start whatever somebody sent it.
-                    self.ingest(&envelope, log, now).or_else(unless_the_vault_fails)?;
-                }
-                self.cursor = stored.row;
-            }
+            let envelopes: Vec<Envelope> = stored.iter().filter_map(Stored::envelope).collect();
+            // Where the vault fails all of it is read again: reading an envelope twice changes nothing.
+            self.ingest_all(envelopes.iter(), log, now)?;
+            self.cursor = stored.last().map_or(self.cursor, |stored| stored.row);
         }
     }
 
     /// Tells that everything in the log up to `row` has been given to [`Chat::ingest`].
     pub fn read_up_to(&mut self, row: i64) {
         self.cursor = self.cursor.max(row);
+    }
+
+    /// Looks at envelopes that are in the log, in their order. Several that are for our clusters share a transaction: a Commit of a
+    /// large one comes in many parts. What one envelope does to us concerns it alone: only a failing vault ends it.
+    pub fn ingest_all<'e>(&mut self, envelopes: impl Iterator<Item = &'e Envelope>, log: &Log, now: Now) -> Result<(), ChatError> {
+        let mut envelopes = envelopes.peekable();
+        while let Some(first) = envelopes.next() {
+            let Some(letter) = self.for_a_cluster(first) else {
+                self.ingest(first, log, now).or_else(unless_the_vault_fails)?;
+                continue;
+            };
+            let mut together = vec![letter];
+            while together.len() < LETTERS_TOGETHER
+                && let Some(next) = envelopes.peek().copied()
+            {
+                match self.for_a_cluster(next) {
+                    // Whether a copy is still expected, the one before it tells.
+                    Some((_, tag, _)) if together.iter().any(|(_, before, _)| *before == tag) => break,
+                    Some(letter) => together.push(letter),
+                    None if self.is_for_others(next) => {}
+                    None => break,
+                }
+                envelopes.next();
+            }
+            self.receive_together(&together, now)?;
+            self.look(log, now).or_else(unless_the_vault_fails)?;
+        }
+        Ok(())
+    }
+
+    /// All in one transaction, with what follows from the changes among them. If anything of it fails, each in its own, and what
+    /// follows is seen later.
+    fn receive_together(&mut self, letters: &[(Letter<'_>, [u8; TAG_LEN], ClusterTag)], now: Now) -> Result<(), ChatError> {
+        self.dirty = true;
+        let together = self.transact(|work| {
+            letters.iter().try_for_each(|(letter, tag, expected)| work.open_in_cluster(letter, *tag, expected, now))?;
+            work.follow_what_came(now)
+        });
+        match together {
+            Err(error) if !error.is_vault_failing() => letters.iter().try_for_each(|(letter, tag, expected)| {
+                self.receive_in_cluster(letter, *tag, expected, now).or_else(unless_the_vault_fails)
+            }),
+            together => together,
+        }
+    }
+
+    /// What lies under an expected tag of a cluster.
+    fn for_a_cluster<'e>(&self, envelope: &'e Envelope) -> Option<(Letter<'e>, [u8; TAG_LEN], ClusterTag)> {
+        let Kind::Sealed { tag, .. } = &envelope.fields().kind else { return None };
+        let expected = self.cluster_tags.get(tag).filter(|_| !self.expected.contains_key(tag))?;
+        Some((envelope.into(), *tag, *expected))
+    }
+
+    /// Under a tag that nobody expects. If one does once what came before is read, the log is looked at for it then.
+    fn is_for_others(&self, envelope: &Envelope) -> bool {
+        let Kind::Sealed { tag, .. } = &envelope.fields().kind else { return false };
+        !self.expected.contains_key(tag) && !self.cluster_tags.contains_key(tag)
     }
 
     /// Looks at one envelope of the log. Most concern others and cost one lookup.
@@ -271,5 +328,123 @@ impl Work<'_> {
             self.event(Event::Contact(contact.contact));
         }
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use samizdat_cluster::Charter;
+    use samizdat_core::Unstamped;
+
+    use super::*;
+    use crate::{
+        Filter,
+        limits::STATES_HELD,
+        shelf::Shelf,
+        tests::{NOW, mint, person, stamp},
+    };
+
+    /// Alice, and Bob, whom she let into two clusters; the log of both.
+    fn two() -> (Chat, Chat, Log, Now) {
+        let (mut alice, mut bob, mut log, mut now) = (person(1), person(2), Log::in_memory(1 << 30).unwrap(), NOW);
+        for name in ["nest", "den"] {
+            alice.found_cluster(&Charter::new(name).unwrap(), "alice", now).unwrap();
+            let link = alice.invite_to_cluster(name, "", 7, now).unwrap();
+            bob.join_cluster(&link, "bob", "", now).unwrap();
+        }
+        for _ in 0..8 {
+            for who in [&mut alice, &mut bob] {
+                who.catch_up(&log, now).unwrap();
+                who.work(&log, now).unwrap();
+                log.append(&stamp(who)).unwrap();
+            }
+            now.unix_ms = now.unix_ms.saturating_add(15_000);
+        }
+        (alice, bob, log, now)
+    }
+
+    /// Bob writes to a cluster; the envelope.
+    fn says(bob: &mut Chat, cluster: &str, text: &str, log: &Log, now: Now) -> Envelope {
+        bob.write_in_cluster(cluster, text, 0, now).unwrap();
+        bob.work(log, now).unwrap();
+        let [said] = stamp(bob).try_into().unwrap();
+        said
+    }
+
+    fn texts(who: &Chat) -> Vec<String> {
+        let mut messages = who.messages(&Filter { limit: Some(100), ..Filter::default() }).unwrap();
+        messages.retain(|message| message.text.contains("hello"));
+        messages.into_iter().map(|message| message.text).collect()
+    }
+
+    #[test]
+    fn an_envelope_that_cannot_be_read_keeps_back_none_that_came_with_it() {
+        let (mut alice, mut bob, log, now) = two();
+        let said = [("nest", "hello"), ("den", "hello, den"), ("nest", "hello again")];
+        let said = said.map(|(cluster, text)| says(&mut bob, cluster, text, &log, now));
+        let damage = "UPDATE cluster_state SET members = x'00' WHERE cluster = (SELECT cluster FROM cluster WHERE name = 'den')";
+        assert!(alice.vault.conn().execute(damage, []).unwrap() > 0);
+        alice.states = Shelf::new(STATES_HELD);
+        alice.ingest_all(said.iter(), &log, now).unwrap();
+        assert_eq!(texts(&alice), ["hello", "hello again"]);
+        alice.ingest_all(said.iter(), &log, now).unwrap();
+        assert_eq!(texts(&alice), ["hello", "hello again"]);
+    }
+
+    #[test]
+    fn junk_under_a_copied_tag_keeps_nobody_from_being_read_who_comes_with_it() {
+        let (mut alice, mut bob, log, now) = two();
+        let said = [("nest", "hello"), ("den", "hello, den")].map(|(cluster, text)| says(&mut bob, cluster, text, &log, now));
+        let junk = |envelope: &Envelope, tag: Option<[u8; TAG_LEN]>| {
+            let Kind::Sealed { tag: copied, .. } = envelope.fields().kind else { panic!("sealed") };
+            let body = vec![7; envelope.body().len()];
+            let junk = Unstamped::seal(Some(tag.unwrap_or(copied)), now.hour(), 0, body).unwrap();
+            let nonce = mint(&junk);
+            junk.stamp(nonce).unwrap()
+        };
+        let [hello, den] = &said;
+        let (before, others, after) = (junk(hello, None), junk(hello, Some([9; TAG_LEN])), junk(den, None));
+        alice.ingest_all([&before, &others, hello, den, &after, hello].into_iter(), &log, now).unwrap();
+        assert_eq!(texts(&alice), ["hello", "hello, den"]);
+    }
+
+    /// Alice ends a state of each cluster, a day later.
+    fn changes(alice: &mut Chat, log: &Log, now: &mut Now) -> Vec<Envelope> {
+        now.unix_ms = now.unix_ms.saturating_add(25 * 60 * 60 * 1000);
+        alice.work(log, *now).unwrap();
+        stamp(alice)
+    }
+
+    /// States that are kept, and changes that wait.
+    fn states(who: &Chat) -> (u32, u32) {
+        let sql =
+            "SELECT (SELECT count(*) FROM cluster_state), (SELECT count(*) FROM cluster_pending WHERE kind = 2 AND settled = 0)";
+        who.vault.conn().query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    }
+
+    #[test]
+    fn a_change_is_followed_in_the_transaction_that_brought_it() {
+        let (mut alice, mut bob, log, mut now) = two();
+        let (before, _) = states(&bob);
+        bob.ingest_all(changes(&mut alice, &log, &mut now).iter(), &log, now).unwrap();
+        assert_eq!(states(&bob), (before.saturating_add(2), 0));
+        bob.work(&log, now).unwrap();
+        for name in ["nest", "den"] {
+            let [ours, theirs] = [&mut bob, &mut alice].map(|who| who.cluster(name).unwrap().epoch);
+            assert_eq!(ours, theirs);
+        }
+    }
+
+    #[test]
+    fn a_change_that_cannot_be_followed_when_it_comes_is_followed_later() {
+        let (mut alice, mut bob, log, mut now) = two();
+        let (before, _) = states(&bob);
+        let fail = "CREATE TEMP TRIGGER fails BEFORE INSERT ON cluster_state BEGIN SELECT RAISE(ABORT, 'not now'); END";
+        bob.vault.conn().execute_batch(fail).unwrap();
+        bob.ingest_all(changes(&mut alice, &log, &mut now).iter(), &log, now).unwrap();
+        assert_eq!(states(&bob), (before, 2), "nothing is lost");
+        bob.vault.conn().execute_batch("DROP TRIGGER fails").unwrap();
+        bob.work(&log, now).unwrap();
+        assert_eq!(states(&bob), (before.saturating_add(2), 0));
     }
 }

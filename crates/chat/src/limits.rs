@@ -61,6 +61,8 @@ pub const UNHEARD_MAX: u32 = 64;
 pub const HEARD_AT_ONCE: usize = 4;
 /// One-time tags expected for the answer to a request: as many envelopes as the largest answer takes.
 pub const REPLY_TAGS: u64 = 80;
+/// Envelopes of clusters that are read in one transaction: two MB at most, and not for long enough that anybody notices.
+pub const LETTERS_TOGETHER: usize = 32;
 /// Parts that one sender may have under way.
 pub const CLUSTER_PARTS_MAX: u32 = 160;
 /// Changes and proposals of one member for one state that wait.

@@ -95,6 +95,28 @@ impl Chat {
             Ok(())
         })
     }
+
+    /// Conversations in which something waits for the keys of its reader, with their contacts.
+    pub(crate) fn with_waiting(&self) -> Result<Vec<(i64, i64)>, ChatError> {
+        // The state as the index has it: for a parameter SQLite compiles the statement anew each time.
+        let mut statement = self.vault.conn().prepare_cached(
+            "SELECT DISTINCT m.conversation, c.contact FROM message m JOIN conversation c USING (conversation)
+             WHERE m.state = 0 AND c.contact IS NOT NULL",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Conversations in which something has come that nobody has acknowledged, or was read and is to be said so, with their
+    /// contacts. While something of ours waits there for its stamp, that says as much, unless it was handed over before.
+    pub(crate) fn with_ack_due(&self) -> Result<Vec<(i64, i64)>, ChatError> {
+        let mut statement = self.vault.conn().prepare_cached(
+            "SELECT conversation, contact FROM conversation c WHERE (ack_due = 1 OR receipt_due = 1) AND contact IS NOT NULL
+             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0 AND o.handed = 0)",
+        )?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
 }
 
 fn ids(chat: &Chat, state: u8) -> Result<Vec<EnvelopeId>, ChatError> {
@@ -125,17 +147,6 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Conversations in which something waits for the keys of its reader, with their contacts.
-    pub(crate) fn with_waiting(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
-        // The state as the index has it: for a parameter SQLite compiles the statement anew each time.
-        let mut statement = self.conn.prepare_cached(
-            "SELECT DISTINCT m.conversation, c.contact FROM message m JOIN conversation c USING (conversation)
-             WHERE m.state = 0 AND c.contact IS NOT NULL",
-        )?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
     /// Encrypts what waits in one conversation, in the order in which it was written.
     pub(crate) fn encrypt_waiting(&mut self, conversation: i64, contact: i64, log: &Log, now: Now) -> Result<(), ChatError> {
         let Some(row) = self.contact_row(contact)?.filter(|row| row.state.agreed()) else { return Ok(()) };
@@ -145,17 +156,6 @@ impl Work<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Conversations in which something has come that nobody has acknowledged, or was read and is to be said so, with their
-    /// contacts. While something of ours waits there for its stamp, that says as much, unless it was handed over before.
-    pub(crate) fn with_ack_due(&mut self) -> Result<Vec<(i64, i64)>, ChatError> {
-        let mut statement = self.conn.prepare_cached(
-            "SELECT conversation, contact FROM conversation c WHERE (ack_due = 1 OR receipt_due = 1) AND contact IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.conversation = c.conversation AND o.state = 0 AND o.handed = 0)",
-        )?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Acknowledges what has come and, where they are to know, what was read, if we agreed to talk.

@@ -36,7 +36,7 @@ pub(crate) fn person(seed: u8) -> Chat {
     Chat::open(Vault::in_memory(Chat::MIGRATIONS).unwrap(), [seed; 32]).unwrap()
 }
 
-fn mint(unstamped: &Unstamped) -> u64 {
+pub(crate) fn mint(unstamped: &Unstamped) -> u64 {
     let mut mint = Mint::new(unstamped.id(), unstamped.price(), 0);
     std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap()
 }

@@ -45,6 +45,8 @@ pub(crate) struct Work<'a> {
     cluster_removed: Vec<[u8; TAG_LEN]>,
     forgotten: BTreeSet<StateKey>,
     touched: BTreeSet<i64>,
+    /// Clusters to which a change has come.
+    pub(crate) changed: BTreeSet<i64>,
     sessions_changed: bool,
 }
 
@@ -81,6 +83,7 @@ impl<'a> Work<'a> {
             cluster_removed: Vec::new(),
             forgotten: BTreeSet::new(),
             touched: BTreeSet::new(),
+            changed: BTreeSet::new(),
             sessions_changed: false,
         }
     }
@@ -230,7 +233,8 @@ pub(crate) fn setting<T: FromSql>(conn: &Connection, key: &str) -> Result<Option
 }
 
 pub(crate) fn set_setting(conn: &Connection, key: &str, value: &dyn ToSql) -> Result<(), ChatError> {
-    conn.execute("INSERT INTO setting(key, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value", (key, value))?;
+    let sql = "INSERT INTO setting(key, value) VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value";
+    conn.prepare_cached(sql)?.execute((key, value))?;
     Ok(())
 }
 

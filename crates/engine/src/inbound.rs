@@ -117,16 +117,21 @@ impl Engine {
                 return Err(error);
             }
         };
+        let mut unread = Vec::new();
         for ((peer, envelope), outcome) in peers.into_iter().zip(&envelopes).zip(outcomes) {
             match outcome {
                 Appended::New => {
                     admitted.new = admitted.new.saturating_add(1);
                     self.accepted(peer, envelope, now);
+                    unread.push(envelope);
                 }
                 Appended::Replaced { hour, id } => {
                     admitted.new = admitted.new.saturating_add(1);
+                    // It may be one of those that are not read yet.
+                    self.hand_to_chat(std::mem::take(&mut unread), now);
                     self.replaced(hour, id, now);
                     self.accepted(peer, envelope, now);
+                    unread.push(envelope);
                 }
                 Appended::Lost => {
                     admitted.refused = admitted.refused.saturating_add(1);
@@ -139,6 +144,7 @@ impl Engine {
                 }
             }
         }
+        self.hand_to_chat(unread, now);
         if let (false, Ok(row)) = (self.behind, self.log.last_row()) {
             self.chat.read_up_to(row);
         }
@@ -156,8 +162,11 @@ impl Engine {
     fn accepted(&mut self, from: Option<PeerId>, envelope: &Envelope, now: Now) {
         let stored = GossipInput::Stored { hour: envelope.fields().hour, id: envelope.id(), bytes: envelope.bytes().clone(), from };
         self.feed(stored, now);
+    }
+
+    fn hand_to_chat(&mut self, envelopes: Vec<&Envelope>, now: Now) {
         if !self.behind {
-            let read = self.chat.ingest(envelope, &self.log, now);
+            let read = self.chat.ingest_all(envelopes.into_iter(), &self.log, now);
             self.note(&read);
         }
     }

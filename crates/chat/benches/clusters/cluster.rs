@@ -124,7 +124,7 @@ impl Person {
         posted
     }
 
-    /// As the engine does: first all of it into the log, then one after the other.
+    /// As the engine does: first all of it into the log, then it is read.
     pub fn log(&mut self, envelopes: &[Envelope]) {
         self.log.append(envelopes).unwrap();
         self.chat.read_up_to(self.log.last_row().unwrap());
@@ -136,7 +136,7 @@ impl Person {
     }
 
     pub fn take(&mut self, envelopes: &[Envelope]) {
-        envelopes.iter().for_each(|envelope| self.chat.ingest(envelope, &self.log, NOW).unwrap());
+        self.chat.ingest_all(envelopes.iter(), &self.log, NOW).unwrap();
     }
 
     pub fn work(&mut self) {

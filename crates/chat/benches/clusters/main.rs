@@ -34,9 +34,9 @@ const MESSAGES: usize = 200;
 /// Messages of which each is alone.
 const ALONE: usize = 20;
 
-/// From its envelopes to a Commit that waits; from there to the new state; and the bare library.
-const PLAIN: [&str; 3] = ["Commit: taken", "Commit: followed", "Commit: bare library"];
-const ROLLOUT: [&str; 3] = ["rollout: taken", "rollout: followed", "rollout: bare library"];
+/// From its envelopes to the state that it leads to, if they come together; the rest, which chooses that; and the bare library.
+const PLAIN: [&str; 3] = ["Commit: read", "Commit: chosen", "Commit: bare library"];
+const ROLLOUT: [&str; 3] = ["rollout: read", "rollout: chosen", "rollout: bare library"];
 
 /// Samples by what they are of; one per round.
 #[derive(Default)]
@@ -60,8 +60,8 @@ impl Samples {
     }
 
     /// Median over the rounds of what we do to what the library does. What disturbs the machine disturbs both of a round.
-    fn ratio(&self, [taken, followed, bare]: [&str; 3]) -> f64 {
-        let of = |round: usize| (self.0[taken][round] + self.0[followed][round]) / self.0[bare][round];
+    fn ratio(&self, [read, chosen, bare]: [&str; 3]) -> f64 {
+        let of = |round: usize| (self.0[read][round] + self.0[chosen][round]) / self.0[bare][round];
         median(&(0..ROUNDS).map(of).collect::<Vec<_>>())
     }
 }
@@ -164,7 +164,7 @@ fn propose(circle: &mut Circle, samples: &mut Samples, size: &mut usize, rng: &m
 fn change(
     circle: &mut Circle,
     samples: &mut Samples,
-    [taken, followed, bare]: [&'static str; 3],
+    [read, chosen, bare]: [&'static str; 3],
     (at, by, updates): (&Snapshot, usize, &[Vec<u8>]),
     group: &mut MlsGroup,
     rng: &mut ChaCha20Rng,
@@ -177,8 +177,8 @@ fn change(
     let envelopes = post::stamped(sealed);
     circle.bob.log(&envelopes);
     samples.take(bare, 1, || circle.bare.follow(group, updates, &committed.commit));
-    samples.take(taken, 1, || circle.bob.take(&envelopes));
-    samples.take(followed, 1, || circle.bob.work());
+    samples.take(read, 1, || circle.bob.take(&envelopes));
+    samples.take(chosen, 1, || circle.bob.work());
     (size, committed)
 }
 

@@ -37,6 +37,17 @@ enum Followed {
 }
 
 impl Work<'_> {
+    /// Follows changes in the transaction that brought them: a large one would be written, and zeroed in the next.
+    pub(crate) fn follow_what_came(&mut self, now: Now) -> Result<(), ChatError> {
+        for cluster in std::mem::take(&mut self.changed) {
+            let row = self.cluster_row(cluster)?;
+            if matches!(row.standing, Standing::Member | Standing::Removed | Standing::Away) {
+                self.follow_changes(&row, now)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Follows all changes that can be followed. What they lead to is kept beside what is there; nothing is chosen here.
     pub(crate) fn follow_changes(&mut self, row: &ClusterRow, now: Now) -> Result<(), ChatError> {
         loop {

@@ -127,8 +127,9 @@ impl Work<'_> {
             .query_row([DELIVERIES_KEPT], |row| row.get(0))
             .optional()?;
         if let Some(last) = last {
-            self.conn.execute("DELETE FROM delivery WHERE message <= ?1", [last])?;
-            self.conn.execute("UPDATE message SET delivered = 0, addressed = 0 WHERE message <= ?1 AND addressed > 0", [last])?;
+            self.conn.prepare_cached("DELETE FROM delivery WHERE message <= ?1")?.execute([last])?;
+            let uncount = "UPDATE message SET delivered = 0, addressed = 0 WHERE message <= ?1 AND addressed > 0";
+            self.conn.prepare_cached(uncount)?.execute([last])?;
         }
         Ok(())
     }

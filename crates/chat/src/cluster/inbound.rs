@@ -73,6 +73,9 @@ impl Work<'_> {
                   ORDER BY number DESC LIMIT ?4)",
             )?
             .execute((cluster, state.0, leaf, PENDING_MAX))?;
+        if kind == Kind::Change {
+            self.changed.insert(cluster);
+        }
         self.touch(cluster);
         Ok(())
     }
