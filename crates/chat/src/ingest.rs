@@ -333,7 +333,6 @@ impl Work<'_> {
 
 #[cfg(test)]
 mod tests {
-    use samizdat_cluster::Charter;
     use samizdat_core::Unstamped;
 
     use super::*;
@@ -341,27 +340,8 @@ mod tests {
         Filter,
         limits::STATES_HELD,
         shelf::Shelf,
-        tests::{NOW, mint, person, stamp},
+        tests::{mint, stamp, two_in},
     };
-
-    /// Alice, and Bob, whom she let into two clusters; the log of both.
-    fn two() -> (Chat, Chat, Log, Now) {
-        let (mut alice, mut bob, mut log, mut now) = (person(1), person(2), Log::in_memory(1 << 30).unwrap(), NOW);
-        for name in ["nest", "den"] {
-            alice.found_cluster(&Charter::new(name).unwrap(), "alice", now).unwrap();
-            let link = alice.invite_to_cluster(name, "", 7, now).unwrap();
-            bob.join_cluster(&link, "bob", "", now).unwrap();
-        }
-        for _ in 0..8 {
-            for who in [&mut alice, &mut bob] {
-                who.catch_up(&log, now).unwrap();
-                who.work(&log, now).unwrap();
-                log.append(&stamp(who)).unwrap();
-            }
-            now.unix_ms = now.unix_ms.saturating_add(15_000);
-        }
-        (alice, bob, log, now)
-    }
 
     /// Bob writes to a cluster; the envelope.
     fn says(bob: &mut Chat, cluster: &str, text: &str, log: &Log, now: Now) -> Envelope {
@@ -379,7 +359,7 @@ mod tests {
 
     #[test]
     fn an_envelope_that_cannot_be_read_keeps_back_none_that_came_with_it() {
-        let (mut alice, mut bob, log, now) = two();
+        let (mut alice, mut bob, log, now) = two_in(&["nest", "den"]);
         let said = [("nest", "hello"), ("den", "hello, den"), ("nest", "hello again")];
         let said = said.map(|(cluster, text)| says(&mut bob, cluster, text, &log, now));
         let damage = "UPDATE cluster_state SET members = x'00' WHERE cluster = (SELECT cluster FROM cluster WHERE name = 'den')";
@@ -393,7 +373,7 @@ mod tests {
 
     #[test]
     fn junk_under_a_copied_tag_keeps_nobody_from_being_read_who_comes_with_it() {
-        let (mut alice, mut bob, log, now) = two();
+        let (mut alice, mut bob, log, now) = two_in(&["nest", "den"]);
         let said = [("nest", "hello"), ("den", "hello, den")].map(|(cluster, text)| says(&mut bob, cluster, text, &log, now));
         let junk = |envelope: &Envelope, tag: Option<[u8; TAG_LEN]>| {
             let Kind::Sealed { tag: copied, .. } = envelope.fields().kind else { panic!("sealed") };
@@ -424,7 +404,7 @@ mod tests {
 
     #[test]
     fn a_change_is_followed_in_the_transaction_that_brought_it() {
-        let (mut alice, mut bob, log, mut now) = two();
+        let (mut alice, mut bob, log, mut now) = two_in(&["nest", "den"]);
         let (before, _) = states(&bob);
         bob.ingest_all(changes(&mut alice, &log, &mut now).iter(), &log, now).unwrap();
         assert_eq!(states(&bob), (before.saturating_add(2), 0));
@@ -437,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_change_that_cannot_be_followed_when_it_comes_is_followed_later() {
-        let (mut alice, mut bob, log, mut now) = two();
+        let (mut alice, mut bob, log, mut now) = two_in(&["nest", "den"]);
         let (before, _) = states(&bob);
         let fail = "CREATE TEMP TRIGGER fails BEFORE INSERT ON cluster_state BEGIN SELECT RAISE(ABORT, 'not now'); END";
         bob.vault.conn().execute_batch(fail).unwrap();

@@ -41,6 +41,25 @@ pub(crate) fn mint(unstamped: &Unstamped) -> u64 {
     std::iter::repeat_with(|| mint.step(100_000)).flatten().next().unwrap()
 }
 
+/// Alice, and Bob, whom she let into clusters; the log of both.
+pub(crate) fn two_in(names: &[&str]) -> (Chat, Chat, Log, Now) {
+    let (mut alice, mut bob, mut log, mut now) = (person(1), person(2), Log::in_memory(1 << 30).unwrap(), NOW);
+    for name in names {
+        alice.found_cluster(&Charter::new(name).unwrap(), "alice", now).unwrap();
+        let link = alice.invite_to_cluster(name, "", 7, now).unwrap();
+        bob.join_cluster(&link, "bob", "", now).unwrap();
+    }
+    for _ in 0..8 {
+        for who in [&mut alice, &mut bob] {
+            who.catch_up(&log, now).unwrap();
+            who.work(&log, now).unwrap();
+            log.append(&stamp(who)).unwrap();
+        }
+        now.unix_ms += 15_000;
+    }
+    (alice, bob, log, now)
+}
+
 /// Stamps what waits in the outbox of `who`.
 pub(crate) fn stamp(who: &mut Chat) -> Vec<Envelope> {
     let mut stamped = Vec::new();

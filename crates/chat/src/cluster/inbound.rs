@@ -175,35 +175,12 @@ impl Work<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::arithmetic_side_effects)]
-    use samizdat_cluster::Charter;
-    use samizdat_store::Log;
-
     use super::*;
-    use crate::{
-        Chat,
-        tests::{NOW, person, stamp},
-    };
-
-    /// Alice, and Bob, whom she let in.
-    fn two() -> (Chat, Chat) {
-        let (mut alice, mut bob, mut log, mut now) = (person(1), person(2), Log::in_memory(1 << 30).unwrap(), NOW);
-        alice.found_cluster(&Charter::new("nest").unwrap(), "alice", now).unwrap();
-        let link = alice.invite_to_cluster("nest", "", 7, now).unwrap();
-        bob.join_cluster(&link, "bob", "", now).unwrap();
-        for _ in 0..8 {
-            for who in [&mut alice, &mut bob] {
-                who.catch_up(&log, now).unwrap();
-                who.work(&log, now).unwrap();
-                log.append(&stamp(who)).unwrap();
-            }
-            now.unix_ms += 15_000;
-        }
-        (alice, bob)
-    }
+    use crate::tests::two_in;
 
     #[test]
     fn junk_under_the_tags_of_a_member_does_not_push_out_what_that_one_sent() {
-        let (mut alice, mut bob) = two();
+        let (mut alice, mut bob, _, _) = two_in(&["nest"]);
         let proposal = bob
             .transact(|work| {
                 let row = work.find_cluster("nest")?;
