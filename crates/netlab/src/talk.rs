@@ -32,7 +32,7 @@ pub enum Told {
 pub struct Report {
     /// Words of ours; all were acknowledged.
     pub said: u64,
-    /// Words of the other, each once and in order.
+    /// Words of the other, each once.
     pub heard: u64,
     /// Words that never came although later ones did.
     pub lost: u64,

@@ -4,7 +4,7 @@
 //! order; or 3 and where the speaker can be dialled.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -85,6 +85,8 @@ struct Talker {
     words: u64,
     his_words: u64,
     unheard: VecDeque<u64>,
+    /// Words that did not come though later ones did: over a new link, a word may overtake those that are repeated.
+    missing: BTreeSet<u64>,
     last_heard: Option<Instant>,
     path: Option<PathKind>,
     report: Report,
@@ -113,6 +115,7 @@ impl Talker {
             words: OPEN,
             his_words: OPEN,
             unheard: VecDeque::new(),
+            missing: BTreeSet::new(),
             last_heard: None,
             path: None,
             report,
@@ -157,16 +160,19 @@ impl Talker {
             Some((&WORD, numbers)) => {
                 let Some((number, words)) = two(numbers) else { return };
                 self.his_words = words;
-                if number < self.report.heard.saturating_add(self.report.lost) {
+                let next = self.report.heard.saturating_add(self.report.lost);
+                if number < next && !self.missing.remove(&number) {
                     self.report.superfluous = self.report.superfluous.saturating_add(1);
                 } else {
-                    self.report.lost = number.saturating_sub(self.report.heard);
+                    self.missing.extend(next..number);
+                    self.report.lost = self.missing.len().try_into().unwrap_or(u64::MAX);
                     self.report.heard = self.report.heard.saturating_add(1);
                     let now = Instant::now();
                     let gap = self.last_heard.replace(now).map_or(0.0, |last| now.duration_since(last).as_secs_f64() * 1e3);
                     self.report.longest_gap_ms = self.report.longest_gap_ms.max(gap);
                 }
-                let heard = number.saturating_add(1);
+                // All before it was heard.
+                let heard = self.missing.first().copied().unwrap_or(self.report.heard);
                 self.send([&[HEARD][..], &heard.to_be_bytes()].concat());
             }
             Some((&HEARD, number)) => {
