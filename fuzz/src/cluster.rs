@@ -9,11 +9,14 @@ use samizdat_cluster::{
     ballot::Equivocation,
     branch::{Branches, Node},
     bundle::Bundle,
+    certificate::CertificateIn,
     content::{Body, Message},
     lawful::{Change, Parent, judge},
+    leave::LeaveIn,
     link::{ClusterLink, MergeLink, OpenDoor},
     parts::{Part, Parts},
     request::{Answer, Request},
+    unlisted::UnlistedIn,
 };
 use samizdat_core::seal::door::DoorKey;
 
@@ -21,7 +24,7 @@ use samizdat_core::seal::door::DoorKey;
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     ("cluster_anonymous", anonymous),
     ("cluster_answer", answer),
     ("cluster_aside", aside),
@@ -31,6 +34,7 @@ pub const TARGETS: [Target; 14] = [
     ("cluster_link", link),
     ("cluster_merge_link", merge_link),
     ("cluster_message", message),
+    ("cluster_out", out),
     ("cluster_part", part),
     ("cluster_proof", proof),
     ("cluster_request", request),
@@ -83,6 +87,21 @@ pub fn answer(bytes: &[u8]) -> bool {
         let _ = answer.past.verify(past.epoch(), past.roster(), past.charter());
     }
     true
+}
+
+/// What shows somebody that it is no member.
+pub fn out(bytes: &[u8]) -> bool {
+    if let Ok(leave) = LeaveIn::decode(bytes) {
+        assert_eq!(leave.encode(), bytes);
+        return leave.verify(&CLUSTER).is_ok();
+    }
+    if let Ok(said) = UnlistedIn::decode(bytes) {
+        assert_eq!(said.encode(), bytes);
+        return said.verify(&CLUSTER).is_ok();
+    }
+    let Ok(certificate) = CertificateIn::decode(bytes) else { return false };
+    assert_eq!(certificate.encode(), bytes);
+    past().is_some_and(|past| !certificate.shows_out(&CLUSTER, &MemberId([0; 32]), past.roster()))
 }
 
 /// A Commit with what makes it lawful.

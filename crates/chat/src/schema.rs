@@ -3,7 +3,7 @@
 use crate::{
     cluster::{
         AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, LACKING, MERGES, NAMES, OUT, RENAMED, SECRET,
-        SEEN, TOLD,
+        SEEN, TOLD, UNLISTED,
     },
     mls::MLS_SCHEMA,
 };
@@ -36,6 +36,7 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     TOLD,
     AGREED,
     LACKING,
+    UNLISTED,
 ];
 
 /// Times that authors claimed were once taken as they came.

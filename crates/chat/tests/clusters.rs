@@ -268,6 +268,45 @@ fn who_asked_to_return_without_need_stays_a_member() {
     people.iter().for_each(|person| assert_eq!(person.texts(), ["still here"]));
 }
 
+/// Once who was let in on a branch that all others left went on alone for ever: nothing had put it out where they were.
+#[test]
+fn who_was_let_in_where_nobody_went_on_is_told_by_most_whom_it_knows() {
+    let charter = Charter { silent_epochs: 60, ..Charter::new(NEST).unwrap() };
+    let mut people = nest_under(&charter, &["alice", "bob", "carol", "erin"]);
+    let mut dave = Person::new(9);
+    let now = people[0].now;
+    dave.now = now;
+    let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+    dave.chat.join_cluster(&link, "dave", "hello", dave.now).unwrap();
+    dave.settle();
+    people.iter_mut().for_each(|person| carry(&dave, person));
+    all(&mut people);
+    // Three of four want it, of which the third is Carol, who lets him in and goes away.
+    vote_all(&mut people[..2], "yes");
+    all(&mut people);
+    let mut away = people.remove(2);
+    vote_all(std::slice::from_mut(&mut away), "yes");
+    mingle(&mut [&mut away, &mut dave]);
+    assert_eq!(nicks(&mut dave), ["alice", "bob", "carol", "dave", "erin"]);
+    for _ in 0..14 {
+        people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+        all(&mut people);
+    }
+    assert_eq!(nicks(&mut people[0]), ["alice", "bob", "carol", "erin"], "too late to let him in");
+    people.insert(2, away);
+    people.push(dave);
+    let later = people[1].now.unix_ms;
+    let told = (1..8).any(|round| {
+        people.iter_mut().for_each(|person| person.now.unix_ms = later + round * 20 * 60 * 1000);
+        all(&mut people);
+        people[4].chat.cluster(NEST).unwrap().standing == Standing::Removed
+    });
+    assert!(told);
+    agree(&mut people[..4]);
+    // He may ask again, and is asked about as anybody is.
+    assert!(people[1].chat.cluster_requests(NEST).unwrap().iter().any(|request| request.nick == "dave"));
+}
+
 #[test]
 fn where_nobody_votes_by_itself_people_see_who_is_silent_and_move() {
     let charter = Charter { silent_epochs: 3, automatic_ballots: false, ..Charter::new(NEST).unwrap() };

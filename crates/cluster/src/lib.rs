@@ -34,6 +34,7 @@ pub mod rollout;
 pub mod roster;
 pub mod secret;
 pub mod tally;
+pub mod unlisted;
 
 #[cfg(test)]
 mod people;

@@ -43,6 +43,8 @@ pub const CERTIFICATE_MAX: usize = 100 * 1024;
 pub const LEAVE_MAX: usize = 256;
 /// Largest encoded statement that somebody comes back, bytes.
 pub const COMEBACK_MAX: usize = 256;
+/// Largest encoded statement that somebody is no member, bytes.
+pub const UNLISTED_MAX: usize = 256;
 /// Motions that one Commit carries out.
 pub const CERTIFICATES_MAX: usize = 16;
 /// Members whose leaving one Commit carries out.

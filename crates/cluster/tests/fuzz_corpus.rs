@@ -81,6 +81,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
     let link = vectors["doors"]["link"].as_str().unwrap().to_owned();
     let merge_link = vectors["doors"]["merge_link"].as_str().unwrap().to_owned();
     let asked = ["join", "return", "merge"].map(|what| (what.to_owned(), of(&format!("/doors/{what}"))));
+    let shown = ["leave", "certificate", "unlisted"].into_iter().map(|what| (what.to_owned(), of(&format!("/statements/{what}"))));
     let parts = Seeds::from([("only".into(), of("/parts/part")), ("last".into(), of("/parts/last_of_64000_bytes_1"))]);
     let of_secret = |pointer: &str| hex(secret.pointer(pointer).unwrap());
     let steps = secret["secret"]["messages"].as_array().unwrap();
@@ -104,6 +105,7 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         ("cluster_bundle", damaged(one("bundle", of("/statements/bundle")))),
         ("cluster_charter", damaged(one("charter", of("/names/charter")))),
         ("cluster_message", damaged(messages.chain(steps).collect())),
+        ("cluster_out", damaged(shown.collect())),
         ("cluster_part", damaged(parts)),
         ("cluster_request", damaged(Seeds::from(asked))),
         (

@@ -26,6 +26,7 @@ use samizdat_cluster::{
     phrase::Phrase,
     request::{Answer, Purpose, Request},
     tally::Tally,
+    unlisted::{self, Unlisted},
 };
 use samizdat_core::{
     Hour, IdentityKey, IdentitySecret,
@@ -194,8 +195,15 @@ fn statements() -> Value {
     let grounds =
         Grounds { certificates: vec![certificate.clone()], leaves: vec![leave.clone()], comebacks: vec![comeback.clone()] };
     let bundle = Bundle { commit: vec![9; 8], grounds };
-    assert!(certificate.verify(&CLUSTER, &past()).is_ok() && leave.verify(&CLUSTER).is_ok() && comeback.verify(&CLUSTER).is_ok());
-    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "bundle": hex(&bundle.encode()) })
+    let asks = comeback.verify(&CLUSTER).unwrap();
+    let unlisted = Unlisted::sign(CLUSTER, &secret(2), &asks);
+    let counter = unlisted::counter(&unlisted.author());
+    assert!(
+        certificate.verify(&CLUSTER, &past()).is_ok()
+            && leave.verify(&CLUSTER).is_ok()
+            && unlisted.unverified().verify(&CLUSTER).is_ok()
+    );
+    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "unlisted": hex(&unlisted.unverified().encode()), "unlisted_counter": counter, "bundle": hex(&bundle.encode()) })
 }
 
 fn invite() -> Invite {

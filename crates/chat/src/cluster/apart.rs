@@ -12,13 +12,14 @@ use samizdat_cluster::{
     comeback::{Comeback, ComebackIn},
     door::DoorSecret,
     request::{Purpose, Request},
+    unlisted,
 };
 use samizdat_core::Now;
 
 use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{
     error::ChatError,
-    limits::{ASK_AGAIN_MS, MISSED_MS, RETURN_GRACE_MS, ROLLOUTS_MISSED},
+    limits::{ASK_AGAIN_MS, MISSED_MS, REPLY_TAGS, RETURN_GRACE_MS, ROLLOUTS_MISSED},
     work::Work,
 };
 
@@ -48,6 +49,7 @@ impl Work<'_> {
             (false, 0) => return Ok(()),
             (false, _) => {
                 set(0)?;
+                self.conn.execute("DELETE FROM cluster_unlisted WHERE cluster = ?1", [row.cluster])?;
                 return Ok(());
             }
             // The log may still be filling: what it brings may tell where the others are.
@@ -62,7 +64,11 @@ impl Work<'_> {
         let keys = self.mls.groups(self.conn, self.rng).renew_keys(&row.member, &row.nick)?;
         let reply = self.secret();
         self.conn.execute("UPDATE cluster SET reply = ?2 WHERE cluster = ?1", (row.cluster, reply))?;
-        self.expect_reply(row.cluster, reply)?;
+        // With the key of an earlier question what answers it cannot be read any more.
+        let earlier = self.tags_where("cluster = ?1 AND source = 2", [row.cluster])?;
+        earlier.into_iter().try_for_each(|tag| self.unexpect_in_cluster(tag))?;
+        let each = state.roster().iter().map(unlisted::counter);
+        self.expect_reply(row.cluster, reply, (0..REPLY_TAGS).chain(each))?;
         let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
         // The clock grows over a restored backup, as no counter of ours would.
         let comeback = Comeback::sign(id, &MemberSecret::from_seed(*seed.seed()), now.unix_ms, keys.hash.0);

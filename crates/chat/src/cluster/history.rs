@@ -59,7 +59,7 @@ impl Work<'_> {
         Ok((joined..=joined.saturating_add(HISTORY_PATIENCE_MS)).contains(&now.unix_ms))
     }
 
-    fn joined_at(&self, row: &ClusterRow) -> Result<u64, ChatError> {
+    pub(super) fn joined_at(&self, row: &ClusterRow) -> Result<u64, ChatError> {
         Ok(self.conn.query_row("SELECT joined_at FROM cluster WHERE cluster = ?1", [row.cluster], |row| row.get(0))?)
     }
 

@@ -25,7 +25,7 @@ use crate::{
     chat::Chat,
     content::plausible_time,
     error::ChatError,
-    limits::{ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, GUEST_MOTIONS_MAX},
+    limits::{ASK_AGAIN_MS, CLUSTER_REQUESTS_MAX, CLUSTERS_MAX, DECIDING_LIFETIMES, GUEST_MOTIONS_MAX, REPLY_TAGS},
     mls::Snapshot,
     work::Work,
 };
@@ -118,7 +118,7 @@ impl Work<'_> {
             "UPDATE cluster SET link = ?2, reply = ?3, words = ?4, asked_at = ?5 WHERE cluster = ?1",
             (cluster, link.0, reply, words, ms(now.unix_ms)),
         )?;
-        self.expect_reply(cluster, reply)?;
+        self.expect_reply(cluster, reply, 0..REPLY_TAGS)?;
         let purpose = Purpose::Join { nick: nick.to_owned(), words: words.to_owned() };
         let request = Request { reply: DoorSecret(reply), key_package: keys.bytes, purpose };
         self.knock_by(&link, &request, now)?;
@@ -417,7 +417,7 @@ impl Work<'_> {
         for request in requests {
             let reply: [u8; 32] =
                 self.conn.query_row("SELECT reply FROM cluster_request WHERE request = ?1", [request], |row| row.get(0))?;
-            self.answer_request(reply, &answer.encode(), &DECIDING_LIFETIMES, now)?;
+            self.answer_request(reply, 0, &answer.encode(), &DECIDING_LIFETIMES, now)?;
             self.conn.execute("UPDATE cluster_request SET answered = 1 WHERE request = ?1", [request])?;
         }
         self.touch(row.cluster);

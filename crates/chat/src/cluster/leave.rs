@@ -1,13 +1,17 @@
 //! Leaving, and learning that one is out. Who cannot follow the others any more asks at the door for those who return; whoever was put
 //! out, or left before an old copy of its vault was restored, is answered there with what shows it.
 
+use std::collections::BTreeSet;
+
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    MemberId, MemberSecret, StateId,
+    ClusterId, MemberId, MemberSecret, StateId,
     bundle::Bundle,
     certificate::CertificateIn,
+    comeback::Comeback,
     content::Body,
     leave::{Leave, LeaveIn},
+    unlisted::{self, Unlisted, UnlistedIn},
 };
 use samizdat_core::{Now, seal::StateSecret};
 
@@ -15,7 +19,7 @@ use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{DECIDING_LIFETIMES, LEAVING_MAX, TELL_AGAIN_MS},
+    limits::{ASK_AGAIN_MS, DECIDING_LIFETIMES, LEAVING_MAX, RETURN_GRACE_MS, TELL_AGAIN_MS},
     work::Work,
 };
 
@@ -78,7 +82,7 @@ impl Work<'_> {
             "DELETE FROM cluster_ahead WHERE conversation = (SELECT conversation FROM conversation WHERE cluster = ?1)",
             [row.cluster],
         )?;
-        for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand", "cluster_missed"] {
+        for table in ["cluster_door", "cluster_request", "cluster_part", "cluster_stand", "cluster_missed", "cluster_unlisted"] {
             self.conn.execute(&format!("DELETE FROM {table} WHERE cluster = ?1"), [row.cluster])?;
         }
         self.mls.groups(self.conn, self.rng).forget_keys(&row.member)?;
@@ -89,10 +93,7 @@ impl Work<'_> {
     /// Somebody leaves. Of people whom nobody here has heard of anybody could say so without end.
     pub(crate) fn take_leave(&mut self, row: &ClusterRow, leave: &LeaveIn, now: Now) -> Result<(), ChatError> {
         let member = leave.claimed_member();
-        let known = "SELECT 1 FROM cluster_member WHERE cluster = ?1 AND member = ?2
-                     UNION ALL SELECT 1 FROM cluster_request WHERE cluster = ?1 AND member = ?2";
-        if !self.conn.prepare_cached(known)?.exists((row.cluster, member.0))? || row.id.is_none_or(|id| leave.verify(&id).is_err())
-        {
+        if !self.heard_of(row, &member)? || row.id.is_none_or(|id| leave.verify(&id).is_err()) {
             return Ok(());
         }
         let sql = "INSERT OR IGNORE INTO cluster_leave(cluster, member, bytes, at) VALUES(?1, ?2, ?3, ?4)";
@@ -101,23 +102,52 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether somebody was a member, also on a branch that was left, or asked to become one.
+    fn heard_of(&self, row: &ClusterRow, member: &MemberId) -> Result<bool, ChatError> {
+        let sql = "SELECT 1 FROM cluster_member WHERE cluster = ?1 AND member = ?2
+                   UNION ALL SELECT 1 FROM cluster_request WHERE cluster = ?1 AND member = ?2 AND comeback IS NULL";
+        Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, member.0))?)
+    }
+
     /// Tells those who ask to be let back in, and are out, what put them out; each once in a while, however often it asks. One tells them:
-    /// the first in the order of leaders.
+    /// the first in the order of leaders. Where nothing put them out each says for itself that they are no members.
     pub(crate) fn tell_who_is_out(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
         let mut out = self.returning(row)?;
         let is_due = |told: u64| told == 0 || told.saturating_add(TELL_AGAIN_MS) <= now.unix_ms;
         out.retain(|back| is_due(back.told) && !state.roster().contains(&back.comeback.claimed_member()));
-        if out.is_empty() || self.our_place(row, state, &[], now)? > 0 {
-            return Ok(());
-        }
+        let (Some(id), false) = (row.id, out.is_empty()) else { return Ok(()) };
+        let tells = self.our_place(row, state, &[], now)? == 0;
         for back in out {
-            if let Some(proof) = self.what_put_out(row, state, &back.comeback.claimed_member())? {
-                self.answer_request(back.reply, &proof, &DECIDING_LIFETIMES, now)?;
+            let proof = self.what_put_out(row, state, &back.comeback.claimed_member())?;
+            match (proof, back.comeback.verify(&id)) {
+                (Some(proof), _) if tells => self.answer_request(back.reply, 0, &proof, &DECIDING_LIFETIMES, now)?,
+                (None, Ok(asks)) if self.heard_of(row, &asks.member())? => {
+                    // On what was just received, or on a branch that may win yet, it may be one.
+                    let settled = back.at.max(state.began).saturating_add(RETURN_GRACE_MS) <= now.unix_ms;
+                    if !settled || self.branches(row.cluster)?.states().any(|node| node.roster.contains(&asks.member())) {
+                        continue;
+                    }
+                    self.say_unlisted(row, id, back.reply, &asks, now)?;
+                }
+                _ => {}
             }
             // Also those of whom nothing is known: to look for it takes long.
             self.conn.execute("UPDATE cluster_request SET told = ?2 WHERE request = ?1", (back.request, ms(now.unix_ms)))?;
         }
         Ok(())
+    }
+
+    fn say_unlisted(
+        &mut self,
+        row: &ClusterRow,
+        id: ClusterId,
+        reply: [u8; 32],
+        asks: &Comeback,
+        now: Now,
+    ) -> Result<(), ChatError> {
+        let seed = self.mls.groups(self.conn, self.rng).signer(&row.member)?;
+        let said = Unlisted::sign(id, &MemberSecret::from_seed(*seed.seed()), asks);
+        self.answer_request(reply, unlisted::counter(&row.member), &said.unverified().encode(), &DECIDING_LIFETIMES, now)
     }
 
     /// The statement of who left, or the certificate by which somebody was put out on the branch that leads here.
@@ -140,8 +170,9 @@ impl Work<'_> {
         Ok(None)
     }
 
-    /// What we were answered where we asked to be let back in, if it is that we left, or were put out. Of the others' past we may know
-    /// nothing, so we believe a certificate by its votes: of more than half of those whom we know as members.
+    /// What we were answered where we asked to be let back in, if it is that we left, or were put out, or are no member. Of the others'
+    /// past we may know nothing, so we believe a certificate by its votes, and statements by their number: of more than half of those
+    /// whom we know as members.
     pub(crate) fn learn_that_we_are_out(&mut self, row: &ClusterRow, bytes: &[u8], now: Now) -> Result<(), ChatError> {
         let (Some(id), Standing::Member | Standing::Away, Ok((_, tip))) = (row.id, row.standing, row.place()) else {
             return Ok(());
@@ -152,25 +183,46 @@ impl Work<'_> {
             }
             return Ok(());
         }
-        let (Ok(certificate), Some(state)) = (CertificateIn::decode(bytes), self.state_row(row.cluster, &tip)?) else {
-            return Ok(());
+        let Some(state) = self.state_row(row.cluster, &tip)? else { return Ok(()) };
+        let shown = match UnlistedIn::decode(bytes).map(|said| said.verify(&id)) {
+            Ok(Ok(said)) => self.hear_unlisted(row, &state, &said, now)?,
+            Ok(Err(_)) => false,
+            Err(_) => CertificateIn::decode(bytes).is_ok_and(|shown| shown.shows_out(&id, &row.member, state.roster())),
         };
-        if certificate.shows_out(&id, &row.member, state.roster()) {
-            let out = without_us(state, &row.member, &certificate, now);
+        if shown {
+            let out = without_us(state, &row.member, bytes, now);
             self.put_state(row.cluster, &out)?;
             self.touch(row.cluster);
         }
         Ok(())
     }
+
+    /// A member says that we are none; whether so many say so by now that it is true. What was said to older questions counts no more,
+    /// nor what was said to any if we have found the others meanwhile.
+    fn hear_unlisted(&mut self, row: &ClusterRow, state: &StateRow, said: &Unlisted, now: Now) -> Result<bool, ChatError> {
+        let lost = row.standing == Standing::Away || self.gives_way(row, state, now)?;
+        if !lost || said.member() != row.member || !state.roster().contains(&said.author()) {
+            return Ok(false);
+        }
+        let sql = "INSERT INTO cluster_unlisted(cluster, author, turn) VALUES(?1, ?2, ?3)
+                   ON CONFLICT DO UPDATE SET turn = max(turn, excluded.turn)";
+        self.conn.prepare_cached(sql)?.execute((row.cluster, said.author().0, ms(said.turn())))?;
+        let since = self.joined_at(row)?.max(now.unix_ms.saturating_sub(ASK_AGAIN_MS.saturating_mul(2)));
+        let sql = "SELECT author FROM cluster_unlisted WHERE cluster = ?1 AND turn >= ?2";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let authors = statement.query_map((row.cluster, ms(since)), |row| Ok(MemberId(row.get(0)?)))?;
+        let authors = authors.collect::<Result<BTreeSet<_>, _>>()?;
+        Ok(unlisted::enough(&row.member, state.roster(), |other| authors.contains(other)))
+    }
 }
 
 /// A state after ours by which we are out. The true one we cannot know.
-fn without_us(at: StateRow, us: &MemberId, certificate: &CertificateIn, now: Now) -> StateRow {
+fn without_us(at: StateRow, us: &MemberId, shown: &[u8], now: Now) -> StateRow {
     let past = at.past.after(at.roster().without(|member| member == us), at.context.charter.clone());
     let mut members = at.members.clone();
     members.retain(|leaf| leaf.member != *us);
     StateRow {
-        state: StateId::of(&certificate.motion().claimed().id().0),
+        state: StateId::of(shown),
         parent: Some(at.state),
         epoch: at.epoch.saturating_add(1),
         committer: None,

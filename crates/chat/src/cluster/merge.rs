@@ -19,7 +19,7 @@ use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{ASK_AGAIN_MS, ID_LETTERS_MIN},
+    limits::{ASK_AGAIN_MS, ID_LETTERS_MIN, REPLY_TAGS},
     mls::{MemberKeys, Taken},
     work::Work,
 };
@@ -186,7 +186,7 @@ impl Work<'_> {
             "UPDATE cluster SET link = ?2, reply = ?3, words = '', asked_at = ?4, merge = ?5, consent = ?6 WHERE cluster = ?1",
             (cluster, merge.link.0, reply, ms(now.unix_ms), consent.motion().0, consent.encode()),
         )?;
-        self.expect_reply(cluster, reply)?;
+        self.expect_reply(cluster, reply, 0..REPLY_TAGS)?;
         self.knock_with(row, consent, reply, keys, now)?;
         self.touch(cluster);
         Ok(())

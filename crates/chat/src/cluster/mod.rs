@@ -40,7 +40,7 @@ pub use row::Standing;
 pub(crate) use row::StateRow;
 pub(crate) use schema::{
     AGREED, ANONYMOUS, ASIDES, CLUSTERS, COMEBACKS, DELIVERY, DOORS_OF_REQUESTS, LACKING, MERGES, NAMES, OUT, RENAMED, SECRET,
-    SEEN, TOLD,
+    SEEN, TOLD, UNLISTED,
 };
 pub use secret::{Phase, SecretVote};
 pub use split::{Company, Departure};

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use super::row::{ClusterRow, StateRow};
 use crate::{
     error::ChatError,
-    limits::{ANONYMOUS_TAGS, CLUSTER_PARTS_MAX, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES, REPLY_TAGS},
+    limits::{ANONYMOUS_TAGS, CLUSTER_PARTS_MAX, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES},
     work::{StateKey, Work},
 };
 
@@ -145,16 +145,17 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Answers somebody who asked by a door.
+    /// Answers somebody who asked by a door, from that tag on.
     pub(crate) fn answer_request(
         &mut self,
         reply: [u8; 32],
+        first: u64,
         bytes: &[u8],
         lifetimes: Lifetimes<'_>,
         now: Now,
     ) -> Result<(), ChatError> {
         let pieces = pieces(Kind::Answer, bytes)?;
-        self.seal_pieces(&StateSecret::new(reply), INSIDE, 0, &pieces, lifetimes, None, now)?;
+        self.seal_pieces(&StateSecret::new(reply), INSIDE, first, &pieces, lifetimes, None, now)?;
         Ok(())
     }
 
@@ -368,9 +369,14 @@ impl Work<'_> {
     }
 
     /// Expects the answer to what we asked.
-    pub(crate) fn expect_reply(&mut self, cluster: i64, reply: [u8; 32]) -> Result<(), ChatError> {
+    pub(crate) fn expect_reply(
+        &mut self,
+        cluster: i64,
+        reply: [u8; 32],
+        mut counters: impl Iterator<Item = u64>,
+    ) -> Result<(), ChatError> {
         let secret = StateSecret::new(reply);
-        (0..REPLY_TAGS).try_for_each(|counter| {
+        counters.try_for_each(|counter| {
             self.expect_in_cluster(secret.tag(INSIDE, counter), ClusterTag { cluster, source: Source::Reply, counter })
         })
     }

@@ -480,6 +480,16 @@ DELETE FROM cluster_vote_step WHERE kind = 14;
 DELETE FROM cluster_vote_said WHERE kind = 14;
 ";
 
+/// Who says that we are no member where they stand, and to which of our statements of coming back.
+pub(crate) const UNLISTED: &str = "
+CREATE TABLE cluster_unlisted(
+    cluster INTEGER NOT NULL,
+    author BLOB NOT NULL,
+    turn INTEGER NOT NULL,
+    PRIMARY KEY(cluster, author)
+) STRICT, WITHOUT ROWID;
+";
+
 /// What has not come although something that builds on it has, and what members say they lack of what we said.
 pub(crate) const LACKING: &str = "
 -- In any conversation. Told: somebody was told that we lack it.
