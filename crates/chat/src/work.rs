@@ -15,7 +15,7 @@ use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
 
 use crate::{
     chat::{Event, Expected},
-    cluster::{ClusterTag, ClusterTags, StateRow, TAG, tag_row},
+    cluster::{ClusterTag, ClusterTags, Gathered, StateRow, TAG, tag_row},
     error::ChatError,
     limits::LABEL_MAX,
     mls::{self, PairId},
@@ -48,6 +48,7 @@ pub(crate) struct Work<'a> {
     /// Clusters to which a change has come.
     pub(crate) changed: BTreeSet<i64>,
     sessions_changed: bool,
+    pub(crate) gathered: Gathered,
 }
 
 /// What memory must learn once a transaction has lasted.
@@ -85,11 +86,13 @@ impl<'a> Work<'a> {
             touched: BTreeSet::new(),
             changed: BTreeSet::new(),
             sessions_changed: false,
+            gathered: Gathered::default(),
         }
     }
 
     /// Writes what is left to write; what memory must learn once this has lasted.
-    pub(crate) fn finish(self) -> Result<Changes, ChatError> {
+    pub(crate) fn finish(mut self) -> Result<Changes, ChatError> {
+        self.write_gathered()?;
         Ok(Changes {
             groups: self.mls.finish(self.conn, self.rng)?,
             states: self.states.into_taken(),

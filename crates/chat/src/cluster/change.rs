@@ -58,7 +58,12 @@ impl Work<'_> {
                 .collect::<Result<_, _>>()?;
             let mut progress = false;
             for (number, state, bytes) in waiting {
-                match self.follow(row, &StateId(state), &bytes, now)? {
+                let bytes = self.gathered_change(number).cloned().unwrap_or(bytes);
+                let followed = self.follow(row, &StateId(state), &bytes, now)?;
+                if !matches!(followed, Followed::Waits) {
+                    self.done_with_change(number);
+                }
+                match followed {
                     Followed::Waits => {}
                     Followed::Yes => {
                         // Its digest stays, so that the same bytes are not followed again.

@@ -1,5 +1,6 @@
 //! What members and those outside sent.
 
+use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     StateId,
     bundle::Bundle,
@@ -59,12 +60,26 @@ impl Work<'_> {
     }
 
     /// A Commit or a proposal waits until it can be followed.
-    fn take_handshake(&mut self, cluster: i64, state: &StateId, leaf: u32, kind: Kind, bytes: &[u8]) -> Result<(), ChatError> {
-        self.conn
+    pub(super) fn take_handshake(
+        &mut self,
+        cluster: i64,
+        state: &StateId,
+        leaf: u32,
+        kind: Kind,
+        bytes: &[u8],
+    ) -> Result<(), ChatError> {
+        let written = if kind == Kind::Change { &[] } else { bytes };
+        let number: Option<i64> = self
+            .conn
             .prepare_cached(
-                "INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, digest, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR IGNORE INTO cluster_pending(cluster, state, leaf, kind, digest, bytes) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
+                 RETURNING number",
             )?
-            .execute((cluster, state.0, leaf, kind.number(), <[u8; 32]>::from(Sha256::digest(bytes)), bytes))?;
+            .query_row((cluster, state.0, leaf, kind.number(), <[u8; 32]>::from(Sha256::digest(bytes)), written), |row| row.get(0))
+            .optional()?;
+        if let Some(number) = number.filter(|_| kind == Kind::Change) {
+            self.gather_change(number, bytes);
+        }
         self.drop_foreign(cluster, state, leaf)?;
         self.conn
             .prepare_cached(
@@ -95,6 +110,7 @@ impl Work<'_> {
             .query_map((cluster, state.0, leaf), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         for (number, kind, bytes) in waiting {
+            let bytes = self.gathered_change(number).cloned().unwrap_or(bytes);
             let commit =
                 if kind == Kind::Change.number() { Bundle::decode(&bytes).ok().map(|bundle| bundle.commit) } else { Some(bytes) };
             let sender = commit.map(|bytes| self.mls.groups(self.conn, self.rng).handshake_of(&id, state, &bytes));

@@ -15,6 +15,7 @@ mod change;
 mod claim;
 mod delivery;
 mod doors;
+mod gather;
 mod govern;
 mod handed;
 mod history;
@@ -33,6 +34,7 @@ mod slots;
 mod split;
 
 pub use delivery::Receipt;
+pub(crate) use gather::Gathered;
 pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
 pub use query::{Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, Decided, MotionRow};

@@ -9,18 +9,17 @@ use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
     StateId, door,
     limits::{ANONYMOUS_MAX, DOOR_SLOTS, PART_MAX, PART_OVERHEAD, RING_MIN},
-    parts::{self, Part, Parts},
+    parts,
 };
 use samizdat_core::{
     EnvelopeId, Now, Unstamped,
     seal::{StateSecret, TAG_LEN},
 };
-use sha2::{Digest, Sha256};
 
 use super::row::{ClusterRow, StateRow};
 use crate::{
     error::ChatError,
-    limits::{ANONYMOUS_TAGS, CLUSTER_PARTS_MAX, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES},
+    limits::{ANONYMOUS_TAGS, CLUSTER_TAG_WINDOW, DECIDING_LIFETIMES},
     work::{StateKey, Work},
 };
 
@@ -214,48 +213,6 @@ impl Work<'_> {
         Ok(opened.and_then(|piece| decode(&piece)))
     }
 
-    /// Takes a part; the whole, once all are there. Who sends more than [`CLUSTER_PARTS_MAX`] loses the oldest.
-    pub(crate) fn take_part(&mut self, tag: &ClusterTag, bytes: &[u8]) -> Result<Option<(Kind, Vec<u8>)>, ChatError> {
-        let Ok(part) = Part::decode(bytes) else { return Ok(None) };
-        let source = source_key(&tag.source);
-        let digest: [u8; 32] = Sha256::digest(bytes).into();
-        self.conn
-            .prepare_cached("INSERT OR IGNORE INTO cluster_part(cluster, source, object, digest, part) VALUES(?1, ?2, ?3, ?4, ?5)")?
-            .execute((tag.cluster, &source, part.object(), digest, bytes))?;
-        self.conn
-            .prepare_cached(
-                "DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND number <=
-                 (SELECT number FROM cluster_part WHERE cluster = ?1 AND source = ?2 ORDER BY number DESC LIMIT 1 OFFSET ?3)",
-            )?
-            .execute((tag.cluster, &source, CLUSTER_PARTS_MAX))?;
-        let (_, count) = part.place();
-        let there: usize = self
-            .conn
-            .prepare_cached("SELECT count(*) FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?
-            .query_row((tag.cluster, &source, part.object()), |row| row.get(0))?;
-        if there < usize::from(count) {
-            return Ok(None);
-        }
-        let held: Vec<Vec<u8>> = self
-            .conn
-            .prepare_cached("SELECT part FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?
-            .query_map((tag.cluster, &source, part.object()), |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        let mut parts = Parts::<()>::default();
-        let mut whole = None;
-        for part in held.iter().filter_map(|bytes| Part::decode(bytes).ok()) {
-            whole = whole.or(parts.add((), part).ok().flatten());
-        }
-        if whole.is_some() {
-            self.conn.prepare_cached("DELETE FROM cluster_part WHERE cluster = ?1 AND source = ?2 AND object = ?3")?.execute((
-                tag.cluster,
-                &source,
-                part.object(),
-            ))?;
-        }
-        Ok(whole.and_then(|whole| decode(&whole)).filter(|(kind, _)| *kind != Kind::Part))
-    }
-
     /// Keeps tags expected beyond message `counter` of the member at `leaf`.
     pub(crate) fn expect_from_leaf(&mut self, cluster: i64, state: &StateId, leaf: u32, counter: u64) -> Result<(), ChatError> {
         let at = self.shared_state(cluster, state)?.ok_or(ChatError::Bug("state of a cluster"))?;
@@ -414,7 +371,7 @@ fn ms_of(number: u64) -> i64 {
     super::row::ms(number)
 }
 
-fn source_key(source: &Source) -> Vec<u8> {
+pub(super) fn source_key(source: &Source) -> Vec<u8> {
     match source {
         Source::State(state, leaf) => [&[0][..], &state.0, &leaf.to_be_bytes()].concat(),
         Source::Door(door) => [&[1][..], &door.to_be_bytes()].concat(),
@@ -432,14 +389,14 @@ pub(crate) fn tag_row(row: &Row<'_>) -> rusqlite::Result<([u8; TAG_LEN], Cluster
 /// Of what the table is read by [`tag_row`].
 pub(crate) const TAG: &str = "tag, cluster, source, leaf, counter";
 
-fn encode(kind: Kind, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn encode(kind: Kind, bytes: &[u8]) -> Vec<u8> {
     let mut e = Encoder::new(Vec::new());
     // Writing into a Vec cannot fail.
     let _ = e.array(3).and_then(|e| e.u8(VERSION)?.u8(kind.number())?.bytes(bytes));
     e.into_writer()
 }
 
-fn decode(bytes: &[u8]) -> Option<(Kind, Vec<u8>)> {
+pub(super) fn decode(bytes: &[u8]) -> Option<(Kind, Vec<u8>)> {
     let mut d = Decoder::new(bytes);
     if d.array().ok()? != Some(3) || d.u8().ok()? != VERSION {
         return None;
