@@ -75,6 +75,8 @@ pub struct Chat {
     /// Clusters that are to be looked after at once, and when the others want to be, ms since 1970.
     pub(crate) cluster_touched: BTreeSet<i64>,
     pub(crate) cluster_due: BTreeMap<i64, u64>,
+    /// Clusters in which we have something to say.
+    pub(crate) cluster_spoke: BTreeSet<i64>,
     /// Whether the log is to be searched for messages far ahead, and where that goes on.
     pub(crate) look_ahead_due: bool,
     pub(crate) looked_ahead: usize,
@@ -104,6 +106,7 @@ impl Chat {
             cluster_tags: ClusterTags::new(),
             cluster_fresh: VecDeque::new(),
             cluster_touched: BTreeSet::new(),
+            cluster_spoke: BTreeSet::new(),
             cluster_due: BTreeMap::new(),
             look_ahead_due: true,
             looked_ahead: 0,
@@ -293,7 +296,7 @@ impl Chat {
         let unit = Unit::new(&self.mls, &self.groups);
         let mut work = Work::new(&tx, unit, self.states.hands(), &mut self.rng);
         let result = f(&mut work)?;
-        let Changes { events, added, removed, cluster_added, cluster_removed, forgotten, touched, sessions, groups, states } =
+        let Changes { events, added, removed, cluster_added, cluster_removed, forgotten, touched, spoke, sessions, groups, states } =
             work.finish()?;
         tx.commit().map_err(StoreError::from)?;
         self.groups.keep(groups);
@@ -309,8 +312,9 @@ impl Chat {
         fresh.dedup();
         self.cluster_fresh.extend(fresh.into_iter().map(|(_, tag)| tag));
         self.cluster_tags.extend(cluster_added);
-        self.dirty |= !touched.is_empty();
+        self.dirty |= !touched.is_empty() || !spoke.is_empty();
         self.cluster_touched.extend(touched);
+        self.cluster_spoke.extend(spoke);
         removed.iter().for_each(|tag| {
             self.expected.remove(tag);
         });

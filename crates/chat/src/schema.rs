@@ -37,7 +37,15 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     AGREED,
     LACKING,
     UNLISTED,
+    BUILT,
 ];
+
+/// Looking for what nothing builds on yet took half of the time of a message.
+const BUILT: &str = "
+-- Something is known to build on it; if not, that is not known.
+ALTER TABLE message ADD COLUMN built INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX message_head ON message(conversation, position) WHERE built = 0 AND aside IS NULL AND vouched IS NULL AND anonymous = 0;
+";
 
 /// Times that authors claimed were once taken as they came.
 const PLAUSIBLE_TIMES: &str = "UPDATE message SET at = arrived WHERE mine = 0 AND at > arrived + 3 * 60 * 60 * 1000;";

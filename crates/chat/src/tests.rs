@@ -23,8 +23,8 @@ use crate::{
     content::Content,
     frontier::Frontier,
     limits::{
-        ANNOUNCEMENT_AGE, KEYS_KEPT, MISSED_PATIENCE_MS, MISSING_KEPT, MISSING_MAX, MISSING_MS, PAIRS_MAX, PARENT_PATIENCE_MS,
-        REQUESTS_MAX, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX, TAG_WINDOW,
+        ANNOUNCEMENT_AGE, HEADS_AMONG, KEYS_KEPT, MISSED_PATIENCE_MS, MISSING_KEPT, MISSING_MAX, MISSING_MS, PAIRS_MAX,
+        PARENT_PATIENCE_MS, REQUESTS_MAX, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX, TAG_WINDOW,
     },
     timeline::{MessageId, NewRow},
 };
@@ -598,4 +598,47 @@ fn four_members_cannot_take_all_doors() {
     let left: Vec<String> = left.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
     let of = |author: &str| left.iter().filter(|label| label.starts_with(author)).count();
     assert_eq!(["1", "2", "3", "4", "5", "6"].map(of), [3, 3, 3, 3, 2, 2], "{left:?}");
+}
+
+#[test]
+fn the_next_message_builds_on_the_newest_on_which_nothing_does_that_left() {
+    let (mut alice, _) = nest();
+    let heads = |alice: &mut Chat| {
+        alice
+            .transact(|work| {
+                let conversation = work.cluster_conversation(work.find_cluster("nest")?.cluster)?;
+                work.heads(conversation, 8)
+            })
+            .unwrap()
+    };
+    let id = |number: u16| [number.to_be_bytes(); 8].concat().try_into().unwrap();
+    let put = |alice: &mut Chat, number: u16, parents: &[[u8; 16]]| {
+        alice
+            .transact(|work| {
+                let conversation = work.cluster_conversation(work.find_cluster("nest")?.cluster)?;
+                let new = NewRow { state: State::Stamping, ..NewRow::ours("said", NOW) };
+                let new = NewRow { id: MessageId(id(number)), conversation, nonce: Some(id(number)), ..new };
+                let id = work.insert(&new, NOW)?.unwrap();
+                work.set_parents(&id, parents)?;
+                work.show(&id)
+            })
+            .unwrap();
+    };
+    let fails = |alice: &mut Chat, number: u16| alice.transact(|work| work.advance(&MessageId(id(number)), State::Failed)).unwrap();
+    let before = heads(&mut alice);
+    put(&mut alice, 1, &before);
+    put(&mut alice, 2, &[id(1)]);
+    put(&mut alice, 3, &[id(1)]);
+    for _ in 0..2 {
+        assert_eq!(heads(&mut alice), [id(3), id(2)]);
+    }
+    fails(&mut alice, 3);
+    assert_eq!(heads(&mut alice), [id(2)], "this one built on the first, too");
+    fails(&mut alice, 2);
+    assert_eq!(heads(&mut alice), [id(1)], "nothing that left builds on it any more");
+    let newer = u16::try_from(HEADS_AMONG).unwrap() - 1;
+    (4..4 + newer - 2).for_each(|number| put(&mut alice, number, &[id(number - 1)]));
+    assert_eq!(heads(&mut alice), [id(newer + 1), id(1)]);
+    put(&mut alice, newer + 2, &[id(newer + 1)]);
+    assert_eq!(heads(&mut alice), [id(newer + 2)], "only among the newest");
 }

@@ -337,17 +337,32 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The newest messages that can be seen and have left (or come), for the next one to build on.
+    /// The newest messages that can be seen and have left (or come), for the next one to build on. On what something builds is
+    /// noted, or each message would look at all of the newest anew.
     pub(crate) fn heads(&self, conversation: i64, limit: usize) -> Result<Vec<[u8; ID_LEN]>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT name FROM (SELECT coalesce(name, id) name FROM message WHERE conversation = ?1 AND position IS NOT NULL
-                               AND state NOT IN (0, 6, 7) AND aside IS NULL AND vouched IS NULL AND anonymous = 0
-                               ORDER BY position DESC LIMIT ?3) m
-             WHERE NOT EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
-                               WHERE p.parent = m.name AND c.conversation = ?1) LIMIT ?2",
+            "SELECT message, coalesce(name, id), EXISTS (SELECT 1 FROM parent p JOIN message c ON c.id = p.child
+                                                         WHERE p.parent = coalesce(m.name, m.id) AND c.conversation = ?1)
+             FROM message m WHERE conversation = ?1 AND built = 0 AND aside IS NULL AND vouched IS NULL AND anonymous = 0
+             AND state NOT IN (0, 6, 7) AND position >= coalesce(
+                (SELECT position FROM message WHERE conversation = ?1 AND position IS NOT NULL ORDER BY position DESC LIMIT 1 OFFSET ?2), 0)
+             ORDER BY position DESC",
         )?;
-        let rows = statement.query_map((conversation, limit, HEADS_AMONG), |row| row.get(0))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query((conversation, HEADS_AMONG.saturating_sub(1)))?;
+        let (mut heads, mut built) = (Vec::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            match row.get(2)? {
+                true => built.push(row.get::<_, i64>(0)?),
+                false => heads.push(row.get(1)?),
+            }
+            if heads.len() >= limit {
+                break;
+            }
+        }
+        drop(rows);
+        let mut note = self.conn.prepare_cached("UPDATE message SET built = 1 WHERE message = ?1")?;
+        built.into_iter().try_for_each(|message| note.execute([message]).map(|_| ()))?;
+        Ok(heads)
     }
 
     /// Gives a message its place in what people see: behind all, and behind what was read, which may be gone since.
@@ -477,6 +492,11 @@ impl Work<'_> {
 
     /// What it built on, and so acknowledged, nobody learns from it: that is for the next one to say.
     fn never_left(&mut self, id: &MessageId) -> Result<(), ChatError> {
+        self.conn.execute(
+            "UPDATE message SET built = 0 WHERE conversation = (SELECT conversation FROM message WHERE id = ?1)
+             AND (id IN (SELECT parent FROM parent WHERE child = ?1) OR name IN (SELECT parent FROM parent WHERE child = ?1))",
+            [id.0],
+        )?;
         self.conn.execute("DELETE FROM parent WHERE child = ?1", [id.0])?;
         self.conn.execute(
             "UPDATE conversation SET ack_due = 1 WHERE conversation = (SELECT conversation FROM message WHERE id = ?1)",

@@ -45,6 +45,7 @@ pub(crate) struct Work<'a> {
     cluster_removed: Vec<[u8; TAG_LEN]>,
     forgotten: BTreeSet<StateKey>,
     touched: BTreeSet<i64>,
+    spoke: BTreeSet<i64>,
     /// Clusters to which a change has come.
     pub(crate) changed: BTreeSet<i64>,
     sessions_changed: bool,
@@ -60,6 +61,8 @@ pub(crate) struct Changes {
     pub(crate) cluster_removed: Vec<[u8; TAG_LEN]>,
     pub(crate) forgotten: BTreeSet<StateKey>,
     pub(crate) touched: BTreeSet<i64>,
+    /// Clusters in which something waits to be said.
+    pub(crate) spoke: BTreeSet<i64>,
     pub(crate) sessions: bool,
     pub(crate) groups: mls::Finished,
     pub(crate) states: BTreeMap<StateKey, Arc<StateRow>>,
@@ -84,6 +87,7 @@ impl<'a> Work<'a> {
             cluster_removed: Vec::new(),
             forgotten: BTreeSet::new(),
             touched: BTreeSet::new(),
+            spoke: BTreeSet::new(),
             changed: BTreeSet::new(),
             sessions_changed: false,
             gathered: Gathered::default(),
@@ -103,6 +107,7 @@ impl<'a> Work<'a> {
             cluster_removed: self.cluster_removed,
             forgotten: self.forgotten,
             touched: self.touched,
+            spoke: self.spoke,
             sessions: self.sessions_changed,
         })
     }
@@ -110,6 +115,11 @@ impl<'a> Work<'a> {
     /// A cluster is to be looked after.
     pub(crate) fn touched_cluster(&mut self, cluster: i64) {
         self.touched.insert(cluster);
+    }
+
+    /// Something is to be said in a cluster.
+    pub(crate) fn spoke_in_cluster(&mut self, cluster: i64) {
+        self.spoke.insert(cluster);
     }
 
     /// A tag of a cluster is expected from now on, once the transaction has lasted.

@@ -53,6 +53,12 @@ impl Chat {
     pub(crate) fn work_in_clusters(&mut self, log: &Log, now: Now) -> Result<(), ChatError> {
         let due = self.cluster_due.iter().filter(|(_, due)| **due <= now.unix_ms).map(|(cluster, _)| *cluster);
         let mut clusters: std::collections::BTreeSet<i64> = due.collect();
+        clusters.append(&mut self.cluster_touched);
+        for cluster in std::mem::take(&mut self.cluster_spoke) {
+            if !clusters.contains(&cluster) {
+                self.transact(|work| work.speak(cluster, now)).or_else(unless_the_vault_fails)?;
+            }
+        }
         // A step can bring on another: a motion that passes, a Commit.
         for _ in 0..4 {
             clusters.append(&mut self.cluster_touched);

@@ -76,8 +76,17 @@ impl Work<'_> {
             },
             now,
         )?;
-        self.touched_cluster(row.cluster);
+        self.spoke_in_cluster(row.cluster);
         Ok(id)
+    }
+
+    /// Encrypts what waits where nothing else is to be done: to look after a cluster takes ten times as long.
+    pub(crate) fn speak(&mut self, cluster: i64, now: Now) -> Result<(), ChatError> {
+        let row = self.cluster_row(cluster)?;
+        match row.tip.filter(|_| row.standing == Standing::Member) {
+            Some(tip) => self.encrypt_in_cluster(&row, &tip, now),
+            None => Ok(()),
+        }
     }
 
     /// Encrypts what waits, in the order in which it was written. What was sent on a branch that nobody follows waits again, and
