@@ -19,7 +19,7 @@ use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{ASK_AGAIN_MS, DECIDING_LIFETIMES, LEAVING_MAX, RETURN_GRACE_MS, TELL_AGAIN_MS},
+    limits::{ASK_AGAIN_MS, DECIDING_LIFETIMES, LEAVING_MAX, LOOK_AGAIN_MS, RETURN_GRACE_MS, TELL_AGAIN_MS},
     work::Work,
 };
 
@@ -117,6 +117,10 @@ impl Work<'_> {
         out.retain(|back| is_due(back.told) && !state.roster().contains(&back.comeback.claimed_member()));
         let (Some(id), false) = (row.id, out.is_empty()) else { return Ok(()) };
         let tells = self.our_place(row, state, &[], now)? == 0;
+        let conn = self.conn;
+        let told = |request: i64, at: u64| {
+            conn.execute("UPDATE cluster_request SET told = ?2 WHERE request = ?1", (request, ms(at))).map(|_| ())
+        };
         for back in out {
             let proof = self.what_put_out(row, state, &back.comeback.claimed_member())?;
             match (proof, back.comeback.verify(&id)) {
@@ -125,6 +129,7 @@ impl Work<'_> {
                     // On what was just received, or on a branch that may win yet, it may be one.
                     let settled = back.at.max(state.began).saturating_add(RETURN_GRACE_MS) <= now.unix_ms;
                     if !settled || self.branches(row.cluster)?.states().any(|node| node.roster.contains(&asks.member())) {
+                        told(back.request, now.unix_ms.saturating_sub(TELL_AGAIN_MS).saturating_add(LOOK_AGAIN_MS))?;
                         continue;
                     }
                     self.say_unlisted(row, id, back.reply, &asks, now)?;
@@ -132,7 +137,7 @@ impl Work<'_> {
                 _ => {}
             }
             // Also those of whom nothing is known: to look for it takes long.
-            self.conn.execute("UPDATE cluster_request SET told = ?2 WHERE request = ?1", (back.request, ms(now.unix_ms)))?;
+            told(back.request, now.unix_ms)?;
         }
         Ok(())
     }
@@ -190,7 +195,7 @@ impl Work<'_> {
             Err(_) => CertificateIn::decode(bytes).is_ok_and(|shown| shown.shows_out(&id, &row.member, state.roster())),
         };
         if shown {
-            let out = without_us(state, &row.member, bytes, now);
+            let out = without_us(state, &row.member, now);
             self.put_state(row.cluster, &out)?;
             self.touch(row.cluster);
         }
@@ -217,12 +222,12 @@ impl Work<'_> {
 }
 
 /// A state after ours by which we are out. The true one we cannot know.
-fn without_us(at: StateRow, us: &MemberId, shown: &[u8], now: Now) -> StateRow {
+fn without_us(at: StateRow, us: &MemberId, now: Now) -> StateRow {
     let past = at.past.after(at.roster().without(|member| member == us), at.context.charter.clone());
     let mut members = at.members.clone();
     members.retain(|leaf| leaf.member != *us);
     StateRow {
-        state: StateId::of(shown),
+        state: StateId::of(&[&at.state.0[..], &us.0].concat()),
         parent: Some(at.state),
         epoch: at.epoch.saturating_add(1),
         committer: None,
