@@ -67,6 +67,9 @@ enum Command {
         /// How often each
         #[arg(long, default_value_t = 20)]
         trials: usize,
+        /// Only what goes away in this way
+        #[arg(long, value_enum)]
+        only: Option<rehome::Loss>,
         /// Print one JSON object instead of lines
         #[arg(long)]
         json: bool,
@@ -230,11 +233,12 @@ fn run(command: Command) -> Result<bool> {
             }
             Ok(fail(&matrix::failings(&matrices)))
         }
-        Command::Rehome { trials, json } => {
+        Command::Rehome { trials, only, json } => {
             permitted()?;
             let program = Program::node(myself()?);
             let mut done = Vec::new();
-            for loss in (0..trials).flat_map(|_| rehome::Loss::ALL) {
+            let each = rehome::Loss::ALL.into_iter().filter(|loss| only.is_none_or(|only| only == *loss));
+            for loss in (0..trials).flat_map(|_| each.clone()) {
                 let trial = rehome::trial(&program, loss)?;
                 eprintln!("{}", trial.line());
                 done.push(trial);

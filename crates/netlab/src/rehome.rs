@@ -19,7 +19,7 @@ use crate::{
 const ROUGH: Link = Link { delay: Duration::from_millis(50), jitter: Duration::from_millis(50), loss: 0.05, ..Link::WIRE };
 
 /// What goes away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loss {
     /// The relay between two behind symmetric NATs, which both are reached through. They know of a second one.
