@@ -179,7 +179,7 @@ impl Work<'_> {
     /// past we may know nothing, so we believe a certificate by its votes, and statements by their number: of more than half of those
     /// whom we know as members.
     pub(crate) fn learn_that_we_are_out(&mut self, row: &ClusterRow, bytes: &[u8], now: Now) -> Result<(), ChatError> {
-        let (Some(id), Standing::Member | Standing::Away, Ok((_, tip))) = (row.id, row.standing, row.place()) else {
+        let (Some(id), Standing::Member | Standing::Away, Some(tip)) = (row.id, row.standing, row.tip) else {
             return Ok(());
         };
         if let Ok(leave) = LeaveIn::decode(bytes) {
@@ -238,5 +238,134 @@ fn without_us(at: StateRow, us: &MemberId, now: Now) -> StateRow {
         own_leaf: None,
         began: now.unix_ms,
         ..at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+    use samizdat_cluster::comeback::ComebackIn;
+
+    use super::*;
+    use crate::{limits::RETURN_GRACE_MS, tests::two_in};
+
+    const KEYS: [u8; 32] = [9; 32];
+
+    fn dave() -> MemberSecret {
+        MemberSecret::from_seed([77; 32])
+    }
+
+    fn later(now: Now, ms: u64) -> Now {
+        Now { unix_ms: now.unix_ms + ms, mono_ms: now.mono_ms + ms }
+    }
+
+    fn in_nest<T>(chat: &mut Chat, f: impl FnOnce(&mut Work<'_>, &ClusterRow, &StateRow) -> Result<T, ChatError>) -> T {
+        let done = chat.transact(|work| {
+            let row = work.find_cluster("nest")?;
+            let (_, tip) = row.place()?;
+            let state = work.state_row(row.cluster, &tip)?.unwrap();
+            f(work, &row, &state)
+        });
+        done.unwrap()
+    }
+
+    /// Puts down that somebody asked to be let back in.
+    fn asks(chat: &mut Chat, comeback: &ComebackIn, now: Now) {
+        in_nest(chat, |work, row, _| {
+            work.conn.execute("DELETE FROM cluster_request", [])?;
+            work.conn.execute(
+                "INSERT INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, ours, at, comeback)
+                 VALUES(?1, ?2, x'', x'', 'dave', '', ?3, 1, 0, ?4, ?5)",
+                (row.cluster, comeback.claimed_member().0, [6; 32], ms(now.unix_ms), comeback.encode()),
+            )?;
+            Ok(())
+        });
+    }
+
+    /// How many envelopes answer, looked at then.
+    fn told(chat: &mut Chat, now: Now) -> u32 {
+        in_nest(chat, |work, row, state| {
+            let waiting = |work: &Work<'_>| work.conn.query_row("SELECT count(*) FROM outbox", [], |row| row.get::<_, u32>(0));
+            let before = waiting(work)?;
+            work.tell_who_is_out(row, state, now)?;
+            Ok(waiting(work)? - before)
+        })
+    }
+
+    #[test]
+    fn whom_nothing_put_out_is_told_by_those_who_heard_of_it_once_nobody_can_be_wrong() {
+        let (mut alice, _, _, now) = two_in(&["nest"]);
+        let id = in_nest(&mut alice, |_, row, _| Ok(row.id.unwrap()));
+        let copies = u32::try_from(DECIDING_LIFETIMES.len()).unwrap();
+        let comeback = Comeback::sign(id, &dave(), now.unix_ms, KEYS).unverified();
+        let settled = later(now, RETURN_GRACE_MS);
+        asks(&mut alice, &comeback, now);
+        assert_eq!(told(&mut alice, settled), 0, "who is that?");
+
+        in_nest(&mut alice, |work, row, _| {
+            let sql = "INSERT INTO cluster_member(cluster, member, nick, author) VALUES(?1, ?2, 'dave', 'dave')";
+            Ok(work.conn.execute(sql, (row.cluster, dave().member().0))?)
+        });
+        asks(&mut alice, &comeback, now);
+        assert_eq!(told(&mut alice, later(now, RETURN_GRACE_MS - 1)), 0, "a Commit with it may be on its way");
+        assert_eq!(told(&mut alice, settled), 0, "is looked at again later");
+        assert_eq!(told(&mut alice, later(settled, LOOK_AGAIN_MS)), copies);
+        assert_eq!(told(&mut alice, later(settled, LOOK_AGAIN_MS + TELL_AGAIN_MS - 1)), 0);
+        assert_eq!(told(&mut alice, later(settled, LOOK_AGAIN_MS + TELL_AGAIN_MS)), copies);
+
+        let forged = Comeback::sign(ClusterId([1; 32]), &dave(), now.unix_ms, KEYS).unverified();
+        asks(&mut alice, &forged, now);
+        assert_eq!(told(&mut alice, settled), 0, "anybody could ask for it");
+
+        // Of a branch that is not followed and is kept.
+        in_nest(&mut alice, |work, row, state| {
+            let (parent, epoch) = (Some(state.state), state.epoch + 1);
+            let mut branch = StateRow { state: StateId([3; 16]), parent, epoch, own_leaf: None, ..state.clone() };
+            branch.past = branch.past.after(state.roster().with([dave().member()]), state.context.charter.clone());
+            let leaf = state.members.first().unwrap();
+            branch.members.push(crate::mls::Leaf { member: dave().member(), leaf: 9, ..leaf.clone() });
+            work.put_state(row.cluster, &branch)
+        });
+        asks(&mut alice, &comeback, now);
+        assert_eq!(told(&mut alice, settled), 0, "that branch may win yet");
+    }
+
+    #[test]
+    fn who_is_lost_believes_more_than_half_of_the_others_whom_it_knows_about_its_latest_questions() {
+        let (mut alice, mut bob, _, now) = two_in(&["nest"]);
+        let hers = in_nest(&mut alice, |work, row, _| {
+            Ok(MemberSecret::from_seed(*work.mls.groups(work.conn, work.rng).signer(&row.member)?.seed()))
+        });
+        let his = in_nest(&mut bob, |work, row, _| {
+            Ok(MemberSecret::from_seed(*work.mls.groups(work.conn, work.rng).signer(&row.member)?.seed()))
+        });
+        let now = later(now, 3 * ASK_AGAIN_MS);
+        let mut hears = |author: &MemberSecret, about: &MemberSecret, turn: u64, standing: Standing| {
+            in_nest(&mut bob, |work, row, state| {
+                let id = row.id.unwrap();
+                let asks = Comeback::sign(id, about, turn, KEYS).unverified().verify(&id).unwrap();
+                let said = Unlisted::sign(id, author, &asks);
+                let row = ClusterRow { standing, ..row.clone() };
+                // Whatever comes of it is taken back.
+                work.conn.execute_batch("SAVEPOINT test")?;
+                let lost = StateRow { began: now.unix_ms, ..state.clone() };
+                let believes = work.hear_unlisted(&row, &lost, &said, now)?;
+                work.learn_that_we_are_out(&row, &said.unverified().encode(), now)?;
+                let sql = "SELECT count(*) FROM cluster_state WHERE cluster = ?1 AND parent = ?2";
+                let out: u32 = work.conn.query_row(sql, (row.cluster, state.state.0), |row| row.get(0))?;
+                work.conn.execute_batch("ROLLBACK TO test; RELEASE test")?;
+                assert_eq!(believes, out == 1);
+                Ok(believes)
+            })
+        };
+        let recent = now.unix_ms - 2 * ASK_AGAIN_MS;
+        assert!(hears(&hers, &his, recent, Standing::Away));
+        assert!(!hears(&hers, &his, recent - 1, Standing::Away), "to an older question");
+        assert!(!hears(&hers, &dave(), recent, Standing::Away), "about somebody else");
+        assert!(!hears(&dave(), &his, recent, Standing::Away), "by nobody whom he knows");
+        assert!(!hears(&his, &his, recent, Standing::Away), "by himself");
+        // With the lowest id of two he would not give way.
+        let lowest = his.member() < hers.member();
+        assert_eq!(hears(&hers, &his, recent, Standing::Member), !lowest);
     }
 }
