@@ -185,6 +185,8 @@ pub struct ClusterLink {
     /// Whether it was closed before its time: somebody who could read what is asked by it is no member any more, or it made room for
     /// another member's. Nobody is let in by it.
     pub closed: bool,
+    /// Whether it is voted in secret on whoever comes by it.
+    pub secret: bool,
 }
 
 /// The rules that a cluster gave itself.
@@ -289,9 +291,9 @@ pub struct Motion {
     pub state: MotionState,
     /// It has been carried out.
     pub done: bool,
-    /// How many said yes.
+    /// How many said yes; in a secret vote 0 until the result is there.
     pub yes: u64,
-    /// How many said no.
+    /// How many said no; in a secret vote 0 until the result is there.
     pub no: u64,
     /// Nicknames of those who said yes.
     pub yes_by: Vec<String>,
@@ -305,7 +307,8 @@ pub struct Motion {
     pub until: u64,
     /// Nickname of who moved it.
     pub proposer: String,
-    /// What I said. In a secret vote `secret` once I have; before that the number of the option that waits until there is a key.
+    /// What I said. In a secret vote `secret` once I have; before that what waits until there is a key: yes, no, or the number of an
+    /// option.
     pub ours: Option<String>,
     /// When it came, ms since 1970.
     pub at: u64,
@@ -327,6 +330,9 @@ pub struct Motion {
     pub left_out: Vec<String>,
     /// Of a secret vote that has failed: why, and what to do.
     pub why: Option<String>,
+    /// Of a decision that has passed in a secret vote: nicknames of those whose nodes verified that and said so, however they voted.
+    /// It is carried out by as many as must say yes.
+    pub confirmed: Vec<String>,
 }
 
 /// How far a secret vote has come.
@@ -539,6 +545,9 @@ pub struct NewClusterInvite {
     /// Whether another cluster is to come by it: then the link names this one.
     #[serde(default)]
     pub merge: bool,
+    /// Whether it is voted in secret on whoever comes by it; experimental.
+    #[serde(default)]
+    pub secret: bool,
     /// Of how many words, 8 to 12, a passphrase shall stand for it; none when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_words: Option<u8>,
@@ -552,21 +561,34 @@ pub enum Proposal {
     Admit {
         /// The request, or the nickname in it.
         who: String,
+        /// Everybody sees who voted, and nobody how. Experimental; not of fewer than three. What has passed so, members confirm
+        /// by themselves.
+        #[serde(default, skip_serializing_if = "is_open")]
+        secret: bool,
     },
     /// To put a member out.
     Expel {
         /// Nickname, or the beginning of the id.
         who: String,
+        /// As to let somebody in.
+        #[serde(default, skip_serializing_if = "is_open")]
+        secret: bool,
     },
     /// To drop members of whom nothing is heard.
     Silent {
         /// Nicknames, or beginnings of ids.
         who: Vec<String>,
+        /// As to let somebody in.
+        #[serde(default, skip_serializing_if = "is_open")]
+        secret: bool,
     },
     /// To take other rules.
     Charter {
         /// Which; what is absent stays.
         charter: CharterEdit,
+        /// As to let somebody in.
+        #[serde(default, skip_serializing_if = "is_open")]
+        secret: bool,
     },
     /// To go into another cluster: once it has passed, those who said yes ask to be let in there.
     Merge {
@@ -579,6 +601,9 @@ pub enum Proposal {
     TakeIn {
         /// What that cluster calls itself.
         from: String,
+        /// As to let somebody in.
+        #[serde(default, skip_serializing_if = "is_open")]
+        secret: bool,
     },
     /// To ask something.
     Question {
@@ -593,6 +618,26 @@ pub enum Proposal {
         #[serde(default)]
         secret: bool,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_open(secret: &bool) -> bool {
+    !secret
+}
+
+impl Proposal {
+    /// Whether everybody sees who voted, and nobody how.
+    pub fn is_secret(&self) -> bool {
+        match self {
+            Self::Admit { secret, .. }
+            | Self::Expel { secret, .. }
+            | Self::Silent { secret, .. }
+            | Self::Charter { secret, .. }
+            | Self::TakeIn { secret, .. }
+            | Self::Question { secret, .. } => *secret,
+            Self::Merge { .. } => false,
+        }
+    }
 }
 
 /// Body of `POST motions/{motion}/vote`.
@@ -686,10 +731,15 @@ mod tests {
     fn rules_and_proposals_are_written_as_in_the_contract() {
         let json = |value: History| serde_json::to_string(&value).unwrap();
         assert_eq!([History::None, History::Last(100), History::All].map(json), [r#""none""#, r#"{"last":100}"#, r#""all""#]);
-        let proposal = Proposal::Charter { charter: CharterEdit { quorum: Some(Quorum::TwoThirds), ..CharterEdit::default() } };
+        let charter = CharterEdit { quorum: Some(Quorum::TwoThirds), ..CharterEdit::default() };
+        let proposal = Proposal::Charter { charter, secret: false };
         assert_eq!(serde_json::to_string(&proposal).unwrap(), r#"{"kind":"charter","charter":{"quorum":"two-thirds"}}"#);
         assert!(serde_json::from_str::<Proposal>(r#"{"kind":"expel","who":"bob","why":"x"}"#).is_err());
-        assert!(serde_json::from_str::<Proposal>(r#"{"kind":"expel","who":"bob"}"#).is_ok());
+        let expel = |secret| Ok(Proposal::Expel { who: "bob".into(), secret });
+        let read = |json| serde_json::from_str::<Proposal>(json).map_err(|_| ());
+        assert_eq!(read(r#"{"kind":"expel","who":"bob"}"#), expel(false));
+        assert_eq!(read(r#"{"kind":"expel","who":"bob","secret":true}"#), expel(true));
+        assert!(read(r#"{"kind":"merge","link":"l","name":"n","secret":true}"#).is_err(), "who goes must be known");
     }
 
     #[test]

@@ -38,7 +38,14 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     LACKING,
     UNLISTED,
     BUILT,
+    IN_SECRET,
 ];
+
+/// Decisions can be voted on in secret, too.
+const IN_SECRET: &str = "
+-- Of a door of ours: on whoever comes by it is voted in secret. Of a request, `ours` is 2 then.
+ALTER TABLE cluster_door ADD COLUMN in_secret INTEGER NOT NULL DEFAULT 0;
+";
 
 /// Looking for what nothing builds on yet took half of the time of a message.
 const BUILT: &str = "

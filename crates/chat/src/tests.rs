@@ -264,8 +264,7 @@ fn nest() -> (Chat, MessageId) {
 
 #[test]
 fn what_others_vote_in_our_name_is_no_ballot_of_ours() {
-    let question =
-        Proposal::Question { text: "Where?", options: &["here".into(), "there".into()], method: Method::Plurality, secret: false };
+    let question = Proposal::Question { text: "Where?", options: &["here".into(), "there".into()], method: Method::Plurality };
     let ours = |alice: &mut Chat| alice.motions("nest").unwrap()[0].ours.clone();
     // What she would say, had she said it.
     let (mut twin, _) = nest();

@@ -41,9 +41,9 @@ fn rich(home: &Path) {
     say(&mut people[0], "to all");
     say(&mut people[1], "@alice: hello");
     let (now, options) = (people[0].now, ["tea".to_owned(), "coffee".to_owned()]);
-    let question = |secret| Proposal::Question { text: "What?", options: &options, method: Method::Plurality, secret };
-    people[1].chat.open_motion(NEST, &question(false), now).unwrap();
-    people[1].chat.open_motion(NEST, &question(true), now).unwrap();
+    let question = Proposal::Question { text: "What?", options: &options, method: Method::Plurality };
+    people[1].chat.open_motion(NEST, &question, now).unwrap();
+    people[1].chat.open_secret_motion(NEST, &question, now).unwrap();
     people[1].chat.write_to_member(NEST, "alice", "to you", LIFETIME, now).unwrap();
     people[0].chat.invite_to_cluster(NEST, "poster", 28, now).unwrap();
     mingle(&mut people);

@@ -26,8 +26,8 @@ fn make_key(people: &mut [Person]) {
 
 fn ask(person: &mut Person) -> String {
     let options = OPTIONS.map(str::to_owned);
-    let question = Proposal::Question { text: "What?", options: &options, method: Method::Plurality, secret: true };
-    person.chat.open_motion(NEST, &question, person.now).unwrap().1.to_string()
+    let question = Proposal::Question { text: "What?", options: &options, method: Method::Plurality };
+    person.chat.open_secret_motion(NEST, &question, person.now).unwrap().1.to_string()
 }
 
 fn vote(person: &mut Person, motion: &str, option: &str) {
@@ -128,10 +128,10 @@ fn three_vote_in_secret_and_all_see_who_voted_what_came_out_and_nothing_else() {
 fn what_cannot_be_asked_in_secret_is_refused_with_a_reason() {
     let mut people = nest(&charter(), &["alice", "bob"]);
     let (now, options) = (people[0].now, OPTIONS.map(str::to_owned));
-    let question = |method| Proposal::Question { text: "What?", options: &options, method, secret: true };
-    let few = people[0].chat.open_motion(NEST, &question(Method::Plurality), now).unwrap_err();
+    let question = |method| Proposal::Question { text: "What?", options: &options, method };
+    let few = people[0].chat.open_secret_motion(NEST, &question(Method::Plurality), now).unwrap_err();
     assert!(few.to_string().contains("fewer than 3 voters"), "{few}");
-    let ranked = people[0].chat.open_motion(NEST, &question(Method::Preference), now).unwrap_err();
+    let ranked = people[0].chat.open_secret_motion(NEST, &question(Method::Preference), now).unwrap_err();
     assert!(ranked.to_string().contains("order of preference"), "{ranked}");
     assert!(people[0].chat.motions(NEST).unwrap().iter().all(|motion| motion.secret.is_none()), "nothing of it is left");
 
@@ -143,7 +143,7 @@ fn what_cannot_be_asked_in_secret_is_refused_with_a_reason() {
     }
     (1..4).for_each(|_| drop(ask(&mut people[0])));
     let now = people[0].now;
-    let many = people[0].chat.open_motion(NEST, &question(Method::Plurality), now).unwrap_err();
+    let many = people[0].chat.open_secret_motion(NEST, &question(Method::Plurality), now).unwrap_err();
     assert!(many.to_string().contains("wait for one to end"), "{many}");
 }
 

@@ -20,8 +20,8 @@ fn six() -> Vec<Person> {
 
 fn ask(person: &mut Person) -> String {
     let options = ["tea", "coffee"].map(str::to_owned);
-    let question = Proposal::Question { text: "What?", options: &options, method: Method::Plurality, secret: true };
-    person.chat.open_motion(NEST, &question, person.now).unwrap().1.to_string()
+    let question = Proposal::Question { text: "What?", options: &options, method: Method::Plurality };
+    person.chat.open_secret_motion(NEST, &question, person.now).unwrap().1.to_string()
 }
 
 /// There is a key.

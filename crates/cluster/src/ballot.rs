@@ -52,6 +52,9 @@ pub enum BadBallot {
     /// In the open, where votes are secret.
     #[error("the motion is voted on in secret: a ballot that everybody can read does not count")]
     NotSecret,
+    /// That a secret vote passed, of a motion that is voted on openly, or that decides nothing.
+    #[error("there is no secret vote to confirm: the motion is voted on openly, or is a question")]
+    NothingToConfirm,
     /// Not signed by its voter.
     #[error("the ballot is not signed by the member whose it says it is")]
     Forged,
@@ -78,6 +81,25 @@ impl Ballot {
     /// # Errors
     /// If it would not count.
     pub fn cast(motion: &Motion, secret: &MemberSecret, choice: Choice) -> Result<Self, BadBallot> {
+        if motion.fields().secret {
+            return Err(BadBallot::NotSecret);
+        }
+        Self::sign(motion, secret, choice)
+    }
+
+    /// Our word that a decision has passed in a secret vote, for who has verified its result: a yes, signed, however we voted. With
+    /// enough of them it is certified, as an open one is.
+    ///
+    /// # Errors
+    /// If it would not count.
+    pub fn confirm(motion: &Motion, secret: &MemberSecret) -> Result<Self, BadBallot> {
+        if !motion.is_confirmed() {
+            return Err(BadBallot::NothingToConfirm);
+        }
+        Self::sign(motion, secret, Choice::Decision(true))
+    }
+
+    fn sign(motion: &Motion, secret: &MemberSecret, choice: Choice) -> Result<Self, BadBallot> {
         let signature = secret.sign(&signed(&motion.id(), &choice));
         BallotIn { motion: motion.id(), voter: secret.member(), choice, signature }.verify(motion)
     }
@@ -153,7 +175,8 @@ impl BallotIn {
         if !motion.electorate().contains(&self.voter) {
             return Err(BadBallot::NotEntitled);
         }
-        if motion.fields().secret {
+        // In secret nobody says openly how they vote, but then that it has passed.
+        if motion.fields().secret && !(motion.is_confirmed() && self.choice == Choice::Decision(true)) {
             return Err(BadBallot::NotSecret);
         }
         if !self.choice.answers(&motion.fields().kind) {

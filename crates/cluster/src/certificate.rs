@@ -161,9 +161,13 @@ impl fmt::Debug for CertificateIn {
 mod tests {
     use super::*;
     use crate::{
+        ballot::{BadBallot, Ballot, BallotIn},
         charter::{Charter, Quorum},
         motion::Method,
-        people::{CLUSTER, admit, certificate, circle, expel, fields, id, member, motion, question, roster, secret, vote},
+        people::{
+            CLUSTER, admit, certificate, circle, expel, fields, id, member, motion, question, roster, secret, secret_motion, vote,
+        },
+        tally::Outcome,
     };
     use proptest::prelude::*;
 
@@ -241,6 +245,50 @@ mod tests {
         assert_eq!(foreign, Err(BadCertificate::Motion(BadMotion::ForeignCluster)));
         let elsewhere = circle(1..=6);
         assert_eq!(verdict(&good, &elsewhere), Err(BadCertificate::Motion(BadMotion::UnknownRoster)));
+    }
+
+    /// That it has passed, they say under their names, and how they voted nobody.
+    #[test]
+    fn what_was_decided_in_secret_is_certified_by_those_who_confirm_it() {
+        let past = circle(1..=5);
+        let decided = secret_motion(&past, 1, expel(5));
+        let mut tally = Tally::new(decided.clone());
+        for who in 1..=2 {
+            tally.add(Ballot::confirm(&decided, &secret(who)).unwrap());
+        }
+        assert_eq!((tally.has_passed(), CertificateIn::of(&tally)), (false, None));
+        tally.add(Ballot::confirm(&decided, &secret(3)).unwrap());
+        let certificate = CertificateIn::of(&tally).unwrap();
+        assert_eq!((verdict(&certificate, &past), tally.outcome(past.epoch(), false)), (Ok(()), Outcome::Passed));
+        let knew = roster(1..=5);
+        assert!(certificate.shows_out(&CLUSTER, &member(5), &knew));
+        let mut openly = certificate.clone();
+        openly.motion = motion(&past, 1, expel(5)).unverified();
+        assert_eq!(verdict(&openly, &past), Err(BadCertificate::Forged), "a yes to the same, moved openly");
+        // Nobody says by mistake how they vote, nor confirms what is no secret decision.
+        for choice in [true, false].map(Choice::Decision) {
+            assert_eq!(Ballot::cast(&decided, &secret(1), choice), Err(BadBallot::NotSecret));
+        }
+        let nothing = |motion: &Motion| Ballot::confirm(motion, &secret(1)).unwrap_err();
+        assert_eq!(nothing(&motion(&past, 1, expel(5))), BadBallot::NothingToConfirm);
+        assert_eq!(nothing(&secret_motion(&past, 1, question(Method::Plurality))), BadBallot::NothingToConfirm);
+        assert_eq!(Ballot::confirm(&decided, &secret(5)), Err(BadBallot::NotEntitled), "in one's own case");
+        assert_eq!(Ballot::confirm(&decided, &secret(6)), Err(BadBallot::NotEntitled));
+        // A no that somebody signs all the same is none.
+        let no = vote(&motion(&past, 1, expel(5)), 1, Choice::Decision(false)).unverified();
+        let mut bytes = no.encode();
+        let at = bytes.windows(32).position(|part| part == no.claimed_motion().0).unwrap();
+        bytes[at..at + 32].copy_from_slice(&decided.id().0);
+        assert_eq!(BallotIn::decode(&bytes).unwrap().verify(&decided), Err(BadBallot::NotSecret));
+    }
+
+    #[test]
+    fn half_of_the_time_of_a_secret_decision_is_for_what_follows_the_vote() {
+        let past = circle(1..=5).waited(7).unwrap();
+        let closes = |motion: Motion| (motion.closes(), motion.fields().until);
+        assert_eq!(closes(motion(&past, 1, expel(5))), (11, 11));
+        assert_eq!(closes(secret_motion(&past, 1, question(Method::Plurality))), (11, 11));
+        assert_eq!(closes(secret_motion(&past, 1, expel(5))), (9, 11));
     }
 
     #[test]

@@ -95,7 +95,8 @@ pub struct MotionFields {
     pub proposer: MemberId,
     /// Random, so that the same can be moved twice.
     pub nonce: [u8; 16],
-    /// Whether everybody sees who voted, and nobody how: see [`crate::secret`].
+    /// Whether everybody sees who voted, and nobody how: see [`crate::secret`]. What is decided so, those who may vote
+    /// [confirm](crate::ballot::Ballot::confirm).
     pub secret: bool,
     /// What is moved.
     pub kind: Kind,
@@ -287,6 +288,18 @@ impl Motion {
     /// How many must say yes.
     pub fn needed(&self) -> usize {
         self.quorum.needed(self.electorate.len())
+    }
+
+    /// Whether it is decided in secret, so that what came out is confirmed by those who may vote.
+    pub fn is_confirmed(&self) -> bool {
+        self.fields.secret && !matches!(self.fields.kind, Kind::Question { .. })
+    }
+
+    /// Last epoch at which a secret vote on it is open. Of a decision the second half is left for what follows: the sum is opened,
+    /// confirmed, carried out.
+    pub fn closes(&self) -> u64 {
+        let MotionFields { epoch, until, .. } = self.fields;
+        if self.is_confirmed() { epoch.midpoint(until) } else { until }
     }
 
     /// As received.

@@ -51,6 +51,11 @@ pub(crate) fn motion(past: &Past, proposer: u8, kind: Kind) -> Motion {
     MotionIn::new(fields(past, proposer, kind)).unwrap().verify(&CLUSTER, past).unwrap()
 }
 
+/// The same, to be voted on in secret.
+pub(crate) fn secret_motion(past: &Past, proposer: u8, kind: Kind) -> Motion {
+    MotionIn::new(MotionFields { secret: true, ..fields(past, proposer, kind) }).unwrap().verify(&CLUSTER, past).unwrap()
+}
+
 pub(crate) fn invite(label: &str) -> Invite {
     Invite { open: OpenDoor::new(&[3; 20], DoorKey([4; 32])), label: label.into(), expires: 500_000 }
 }

@@ -85,7 +85,13 @@ impl Node {
                     return Err(ApiError::usage("a passphrase stands for a link of one person: invite a cluster by a link"));
                 }
                 let door = door.map(|door| open_door(door.reveal())).transpose()?;
+                if merge && invite.secret {
+                    return Err(ApiError::usage(
+                        "those who come with a cluster are voted on together: open that motion yourself, in secret if you like",
+                    ));
+                }
                 let link = self.command(|chat| match door {
+                    door if invite.secret => chat.invite_to_secret_vote(&which, door.as_ref(), label, days, now),
                     Some(door) => chat.invite_by_door(&which, &door, label, days, now).map(|()| door.link.to_string()),
                     None if merge => chat.invite_cluster(&which, label, days, now),
                     None => chat.invite_to_cluster(&which, label, days, now),
@@ -140,28 +146,30 @@ impl Node {
     }
 
     fn open(&mut self, which: &str, proposal: api::Proposal) -> Answered<(i64, samizdat_cluster::MotionId)> {
-        let now = self.clock.now();
+        let (now, secret) = (self.clock.now(), proposal.is_secret());
+        let moved = |chat: &mut chat::Chat, proposal: &chat::Proposal<'_>| {
+            if secret { chat.open_secret_motion(which, proposal, now) } else { chat.open_motion(which, proposal, now) }
+        };
         match proposal {
-            api::Proposal::Admit { who } => self.command(|chat| chat.open_motion(which, &chat::Proposal::Admit(&who), now)),
-            api::Proposal::Expel { who } => self.command(|chat| chat.open_motion(which, &chat::Proposal::Expel(&who), now)),
-            api::Proposal::Silent { who } => self.command(|chat| chat.open_motion(which, &chat::Proposal::Silent(&who), now)),
-            api::Proposal::Charter { charter: edit } => {
+            api::Proposal::Admit { who, .. } => self.command(|chat| moved(chat, &chat::Proposal::Admit(&who))),
+            api::Proposal::Expel { who, .. } => self.command(|chat| moved(chat, &chat::Proposal::Expel(&who))),
+            api::Proposal::Silent { who, .. } => self.command(|chat| moved(chat, &chat::Proposal::Silent(&who))),
+            api::Proposal::Charter { charter: edit, .. } => {
                 let today = self.read(|chat| chat.cluster(which))?.charter;
                 let today = today.ok_or_else(|| ApiError::refused("you are not a member yet: the cluster has not decided"))?;
                 let charter = amended(today.clone(), &edit)?;
                 if charter == today {
                     return Err(ApiError::usage("these are the rules already: say what is to be different"));
                 }
-                self.command(|chat| chat.open_motion(which, &chat::Proposal::Charter(charter), now))
+                self.command(|chat| moved(chat, &chat::Proposal::Charter(charter)))
             }
             api::Proposal::Merge { link, name } => {
-                self.command(|chat| chat.open_motion(which, &chat::Proposal::Merge { link: &link, name: &name }, now))
+                self.command(|chat| moved(chat, &chat::Proposal::Merge { link: &link, name: &name }))
             }
-            api::Proposal::TakeIn { from } => self.command(|chat| chat.open_motion(which, &chat::Proposal::TakeIn(&from), now)),
-            api::Proposal::Question { text, options, ranked, secret } => {
+            api::Proposal::TakeIn { from, .. } => self.command(|chat| moved(chat, &chat::Proposal::TakeIn(&from))),
+            api::Proposal::Question { text, options, ranked, .. } => {
                 let method = if ranked { Method::Preference } else { Method::Plurality };
-                let question = chat::Proposal::Question { text: &text, options: &options, method, secret };
-                self.command(|chat| chat.open_motion(which, &question, now))
+                self.command(|chat| moved(chat, &chat::Proposal::Question { text: &text, options: &options, method }))
             }
         }
     }
@@ -204,7 +212,13 @@ impl Node {
 }
 
 fn link(door: &chat::ClusterDoor) -> api::ClusterLink {
-    api::ClusterLink { link: door.link.clone(), label: door.label.clone(), until: door.until, closed: door.closed }
+    api::ClusterLink {
+        link: door.link.clone(),
+        label: door.label.clone(),
+        until: door.until,
+        closed: door.closed,
+        secret: door.secret,
+    }
 }
 
 /// One of several motions, by the beginning of its id.
@@ -321,6 +335,8 @@ fn motion(motion: chat::MotionRow) -> api::Motion {
         first: first as u64,
         place: place as u64,
     });
+    let in_secret = motion.secret.as_ref().and_then(|vote| vote.said);
+    let (yes, no) = in_secret.unwrap_or((motion.ballots.yes.len(), motion.ballots.no.len()));
     api::Motion {
         motion: motion.motion,
         cluster: motion.cluster.to_string(),
@@ -341,8 +357,8 @@ fn motion(motion: chat::MotionRow) -> api::Motion {
             Outcome::Expired => api::MotionState::Expired,
         },
         done: motion.done,
-        yes: motion.ballots.yes.len() as u64,
-        no: motion.ballots.no.len() as u64,
+        yes: yes as u64,
+        no: no as u64,
         yes_by: motion.ballots.yes,
         no_by: motion.ballots.no,
         needed: motion.needed as u64,
@@ -359,6 +375,7 @@ fn motion(motion: chat::MotionRow) -> api::Motion {
         phase: motion.secret.as_ref().map(|vote| phase(vote.phase)),
         why: motion.secret.as_ref().and_then(|vote| vote.why()).map(str::to_owned),
         left_out: motion.secret.as_ref().map(|vote| vote.left_out.clone()).unwrap_or_default(),
+        confirmed: motion.secret.as_ref().map(|vote| vote.confirmed.clone()).unwrap_or_default(),
         voted: motion.secret.map(|vote| vote.voted).unwrap_or_default(),
     }
 }

@@ -7,8 +7,9 @@ use samizdat_cluster::{
     branch::Branches,
     content::Body,
     door::{DoorSecret, Invite},
-    limits::DOORS_MAX,
+    limits::{DOORS_MAX, SECRET_VOTERS_MIN},
     link::{ClusterLink, OpenDoor, SECRET_LEN},
+    secret::NotSecret,
 };
 use samizdat_core::{Now, seal::door::DoorKey};
 
@@ -38,6 +39,26 @@ impl Chat {
         self.dirty = true;
         self.transact(|work| work.open_door(which, door, label, days, now))
     }
+
+    /// A link, or one for a door that was made elsewhere: on whoever comes by it is voted in secret, so that nobody sees who was against
+    /// them.
+    pub fn invite_to_secret_vote(
+        &mut self,
+        which: &str,
+        door: Option<&OpenDoor>,
+        label: &str,
+        days: u32,
+        now: Now,
+    ) -> Result<String, ChatError> {
+        self.dirty = true;
+        self.transact(|work| {
+            let link = match door {
+                Some(door) => work.open_door(which, door, label, days, now).map(|()| door.link.to_string())?,
+                None => work.invite_to_cluster(which, label, days, now)?,
+            };
+            work.vote_on_guests_in_secret(which, &link).map(|()| link)
+        })
+    }
 }
 
 impl Work<'_> {
@@ -47,6 +68,19 @@ impl Work<'_> {
         let door = OpenDoor::new(&secret, DoorKey(self.secret()));
         self.open_door(which, &door, label, days, now)?;
         Ok(door.link.to_string())
+    }
+
+    fn vote_on_guests_in_secret(&mut self, which: &str, link: &str) -> Result<(), ChatError> {
+        let row = self.find_cluster(which)?;
+        let (_, tip) = row.place()?;
+        let state = self.shared_state(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
+        if state.roster().len() < SECRET_VOTERS_MIN {
+            return Err(ChatError::Refused(NotSecret::TooFew.to_string()));
+        }
+        let link: ClusterLink = link.parse().map_err(|_| ChatError::Bug("own link"))?;
+        let sql = "UPDATE cluster_door SET in_secret = 1 WHERE cluster = ?1 AND link = ?2";
+        self.conn.execute(sql, (row.cluster, link.0))?;
+        Ok(())
     }
 
     fn open_door(&mut self, which: &str, open: &OpenDoor, label: &str, days: u32, now: Now) -> Result<(), ChatError> {
@@ -239,7 +273,7 @@ impl Work<'_> {
     /// Links that we gave out, the newest first.
     pub(crate) fn own_doors(&self, row: &ClusterRow) -> Result<Vec<ClusterDoor>, ChatError> {
         let mut statement = self.conn.prepare_cached(
-            "SELECT link, label, expires, closed FROM cluster_door WHERE cluster = ?1 AND link IS NOT NULL ORDER BY door DESC LIMIT ?2",
+            "SELECT link, label, expires, closed, in_secret FROM cluster_door WHERE cluster = ?1 AND link IS NOT NULL ORDER BY door DESC LIMIT ?2",
         )?;
         let rows = statement.query_map((row.cluster, DOORS_MAX), |row| {
             Ok(ClusterDoor {
@@ -247,6 +281,7 @@ impl Work<'_> {
                 label: row.get(1)?,
                 until: u64::from(row.get::<_, u32>(2)?).saturating_mul(60 * 60 * 1000),
                 closed: row.get(3)?,
+                secret: row.get(4)?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -51,20 +51,26 @@ pub enum Proposal<'a> {
         options: &'a [String],
         /// How the answers are counted.
         method: Method,
-        /// Whether everybody sees who voted, and nobody how.
-        secret: bool,
     },
 }
 
 impl Chat {
     /// Opens a motion. Whoever moves a decision says yes to it.
     pub fn open_motion(&mut self, which: &str, proposal: &Proposal<'_>, now: Now) -> Result<(i64, MotionId), ChatError> {
+        self.propose(which, proposal, false, now)
+    }
+
+    /// Opens a motion on which everybody sees who voted, and nobody how: whoever moves it votes like all others.
+    pub fn open_secret_motion(&mut self, which: &str, proposal: &Proposal<'_>, now: Now) -> Result<(i64, MotionId), ChatError> {
+        self.propose(which, proposal, true, now)
+    }
+
+    fn propose(&mut self, which: &str, proposal: &Proposal<'_>, secret: bool, now: Now) -> Result<(i64, MotionId), ChatError> {
         self.transact(|work| {
             let row = work.find_cluster(which)?;
             let (_, tip) = row.place()?;
             let state = work.state_row(row.cluster, &tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
             let kind = work.kind_of(&row, &state, proposal)?;
-            let secret = matches!(proposal, Proposal::Question { secret: true, .. });
             Ok((row.cluster, work.open_motion(&row, &state, kind, secret, now)?))
         })
     }
@@ -110,13 +116,13 @@ impl Work<'_> {
             Proposal::Charter(charter) => Kind::Charter(charter.clone()),
             Proposal::Merge { link, name } => self.merge_by(row, state, link, name)?,
             Proposal::TakeIn(name) => self.take_in(row, state, name)?,
-            Proposal::Question { text, options, method, .. } => {
+            Proposal::Question { text, options, method } => {
                 Kind::Question { text: (*text).to_owned(), options: options.to_vec(), method: *method }
             }
         })
     }
 
-    /// Moves something, to be voted on by those who are members now. Whoever moves a decision says yes to it.
+    /// Moves something, to be voted on by those who are members now. Whoever moves a decision openly says yes to it.
     pub(crate) fn open_motion(
         &mut self,
         row: &ClusterRow,
@@ -142,15 +148,16 @@ impl Work<'_> {
         if secret
             && self.open_of(row, state, &row.member)?.iter().filter(|open| open.claimed().secret).count() >= SECRET_MOTIONS_MAX
         {
-            let why =
-                format!("{SECRET_MOTIONS_MAX} questions that you asked in secret are open: wait for one to end, or ask openly");
+            let why = format!(
+                "{SECRET_MOTIONS_MAX} secret votes that you opened are going on: wait for one to end, or have it voted on openly"
+            );
             return Err(ChatError::Refused(why));
         }
         self.put_motion(row, &motion, now)?;
         self.begin_vote(row, state, &verified, now)?;
         self.send_message(row, &state.state, Body::Motion(motion), &DECIDING_LIFETIMES, now)?;
         let decides = !matches!(verified.fields().kind, Kind::Question { .. });
-        if decides && verified.electorate().contains(&row.member) {
+        if decides && !secret && verified.electorate().contains(&row.member) {
             self.vote(row, state, &verified.id(), &Choice::Decision(true), now)?;
         }
         self.touch(row.cluster);
@@ -173,7 +180,7 @@ impl Work<'_> {
         )?;
         let motion = MotionIn::decode(&bytes).map_err(|_| ChatError::Bug("motion"))?;
         // In secret it is voted on by whom it asked, whichever branch is followed since.
-        if motion.claimed().secret && self.has_vote(row, &motion.claimed().id())? {
+        if motion.claimed().secret {
             return self.vote_in_secret(row, state, &motion.claimed().id(), choice, now);
         }
         let motion = motion.verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
@@ -185,6 +192,10 @@ impl Work<'_> {
         }
         let secret = self.member_secret(row)?;
         let ballot = Ballot::cast(&motion, &secret, choice.clone()).map_err(|why| ChatError::Refused(why.to_string()))?;
+        self.say_ballot(row, state, &ballot, now)
+    }
+
+    pub(crate) fn say_ballot(&mut self, row: &ClusterRow, state: &StateRow, ballot: &Ballot, now: Now) -> Result<(), ChatError> {
         let ballot = ballot.unverified();
         self.take_ballot(row, &ballot)?;
         self.send_message(row, &state.state, Body::Ballot(ballot), &DECIDING_LIFETIMES, now)?;

@@ -155,9 +155,9 @@ impl Work<'_> {
         }
         let Some(request) = self.opened(door, bytes)? else { return Ok(()) };
         let Ok(seen) = self.mls.inspect_member(&request.key_package) else { return Ok(()) };
-        let (label, ours): (String, bool) =
-            self.conn.query_row("SELECT label, link IS NOT NULL FROM cluster_door WHERE door = ?1", [door], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+        let (label, ours, in_secret): (String, bool, bool) =
+            self.conn.query_row("SELECT label, link IS NOT NULL, in_secret FROM cluster_door WHERE door = ?1", [door], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
         let keys = Admission { member: seen.member, key_package: seen.hash.0, nick: seen.nick.clone() };
         let is_sent = self.is_sent(&self.cluster_row(cluster)?, door, &request.purpose, &keys)?;
@@ -201,7 +201,11 @@ impl Work<'_> {
                 comeback.is_some(),
                 comeback.map(|comeback| comeback.encode()),
                 // Those who come with a cluster are moved for together.
-                ours && guest.is_none(),
+                match (ours && guest.is_none(), in_secret) {
+                    (false, _) => 0,
+                    (true, false) => 1,
+                    (true, true) => 2,
+                },
                 ms(at),
                 door,
                 consent,
@@ -245,23 +249,25 @@ impl Work<'_> {
 
     /// Whoever came by a door of ours is moved for: that is what we opened it for.
     pub(crate) fn move_for_guests(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
-        let guests: Vec<(i64, Admission)> = self
+        let guests: Vec<(i64, bool, Admission)> = self
             .conn
             .prepare_cached(
-                "SELECT request, member, hash, nick FROM cluster_request WHERE cluster = ?1 AND ours = 1 AND answered = 0 ORDER BY request",
+                "SELECT request, ours = 2, member, hash, nick FROM cluster_request WHERE cluster = ?1 AND ours > 0 AND answered = 0 ORDER BY request",
             )?
             .query_map([row.cluster], |row| {
-                Ok((row.get(0)?, Admission { member: MemberId(row.get(1)?), key_package: row.get(2)?, nick: row.get(3)? }))
+                let admission = Admission { member: MemberId(row.get(2)?), key_package: row.get(3)?, nick: row.get(4)? };
+                Ok((row.get(0)?, row.get(1)?, admission))
             })?
             .collect::<Result<_, _>>()?;
         if guests.is_empty() {
             return Ok(());
         }
         let room = GUEST_MOTIONS_MAX.saturating_sub(self.own_admissions(row, state)?);
-        for (request, admission) in guests.into_iter().take(usize::try_from(room).unwrap_or(0)) {
+        for (request, secret, admission) in guests.into_iter().take(usize::try_from(room).unwrap_or(0)) {
             self.conn.execute("UPDATE cluster_request SET ours = 0 WHERE request = ?1", [request])?;
-            match self.open_motion(row, state, Kind::Admit(admission), false, now) {
-                // One who is a member, or whom we may not sponsor: others can.
+            match self.open_motion(row, state, Kind::Admit(admission), secret, now) {
+                // One who is a member, or whom we may not sponsor: others can. Or too few are left to vote in secret: then nobody
+                // moves it openly but a person.
                 Ok(_) | Err(ChatError::Refused(_)) => {}
                 Err(error) => return Err(error),
             }

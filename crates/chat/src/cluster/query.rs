@@ -62,6 +62,8 @@ pub struct ClusterDoor {
     pub until: u64,
     /// Whether it was closed before: somebody who knew its key is no member any more, or others had no room for theirs.
     pub closed: bool,
+    /// Whether it is voted in secret on whoever comes by it.
+    pub secret: bool,
 }
 
 /// A member.
@@ -127,7 +129,7 @@ pub struct MotionRow {
     pub until: u64,
     /// Who moved it.
     pub proposer: String,
-    /// What we said. In a secret vote `secret` once we have, before that the number of the option that waits for the key.
+    /// What we said. In a secret vote `secret` once we have, before that what waits for the key: the number of an option, yes or no.
     pub ours: Option<String>,
     /// When it came, ms since 1970.
     pub at: u64,
@@ -313,7 +315,8 @@ impl Work<'_> {
         done: bool,
     ) -> Result<MotionRow, ChatError> {
         let (id, claimed) = (motion.claimed().id(), motion.claimed());
-        let tally = if claimed.secret { None } else { self.tally(row, state, motion)? };
+        let tally = self.tally(row, state, motion)?;
+        let (tally, confirmed) = if claimed.secret { (None, tally) } else { (tally, None) };
         let mut ballots = Ballots::default();
         for ballot in tally.iter().flat_map(|tally| tally.ballots()) {
             let nick = self.nick(row, &ballot.voter())?;
@@ -365,7 +368,7 @@ impl Work<'_> {
             secret: None,
         };
         if claimed.secret {
-            self.show_vote(row, &id, &mut shown)?;
+            self.show_vote(row, &id, &mut shown, (confirmed.as_ref(), state.epoch))?;
         }
         Ok(shown)
     }
@@ -447,15 +450,19 @@ impl Work<'_> {
         let (salt, past, done) = read_root(epoch, &bytes).ok_or_else(damaged)?;
         let mut replay = Replay::from(id, past, done);
         let mut votes = self.transcripts(row)?.into_iter().peekable();
+        let mut refused: Vec<MotionId> = Vec::new();
         for decision in &decisions {
-            while let Some((_, vote)) = votes.next_if(|(_, vote)| vote.motion().claimed().epoch <= decision.epoch) {
-                shown.extend(self.answered(&replay, &salt, &vote)?);
+            while let Some((motion, vote)) = votes.next_if(|(_, vote)| vote.motion().claimed().epoch <= decision.epoch) {
+                let answered = self.answered(row, &replay, &salt, &vote)?;
+                refused.extend(answered.iter().filter(|(_, passed)| !passed).map(|_| motion));
+                shown.extend(answered.map(|(decided, _)| decided));
             }
             replay.decide(decision).map_err(|broken| ChatError::Refused(broken.to_string()))?;
+            self.check_confirmed(row, decision, &refused)?;
             shown.push(Decided { epoch: decision.epoch.saturating_add(1), what: self.told(row, &decision.grounds)? });
         }
         for (_, vote) in votes {
-            shown.extend(self.answered(&replay, &salt, &vote)?);
+            shown.extend(self.answered(row, &replay, &salt, &vote)?.map(|(decided, _)| decided));
         }
         let after = replay.past();
         let tip = last.map(|last| self.state_row(row.cluster, &last)).transpose()?.flatten();
@@ -470,19 +477,46 @@ impl Work<'_> {
         }
     }
 
-    /// What came out of a secret vote; nothing if its motion is not in order on this branch: it was moved on another one.
-    fn answered(&self, replay: &Replay, salt: &[u8; 32], vote: &TranscriptIn) -> Result<Option<Decided>, ChatError> {
+    /// What came out of a secret vote, and whether it has passed by that; nothing if its motion is not in order on this branch: it was moved on another one.
+    fn answered(
+        &self,
+        row: &ClusterRow,
+        replay: &Replay,
+        salt: &[u8; 32],
+        vote: &TranscriptIn,
+    ) -> Result<Option<(Decided, bool)>, ChatError> {
         let moved = vote.motion().claimed();
-        let Kind::Question { text, options, .. } = &moved.kind else { return Ok(None) };
+        let asked = match &moved.kind {
+            Kind::Question { text, .. } => text.clone(),
+            kind => self.subject(row, kind).map(|(kind, subject)| format!("{kind} {subject}"))?,
+        };
         match replay.verdict(salt, vote) {
             Ok(verdict) => {
+                let options = match &moved.kind {
+                    Kind::Question { options, .. } => options.iter().map(String::as_str).collect(),
+                    _ => vec!["yes", "no"],
+                };
                 let counts = options.iter().zip(&verdict.counts).map(|(option, count)| format!("{option} {count}"));
-                let what = format!("answer {text}: {}", counts.collect::<Vec<_>>().join(", "));
-                Ok(Some(Decided { epoch: moved.epoch, what: vec![what] }))
+                let what = format!("answer {asked}: {}", counts.collect::<Vec<_>>().join(", "));
+                Ok(Some((Decided { epoch: moved.epoch, what: vec![what] }, verdict.passed)))
             }
             Err(BadTranscript::Motion(_)) => Ok(None),
-            Err(why) => Err(ChatError::Refused(format!("what came out of the secret vote on \"{text}\" is not proven: {why}"))),
+            Err(why) => Err(ChatError::Refused(format!("what came out of the secret vote on \"{asked}\" is not proven: {why}"))),
         }
+    }
+
+    /// Whoever confirmed what was refused in a secret vote lied; with enough of them it was carried out.
+    fn check_confirmed(&self, row: &ClusterRow, decision: &Decision, refused: &[MotionId]) -> Result<(), ChatError> {
+        for certificate in &decision.grounds.certificates {
+            let moved = certificate.motion().claimed();
+            if refused.contains(&moved.id()) {
+                let (kind, subject) = self.subject(row, &moved.kind)?;
+                return Err(ChatError::Refused(format!(
+                    "\"{kind} {subject}\" was refused in a secret vote, and carried out: enough members said falsely that it had passed"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn told(&self, row: &ClusterRow, grounds: &Grounds) -> Result<Vec<String>, ChatError> {

@@ -2,9 +2,10 @@
 //!
 //! Everybody keeps what is said in a vote and comes to the same result. Whoever is a trustee of it deals, complains, agrees with the
 //! others and opens when it is time to, by itself. Nothing of this is ever said in two ways: what we say is in the vault before it is
-//! sent.
+//! sent. Of a decision that has passed so, everybody who may vote says that it has, by itself.
 
 mod agree;
+mod confirm;
 mod key;
 mod show;
 mod urn;
@@ -95,10 +96,12 @@ impl Vote {
         self.panel.motion().id()
     }
 
-    /// Whether nobody can vote any more: as many rollouts have passed as the motion has, and half of the time that they take by the
-    /// charter, since any member can hasten them.
+    /// Whether nobody can vote any more: as many rollouts have passed as there are to vote, and half of the time that they take by the
+    /// charter, since any member can hasten them. What cannot be carried out any more is not voted on.
     fn ends(&self, epoch: u64, now: u64) -> bool {
-        epoch > self.panel.motion().fields().until && now >= self.least
+        let motion = self.panel.motion();
+        let outlived = motion.is_confirmed() && epoch > motion.fields().until;
+        epoch > motion.closes() && (now >= self.least || outlived)
     }
 
     /// From when on no ballot is waited for, if the motion is over.
@@ -126,15 +129,9 @@ impl Work<'_> {
         let context = Context { salt: at.context.salt, charter: charter.clone() };
         self.conn.execute(
             "INSERT OR IGNORE INTO cluster_vote(cluster, motion, context, past, until, began) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-            (row.cluster, motion.id().0, context.encode(), then.encode(), ms(fields.until), ms(now.unix_ms)),
+            (row.cluster, motion.id().0, context.encode(), then.encode(), ms(motion.closes()), ms(now.unix_ms)),
         )?;
         Ok(())
-    }
-
-    /// Whether we know of a vote on a motion.
-    pub(crate) fn has_vote(&self, row: &ClusterRow, motion: &MotionId) -> Result<bool, ChatError> {
-        let sql = "SELECT 1 FROM cluster_vote WHERE cluster = ?1 AND motion = ?2";
-        Ok(self.conn.prepare_cached(sql)?.exists((row.cluster, motion.0))?)
     }
 
     /// Votes, or notes what we want to vote until there is a key.
@@ -147,12 +144,13 @@ impl Work<'_> {
         now: Now,
     ) -> Result<(), ChatError> {
         let vote = self.secret_vote(row, motion)?.ok_or(ChatError::Bug("secret vote"))?;
-        let option = match choice {
-            Choice::Options(order) => match order.as_slice() {
+        let option = match (choice, vote.panel.motion().is_confirmed()) {
+            (Choice::Decision(yes), true) => u8::from(!yes),
+            (Choice::Options(order), false) => match order.as_slice() {
                 [one] if usize::from(*one) < vote.panel.options() => *one,
                 _ => return Err(ChatError::Refused(BadBallot::WrongChoice.to_string())),
             },
-            Choice::Decision(_) => return Err(ChatError::Refused(BadBallot::WrongChoice.to_string())),
+            _ => return Err(ChatError::Refused(BadBallot::WrongChoice.to_string())),
         };
         if !vote.panel.motion().electorate().contains(&row.member) {
             return Err(ChatError::Refused(BadBallot::NotEntitled.to_string()));
@@ -503,7 +501,8 @@ fn vote_row(row: &Row<'_>) -> rusqlite::Result<Option<Vote>> {
         let cluster = motion.claimed().cluster;
         let hours = u64::from(context.charter.rollout_hours).saturating_mul(context.charter.motion_epochs.into());
         let panel = Panel::of(motion.verify(&cluster, &past).ok()?, &context.salt).ok()?;
-        let least = u64::saturating_add(began, hours.saturating_mul(HOUR_MS / 2));
+        let half = if panel.motion().is_confirmed() { HOUR_MS / 4 } else { HOUR_MS / 2 };
+        let least = u64::saturating_add(began, hours.saturating_mul(half));
         Some(Vote { panel, seed, choice, began, least, ready, over, full, silent, phase })
     };
     Ok(found())

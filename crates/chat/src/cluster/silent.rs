@@ -64,12 +64,13 @@ impl Work<'_> {
         Ok(others.filter(|member| state.epoch.saturating_sub(last(member)) >= patience).copied().collect())
     }
 
-    /// Motions that would drop the silent and are open.
+    /// Motions that would drop the silent and are open. In secret nobody votes by itself.
     fn open_drops(&self, row: &ClusterRow, state: &StateRow) -> Result<Vec<(MotionIn, BTreeSet<MemberId>)>, ChatError> {
         let mut open = Vec::new();
         for (motion, _) in self.motions(row)? {
             let claimed = motion.claimed();
             if let Kind::Silent { members } = &claimed.kind
+                && !claimed.secret
                 && claimed.until >= state.epoch
                 && !state.done.has(&claimed.id())
             {

@@ -169,6 +169,9 @@ struct Invite {
     /// Make a link by which a whole cluster can come, if its members agree.
     #[arg(long)]
     merge: bool,
+    /// Vote in secret on whoever comes by it: nobody sees who was against them. Experimental; needs three members.
+    #[arg(long, conflicts_with = "merge")]
+    secret: bool,
     /// Show the link as a QR code, too.
     #[arg(long)]
     qr: bool,
@@ -227,9 +230,10 @@ impl Cluster {
                 let view = client.found_cluster(&NewCluster { name, nick, charter: rules.edit(None) })?;
                 context.output.row(&view.cluster, || format!("founded: {}", line(context, &view.cluster)))
             }
-            Command::Invite(Invite { cluster, label, days, merge, qr, passphrase, words }) => {
+            Command::Invite(Invite { cluster, label, days, merge, secret, qr, passphrase, words }) => {
                 let passphrase_words = passphrase.then_some(words.unwrap_or(phrase::WORDS));
-                let invite = client.invite_to_cluster(&cluster, &NewClusterInvite { label, days, merge, passphrase_words })?;
+                let wish = NewClusterInvite { label, days, merge, secret, passphrase_words };
+                let invite = client.invite_to_cluster(&cluster, &wish)?;
                 let code = if qr && !context.output.json { Some(draw(&invite.link)?) } else { None };
                 context.output.row(&invite, || {
                     // Whoever wants a passphrase hands out that; with a code, the link is what it says.
@@ -379,7 +383,8 @@ fn page(context: &Context, view: &ClusterView) -> String {
 
 fn link_line(context: &Context, link: &ClusterLink) -> String {
     let label = if link.label.is_empty() { String::new() } else { format!("{}  ", printable(&link.label)) };
-    let state = if link.closed { CLOSED.to_owned() } else { format!("until {}", time(link.until)) };
+    let vote = if link.secret { ", voted on in secret" } else { "" };
+    let state = if link.closed { CLOSED.to_owned() } else { format!("until {}{vote}", time(link.until)) };
     format!("  {label}{state}\n    {}", context.output.dim(&printable(&link.link)))
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Motion {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Moves something; whoever moves a decision says yes to it.
+    /// Moves something; whoever moves a decision says yes to it, unless it is voted on in secret.
     Open(Open),
     /// Lists the motions of a cluster, the oldest first.
     List {
@@ -43,23 +43,36 @@ struct Open {
     what: What,
 }
 
+#[derive(Args)]
+struct Secretly {
+    /// Everybody sees who voted, and nobody how. Experimental; needs three who may vote, and some minutes at least.
+    #[arg(long)]
+    secret: bool,
+}
+
 #[derive(Subcommand)]
 enum What {
     /// To let somebody in.
     Admit {
         /// The nickname, or the number that `cluster requests` shows.
         who: String,
+        #[command(flatten)]
+        vote: Secretly,
     },
     /// To put a member out.
     Expel {
         /// The nickname, or the beginning of the id that `cluster show` shows.
         who: String,
+        #[command(flatten)]
+        vote: Secretly,
     },
     /// To drop members of whom nothing is heard.
     Silent {
         /// Nicknames, or beginnings of ids.
         #[arg(required = true)]
         who: Vec<String>,
+        #[command(flatten)]
+        vote: Secretly,
     },
     /// To take other rules; what is left out stays.
     Charter {
@@ -68,6 +81,8 @@ enum What {
         name: Option<String>,
         #[command(flatten)]
         rules: Rules,
+        #[command(flatten)]
+        vote: Secretly,
     },
     /// To go into another cluster: those who say yes ask to be let in there once it has passed.
     Merge {
@@ -80,6 +95,8 @@ enum What {
     TakeIn {
         /// What that cluster calls itself, as `cluster requests` shows.
         from: String,
+        #[command(flatten)]
+        vote: Secretly,
     },
     /// To ask something. The answer binds nobody.
     Question {
@@ -91,7 +108,7 @@ enum What {
         /// Voters rank the options, instead of choosing one.
         #[arg(long)]
         preference: bool,
-        /// Everybody sees who voted, and nobody how. Experimental; needs three members at least.
+        /// Everybody sees who voted, and nobody how. Experimental; needs three who may vote, and some minutes at least.
         #[arg(long, conflicts_with = "preference")]
         secret: bool,
     },
@@ -139,12 +156,12 @@ impl Vote {
 impl What {
     fn proposal(self) -> Proposal {
         match self {
-            Self::Admit { who } => Proposal::Admit { who },
-            Self::Expel { who } => Proposal::Expel { who },
-            Self::Silent { who } => Proposal::Silent { who },
-            Self::Charter { name, rules } => Proposal::Charter { charter: rules.edit(name) },
+            Self::Admit { who, vote } => Proposal::Admit { who, secret: vote.secret },
+            Self::Expel { who, vote } => Proposal::Expel { who, secret: vote.secret },
+            Self::Silent { who, vote } => Proposal::Silent { who, secret: vote.secret },
+            Self::Charter { name, rules, vote } => Proposal::Charter { charter: rules.edit(name), secret: vote.secret },
             Self::Merge { link, name } => Proposal::Merge { link, name },
-            Self::TakeIn { from } => Proposal::TakeIn { from },
+            Self::TakeIn { from, vote } => Proposal::TakeIn { from, secret: vote.secret },
             Self::Question { text, options, preference, secret } => {
                 Proposal::Question { text, options, ranked: preference, secret }
             }
@@ -157,7 +174,11 @@ pub(crate) fn line(context: &Context, motion: &Row) -> String {
     let id: String = printable(&motion.motion).chars().take(SHORT).collect();
     let state = match motion.state {
         MotionState::Passed if motion.kind == MotionKind::Merge => "passed, who said yes asks there",
-        MotionState::Passed if !motion.done && motion.kind != MotionKind::Question => "passed, being carried out",
+        MotionState::Passed if !motion.done && motion.kind != MotionKind::Question => {
+            // Of what passed in secret, nodes say first that it has.
+            let confirmed = !motion.secret || motion.confirmed.len() as u64 >= motion.needed;
+            if confirmed { "passed, being carried out" } else { "passed, being confirmed" }
+        }
         state => state.as_str(),
     };
     let said = match &motion.ours {
@@ -173,6 +194,8 @@ pub(crate) fn line(context: &Context, motion: &Row) -> String {
     };
     let votes = if motion.kind == MotionKind::Question {
         String::new()
+    } else if motion.secret && !is_counted(motion) {
+        format!(": {} have voted, needs {} yes of {}", motion.voted.len(), motion.needed, motion.voters)
     } else {
         format!(": {} yes, {} no, needs {} of {}", motion.yes, motion.no, motion.needed, motion.voters)
     };
@@ -194,15 +217,19 @@ fn doing(phase: VotePhase) -> &'static str {
     }
 }
 
+/// Whether there are numbers to show: of a secret vote, when it has been opened.
+fn is_counted(motion: &Row) -> bool {
+    motion.phase.is_none_or(|phase| phase == VotePhase::Done && motion.why.is_none())
+}
+
 /// A motion with everything that is to be seen of it.
 fn page(context: &Context, motion: &Row) -> String {
     let mut lines = vec![line(context, motion)];
     lines.push(format!("    moved by {} on {}, until epoch {}", printable(&motion.proposer), time(motion.at), motion.until));
     lines.extend(motion.charter.as_ref().map(|charter| format!("    {}", rules(charter))));
-    let is_counted = motion.phase.is_none_or(|phase| phase == VotePhase::Done && motion.why.is_none());
     for (number, option) in (1..).zip(&motion.options) {
         let place = if motion.ranked { format!(", place {}", option.place) } else { String::new() };
-        let count = if is_counted { format!(": named first by {}{place}", option.first) } else { String::new() };
+        let count = if is_counted(motion) { format!(": named first by {}{place}", option.first) } else { String::new() };
         lines.push(format!("    {number}. {}{count}", printable(&option.option)));
     }
     lines.extend(motion.why.as_ref().map(|why| format!("    {}", printable(why))));
@@ -210,6 +237,7 @@ fn page(context: &Context, motion: &Row) -> String {
         ("yes", &motion.yes_by),
         ("no", &motion.no_by),
         ("have voted", &motion.voted),
+        ("have confirmed that it passed", &motion.confirmed),
         ("voted, and are not counted", &motion.left_out),
         ("voted twice, which is proven", &motion.cheated),
     ] {

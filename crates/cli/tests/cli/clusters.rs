@@ -58,6 +58,8 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             "making" => secret_question(VotePhase::MakingKey),
             "voting" => secret_question(VotePhase::Voting),
             "opened" => secret_question(VotePhase::Done),
+            "decision" => secret_decision(VotePhase::MakingKey),
+            "decided" => secret_decision(VotePhase::Done),
             "failed" => Motion {
                 state: MotionState::Failed,
                 why: Some("too few trustees agreed on a key in time: ask again".into()),
@@ -146,7 +148,7 @@ fn view() -> ClusterView {
 }
 
 fn link(label: &str, closed: bool) -> ClusterLink {
-    ClusterLink { link: "samizdat:cluster/abc".into(), label: label.into(), until: NOON, closed }
+    ClusterLink { link: "samizdat:cluster/abc".into(), label: label.into(), until: NOON, closed, secret: false }
 }
 
 fn motions() -> Vec<Motion> {
@@ -180,6 +182,7 @@ fn admission() -> Motion {
         voted: vec![],
         left_out: vec![],
         why: None,
+        confirmed: vec![],
     }
 }
 
@@ -219,6 +222,23 @@ fn secret_question(phase: VotePhase) -> Motion {
     }
 }
 
+/// Before there is a key what Alice said waits; then it has passed, and one of two has confirmed that.
+fn secret_decision(phase: VotePhase) -> Motion {
+    let done = phase == VotePhase::Done;
+    Motion {
+        kind: MotionKind::Expel,
+        subject: "mallory".into(),
+        ours: Some(if done { "secret" } else { "no" }.into()),
+        state: if done { MotionState::Passed } else { MotionState::Open },
+        options: vec![],
+        yes: if done { 2 } else { 0 },
+        no: u64::from(done),
+        left_out: vec![],
+        confirmed: if done { vec!["bob".into()] } else { vec![] },
+        ..secret_question(phase)
+    }
+}
+
 fn asked_of(node: &Node, arguments: &[&str]) -> ClusterCall {
     node.samizdat(arguments).assert().success();
     match node.asked().pop() {
@@ -244,6 +264,8 @@ fn clusters_for_people() {
         ("motion_show_making_key", &["motion", "show", "nest", "making"]),
         ("motion_show_secret", &["motion", "show", "nest", "voting"]),
         ("motion_show_opened", &["motion", "show", "nest", "opened"]),
+        ("motion_show_decision", &["motion", "show", "nest", "decision"]),
+        ("motion_show_decided", &["motion", "show", "nest", "decided"]),
         ("motion_show_no_key", &["motion", "show", "nest", "failed"]),
     ] {
         assert_snapshot!(name, node.prints(arguments));
@@ -324,6 +346,9 @@ fn people_are_invited_and_ask() {
     let invite = NewClusterInvite { label: "for carol".into(), days: Some(3), ..NewClusterInvite::default() };
     let arguments = ["cluster", "invite", "nest", "--label", "for carol", "--days", "3"];
     assert_eq!(asked_of(&node, &arguments), ClusterCall::Invite { which: which(), invite, door: None });
+    let invite = NewClusterInvite { secret: true, ..NewClusterInvite::default() };
+    let asked = asked_of(&node, &["cluster", "invite", "nest", "--secret"]);
+    assert_eq!(asked, ClusterCall::Invite { which: "nest".into(), invite, door: None });
     let invite = NewClusterInvite { merge: true, ..NewClusterInvite::default() };
     let whole = ClusterCall::Invite { which: which(), invite, door: None };
     assert_eq!(asked_of(&node, &["cluster", "invite", "nest", "--merge"]), whole);
@@ -373,13 +398,14 @@ fn motions_are_opened_and_voted_on() {
         let arguments = [&["motion", "open", "nest"], arguments].concat();
         assert_eq!(asked_of(&node, &arguments), ClusterCall::Open { which: "nest".into(), proposal });
     };
-    opens(&["admit", "carol"], Proposal::Admit { who: "carol".into() });
-    opens(&["expel", "bob"], Proposal::Expel { who: "bob".into() });
-    opens(&["silent", "bob", "dave"], Proposal::Silent { who: vec!["bob".into(), "dave".into()] });
+    opens(&["admit", "carol"], Proposal::Admit { who: "carol".into(), secret: false });
+    opens(&["expel", "bob"], Proposal::Expel { who: "bob".into(), secret: false });
+    opens(&["expel", "bob", "--secret"], Proposal::Expel { who: "bob".into(), secret: true });
+    opens(&["silent", "bob", "dave"], Proposal::Silent { who: vec!["bob".into(), "dave".into()], secret: false });
     let charter = CharterEdit { cap: Some(9), name: Some("den".into()), delivery: Some(false), ..CharterEdit::default() };
-    opens(&["charter", "--cap", "9", "--name", "den", "--delivery", "false"], Proposal::Charter { charter });
+    opens(&["charter", "--cap", "9", "--name", "den", "--delivery", "false"], Proposal::Charter { charter, secret: false });
     opens(&["merge", "l", "den"], Proposal::Merge { link: "l".into(), name: "den".into() });
-    opens(&["take-in", "den"], Proposal::TakeIn { from: "den".into() });
+    opens(&["take-in", "den"], Proposal::TakeIn { from: "den".into(), secret: false });
     let (text, options) = ("Where?".to_owned(), vec!["here".to_owned(), "there".to_owned()]);
     opens(
         &["question", "Where?", "--option", "here", "--option", "there", "--preference"],

@@ -9,6 +9,9 @@ use crate::{
     roster::Roster,
 };
 
+/// The answers to a decision: yes, which is the first, and no.
+const YES_AND_NO: usize = 2;
+
 /// The trustees of one motion. It follows from the motion and the salt of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
@@ -23,9 +26,9 @@ pub enum NotSecret {
     /// It says so itself.
     #[error("this motion is voted on openly")]
     Open,
-    /// What changes the cluster rests on votes that everybody can check one by one.
-    #[error("only questions can be asked in secret: what changes the cluster is decided openly")]
-    Decision,
+    /// Who says yes comes along.
+    #[error("who goes into another cluster must be known, so this is voted on openly: those who say yes go")]
+    Merge,
     /// Answers in an order.
     #[error("answers in an order of preference cannot be given in secret: ask for one option each")]
     Preference,
@@ -39,9 +42,9 @@ impl NotSecret {
     pub(crate) fn check(kind: &Kind, voters: usize) -> Result<(), Self> {
         match kind {
             Kind::Question { method: Method::Preference, .. } => Err(Self::Preference),
-            Kind::Question { .. } if voters < SECRET_VOTERS_MIN => Err(Self::TooFew),
-            Kind::Question { .. } => Ok(()),
-            _ => Err(Self::Decision),
+            Kind::Merge(_) => Err(Self::Merge),
+            _ if voters < SECRET_VOTERS_MIN => Err(Self::TooFew),
+            _ => Ok(()),
         }
     }
 }
@@ -53,8 +56,9 @@ impl Panel {
     /// If the motion is voted on openly.
     pub fn of(motion: Motion, salt: &[u8; 32]) -> Result<Self, NotSecret> {
         let options = match &motion.fields().kind {
-            Kind::Question { options, .. } if motion.fields().secret => options.len(),
-            _ => return Err(NotSecret::Open),
+            _ if !motion.fields().secret => return Err(NotSecret::Open),
+            Kind::Question { options, .. } => options.len(),
+            _ => YES_AND_NO,
         };
         let voters = motion.electorate().len();
         let mut trustees: Vec<MemberId> = motion.electorate().iter().copied().collect();

@@ -13,8 +13,10 @@ use crate::{
     ballot::{BadBallot, Ballot, Choice},
     ids::{MemberId, MemberSecret},
     limits::TRUSTEES_MAX,
+    link::{ClusterLink, LINK_LEN},
+    merge::Merge,
     motion::{BadMotion, Kind, Method, Motion, MotionFields, MotionIn},
-    people::{CLUSTER, admit, circle, fields, member, question, secret},
+    people::{CLUSTER, OTHER, admit, circle, expel, fields, member, question, secret},
 };
 
 const SALT: [u8; 32] = [2; 32];
@@ -183,13 +185,32 @@ fn everybody_learns_the_result_and_nobody_a_ballot() {
     assert_eq!(told.verify(&CLUSTER, &vote.past, &SALT), Ok(verdict));
 }
 
+/// Of five, so that three must say yes.
+#[test]
+fn a_decision_passes_by_those_who_say_yes_and_not_by_those_who_vote() {
+    for (no, passed) in [(1, true), (2, true), (3, false)] {
+        let vote = ready(5, admit(9));
+        let mut urn = vote.urn();
+        for who in 1..=5 {
+            cast(&mut urn, who, usize::from(who <= no)).unwrap();
+        }
+        vote.open(&mut urn, 0..vote.panel.needed());
+        let verdict = urn.verdict().unwrap();
+        let no = u64::from(no);
+        assert_eq!((&verdict.counts[..], verdict.passed), (&[5 - no, no][..], passed));
+    }
+}
+
 #[test]
 fn what_cannot_be_secret_is_not() {
     let of = |people: u8, kind| moved(&circle(1..=people), 1, kind).map(|motion| panel(motion).options());
     assert_eq!(of(5, question(Method::Preference)), Err(NotSecret::Preference.into()));
     assert_eq!(of(5, question(Method::Plurality)), Ok(5));
-    assert_eq!((of(2, ask(9)), of(5, admit(9))), (Err(NotSecret::TooFew.into()), Err(NotSecret::Decision.into())));
-    assert_eq!(of(3, ask(9)), Ok(2));
+    assert_eq!((of(2, ask(9)), of(2, admit(9))), (Err(NotSecret::TooFew.into()), Err(NotSecret::TooFew.into())));
+    assert_eq!((of(3, ask(9)), of(3, admit(9))), (Ok(2), Ok(2)));
+    assert_eq!((of(3, expel(3)), of(4, expel(4))), (Err(NotSecret::TooFew.into()), Ok(2)), "the subject does not vote");
+    let away = Merge { into: OTHER, link: ClusterLink([5; LINK_LEN]), name: "square".into(), from: "circle".into() };
+    assert_eq!(of(5, Kind::Merge(away)), Err(NotSecret::Merge.into()));
     let open = crate::people::motion(&circle(1..=5), 1, ask(9));
     assert_eq!(Panel::of(open, &SALT), Err(NotSecret::Open));
     let shown = Ballot::cast(&motion(&circle(1..=5), 1, ask(9)), &secret(1), Choice::Options(vec![0]));

@@ -42,11 +42,11 @@ pub(super) struct Count {
 /// What came out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// How many named each option.
+    /// How many named each option; of a decision how many said yes, and no.
     pub counts: Vec<u64>,
     /// Whose ballots were counted.
     pub voters: Vec<MemberId>,
-    /// Whether as many answered as the charter asks.
+    /// Whether as many answered as the charter asks; of a decision, whether as many said yes.
     pub passed: bool,
 }
 
@@ -266,7 +266,9 @@ impl Urn {
         };
         let counts = count.sums.iter().enumerate().map(option).collect::<Option<Vec<u64>>>()?;
         let voters: Vec<MemberId> = self.voters_of(&count).collect();
-        Some(Verdict { passed: voters.len() >= panel.motion().needed(), counts, voters })
+        let decides = panel.motion().is_confirmed();
+        let enough = if decides { usize::try_from(*counts.first()?).ok()? } else { voters.len() };
+        Some(Verdict { passed: enough >= panel.motion().needed(), counts, voters })
     }
 
     fn voters_of(&self, count: &Count) -> impl Iterator<Item = MemberId> {

@@ -106,13 +106,16 @@ impl Town {
         let proposal = match (kind, other) {
             (0..4, Some(other)) if cluster.members.len() > CLUSTER_LEAST => Proposal::Expel(&other.member),
             (4..7, _) => Proposal::Charter(charter),
-            _ => {
-                let secret = drawn.is_multiple_of(2);
-                Proposal::Question { text: "and now?", options: &options, method: Method::Plurality, secret }
-            }
+            _ => Proposal::Question { text: "and now?", options: &options, method: Method::Plurality },
         };
         let at = member.now(now);
-        match member.chat.open_motion(CLUSTER, &proposal, at) {
+        let secret = drawn.is_multiple_of(if matches!(proposal, Proposal::Question { .. }) { 2 } else { 3 });
+        let moved = if secret {
+            member.chat.open_secret_motion(CLUSTER, &proposal, at)
+        } else {
+            member.chat.open_motion(CLUSTER, &proposal, at)
+        };
+        match moved {
             Ok(_) | Err(ChatError::Refused(_)) => {}
             Err(error) => return Err(error.into()),
         }

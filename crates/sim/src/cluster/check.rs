@@ -37,6 +37,8 @@ pub(super) struct Outcome {
     pub(super) restored: usize,
     /// Members whose replay of what was decided failed, or differs from who is there.
     pub(super) uncertified: usize,
+    /// Decisions that were voted on in secret, and carried out.
+    pub(super) in_secret: usize,
     /// The most rows that clusters take in one vault.
     pub(super) rows: u64,
     pub(super) trace: String,
@@ -152,6 +154,7 @@ pub(super) fn outcome(town: &mut Town, mut hash: Sha256) -> Result<Outcome, SimE
     outcome.returned = town.members.iter().map(|member| member.returned.len()).sum();
     outcome.restored = town.members.iter().map(|member| member.restored.len()).sum();
     decided(town, &mut outcome)?;
+    outcome.in_secret = in_secret(town)?;
     branched(town, &mut outcome)?;
     for number in town.honest_members()? {
         let Some(member) = town.members.get_mut(number) else { continue };
@@ -208,6 +211,18 @@ fn decided(town: &mut Town, outcome: &mut Outcome) -> Result<(), SimError> {
         }
     }
     Ok(())
+}
+
+/// How many decisions were voted on in secret and carried out, by what anybody knows.
+fn in_secret(town: &mut Town) -> Result<usize, SimError> {
+    let mut done = BTreeSet::new();
+    for number in town.honest_members()? {
+        let Some(member) = town.members.get_mut(number) else { continue };
+        let secret =
+            member.chat.motions(CLUSTER)?.into_iter().filter(|motion| motion.secret.is_some() && motion.kind != "question");
+        done.extend(secret.filter(|motion| motion.done).map(|motion| motion.motion));
+    }
+    Ok(done.len())
 }
 
 /// How often, and how far, the states branched.

@@ -127,7 +127,8 @@ impl Town {
     pub(super) fn do_mischief(&mut self, number: usize) -> Result<(), SimError> {
         let done = match self.draw.below(100) {
             0..45 => self.commit_as_it_likes(number),
-            45..60 => self.vote_twice(number),
+            45..57 => self.vote_twice(number),
+            57..60 => self.confirm_falsely(number),
             60..75 => self.put_under_the_tags_of_others(number),
             75..85 => self.say_nonsense(number),
             85..90 => self.flood(number),
@@ -223,6 +224,15 @@ impl Town {
         Ok(())
     }
 
+    /// Says that all that is voted on in secret has passed.
+    fn confirm_falsely(&mut self, number: usize) -> Result<(), SimError> {
+        let Some(member) = self.members.get(number) else { return Ok(()) };
+        // A thousand yes and no: its program believes it, and does the rest.
+        let lie = "UPDATE cluster_vote SET phase = 3, counts = x'00000000000003e80000000000000000' WHERE phase < 3";
+        member.chat.vault().conn().execute(lie, []).map_err(StoreError::from)?;
+        self.wake(number, self.now)
+    }
+
     /// What others wrote, and garbage, under the tags that somebody's next messages will have.
     fn put_under_the_tags_of_others(&mut self, number: usize) -> Result<(), SimError> {
         let mut rng = ChaCha20Rng::from_seed(random(&mut self.draw));
@@ -303,7 +313,7 @@ impl Town {
         let at = member.now(now);
         let options = ["a".to_owned(), "b".to_owned()];
         for _ in 0..CLUSTER_FLOOD {
-            let proposal = Proposal::Question { text: "again?", options: &options, method: Method::Plurality, secret: false };
+            let proposal = Proposal::Question { text: "again?", options: &options, method: Method::Plurality };
             match member.chat.open_motion(CLUSTER, &proposal, at) {
                 Ok(_) | Err(ChatError::Refused(_)) => {}
                 Err(error) => return Err(error.into()),

@@ -60,6 +60,8 @@ pub struct ClusterReport {
     pub restored: usize,
     /// Members for whom the audit failed, or changes nobody decided.
     pub uncertified: usize,
+    /// Decisions that were voted on in secret, and carried out.
+    pub in_secret: usize,
     /// The most rows that clusters took in one vault.
     pub rows: u64,
     /// The first schedules that did not end well.
@@ -91,6 +93,7 @@ impl ClusterReport {
             returned: 0,
             restored: 0,
             uncertified: 0,
+            in_secret: 0,
             rows: 0,
             failures: Vec::new(),
             failed: 0,
@@ -114,6 +117,7 @@ impl ClusterReport {
         sum(&mut self.returned, outcome.returned);
         sum(&mut self.restored, outcome.restored);
         sum(&mut self.uncertified, outcome.uncertified);
+        sum(&mut self.in_secret, outcome.in_secret);
         self.deepest = self.deepest.max(outcome.deepest);
         self.epochs = self.epochs.saturating_add(outcome.epochs);
         self.rows = self.rows.max(outcome.rows);
@@ -138,6 +142,7 @@ impl ClusterReport {
             ("doubled", self.doubled.to_string()),
             ("reused", format!("{} ({} keys with other nonces)", self.reused, self.guarded)),
             ("uncertified", self.uncertified.to_string()),
+            ("decided in secret", self.in_secret.to_string()),
             ("epochs", format!("{}, forks {}, deepest {}", self.epochs, self.forks, self.deepest)),
             ("returned", format!("{}, restored {}", self.returned, self.restored)),
             ("rows", self.rows.to_string()),

@@ -3,9 +3,10 @@
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
     MemberId, MotionId,
+    ballot::Ballot,
     motion::Kind,
     secret::{StepIn, StepKind, TranscriptIn, TwoBallots},
-    tally::Outcome,
+    tally::{Outcome, Tally},
 };
 
 use super::{Phase, Vote};
@@ -26,17 +27,23 @@ pub struct SecretVote {
     pub left_out: Vec<String>,
     /// Whether what we want to vote waits for the key.
     pub waits: bool,
+    /// Of a decision: how many said yes, and no, once that is known.
+    pub said: Option<(usize, usize)>,
+    /// Of a decision that has passed: nicknames of those who confirmed that, which each does by itself.
+    pub confirmed: Vec<String>,
 }
 
 impl SecretVote {
     /// Why nothing came of it, and what to do.
     pub fn why(&self) -> Option<&'static str> {
         match self.phase {
-            Phase::NoKey => Some("too few trustees agreed on a key in time: ask again when more members are there, or openly"),
+            Phase::NoKey => Some("too few trustees agreed on a key in time: open it again when more members are there, or openly"),
             Phase::TooFew => Some(
-                "fewer members voted than the charter needs, or so few that the result would show how they did: ask again, or openly",
+                "fewer members voted than the charter needs, or so few that the result would show how they did: open it again, or openly",
             ),
-            Phase::NotOpened => Some("too few trustees opened the same ballots: ask again when more members are there, or openly"),
+            Phase::NotOpened => {
+                Some("too few trustees opened the same ballots: open it again when more members are there, or openly")
+            }
             Phase::Key | Phase::Voting | Phase::Opening | Phase::Done => None,
         }
     }
@@ -44,24 +51,39 @@ impl SecretVote {
 
 /// What a vote came to, as the vault has it.
 #[derive(Default)]
-struct Known {
-    counts: Vec<usize>,
+pub(super) struct Known {
+    pub(super) counts: Vec<usize>,
     voters: Vec<MemberId>,
     left_out: Vec<MemberId>,
 }
 
 impl Work<'_> {
-    /// Puts into a row what is known of a secret vote. Before the result each option counts nothing.
-    pub(crate) fn show_vote(&self, row: &ClusterRow, motion: &MotionId, shown: &mut MotionRow) -> Result<(), ChatError> {
+    /// Puts into a row what is known of a secret vote, and of what was confirmed since. Before the result each option counts nothing.
+    pub(crate) fn show_vote(
+        &self,
+        row: &ClusterRow,
+        motion: &MotionId,
+        shown: &mut MotionRow,
+        (confirmed, epoch): (Option<&Tally>, u64),
+    ) -> Result<(), ChatError> {
         let Some(vote) = self.secret_vote(row, motion)? else { return Ok(()) };
         let result = self.result(row, motion)?;
         let moved = vote.panel.motion();
         (shown.needed, shown.voters) = (moved.needed(), moved.electorate().len());
         let voters = if vote.phase < Phase::Done { self.voted(row, &vote)? } else { result.voters };
+        let said = (moved.is_confirmed() && vote.phase == Phase::Done).then(|| {
+            let count = |option: usize| result.counts.get(option).copied().unwrap_or(0);
+            (count(0), count(1))
+        });
+        let refused = said.is_some_and(|(yes, _)| yes < moved.needed());
         shown.state = match vote.phase {
+            // Others may have seen a result that we have not.
+            _ if shown.done => Outcome::Passed,
+            Phase::NoKey | Phase::TooFew | Phase::NotOpened => Outcome::Failed,
+            _ if refused => Outcome::Failed,
+            _ if moved.is_confirmed() && epoch > moved.fields().until => Outcome::Expired,
             Phase::Key | Phase::Voting | Phase::Opening => Outcome::Open,
             Phase::Done => Outcome::Passed,
-            Phase::NoKey | Phase::TooFew | Phase::NotOpened => Outcome::Failed,
         };
         if let Kind::Question { options, .. } = &moved.fields().kind {
             let counts = (0..options.len()).map(|option| result.counts.get(option).copied().unwrap_or(0));
@@ -77,6 +99,7 @@ impl Work<'_> {
         let ours = voters.contains(&row.member) || result.left_out.contains(&row.member);
         shown.ours = match vote.choice {
             _ if ours => Some("secret".into()),
+            Some(option) if moved.is_confirmed() => Some(if option == 0 { "yes" } else { "no" }.into()),
             Some(option) => Some(u16::from(option).saturating_add(1).to_string()),
             None => None,
         };
@@ -86,11 +109,14 @@ impl Work<'_> {
         let left_out = nicks(&result.left_out)?;
         voted.extend(left_out.iter().cloned());
         voted.sort_unstable();
-        shown.secret = Some(SecretVote { phase: vote.phase, voted, left_out, waits: vote.choice.is_some() });
+        let confirmed: Vec<MemberId> = confirmed.iter().flat_map(|tally| tally.ballots()).map(Ballot::voter).collect();
+        let mut confirmed = nicks(&confirmed)?;
+        confirmed.sort_unstable();
+        shown.secret = Some(SecretVote { phase: vote.phase, voted, left_out, waits: vote.choice.is_some(), said, confirmed });
         Ok(())
     }
 
-    fn result(&self, row: &ClusterRow, motion: &MotionId) -> Result<Known, ChatError> {
+    pub(super) fn result(&self, row: &ClusterRow, motion: &MotionId) -> Result<Known, ChatError> {
         let sql = "SELECT counts, voters, left_out FROM cluster_vote WHERE cluster = ?1 AND motion = ?2";
         let found = self.conn.prepare_cached(sql)?.query_row((row.cluster, motion.0), |row| {
             let counts: Vec<u8> = row.get(0)?;

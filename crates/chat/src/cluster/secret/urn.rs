@@ -205,6 +205,7 @@ impl Work<'_> {
             "UPDATE cluster_vote SET transcript = ?3, counts = ?4, voters = ?5, left_out = ?6 WHERE cluster = ?1 AND motion = ?2",
             (row.cluster, vote.id().0, transcript.encode(), counts, flat(&verdict.voters), flat(&left_out)),
         )?;
+        self.touch(row.cluster);
         self.end(row, vote, Phase::Done, &cheats)
     }
 

@@ -56,6 +56,7 @@ fn motion(id: &str) -> Motion {
         voted: vec![],
         left_out: vec![],
         why: None,
+        confirmed: vec![],
     }
 }
 
@@ -163,7 +164,7 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.cluster_requests("a").unwrap()[0].nick, "a");
         assert_eq!(client.motions("a").unwrap(), [motion("a")]);
         assert_eq!(client.motion("a/b", "c/d").unwrap(), motion("a/b c/d"));
-        let proposal = Proposal::Expel { who: "bob".into() };
+        let proposal = Proposal::Expel { who: "bob".into(), secret: false };
         assert_eq!(client.open_motion("a", &proposal).unwrap(), motion(&format!("a {proposal:?}")));
         assert_eq!(client.vote("m", "2,1").unwrap(), motion("m 2,1"));
         assert_eq!(client.receipts("a b").unwrap()[0].nick, "a b");
