@@ -9,10 +9,14 @@ mod votes;
 use data_encoding::HEXLOWER;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_cluster::{
-    ClusterId, MemberId, MemberSecret, Roster,
+    Charter, ClusterId, MemberId, MemberSecret, Past, Roster,
     anonymous::{Anonymous, AnonymousIn, Pool, Post, SlotSecrets, Slots},
+    ballot::Ballot,
+    certificate::CertificateIn,
     content::{Body, Message},
-    secret::{Complaint, Key, SecretBallot, Stage, StepIn, Subject, TranscriptIn, WordIn},
+    motion::{Kind, MotionFields, MotionIn},
+    secret::{Complaint, Key, Panel, SecretBallot, Stage, StepIn, Subject, TranscriptIn, WordIn},
+    tally::Tally,
 };
 use samizdat_core::{IdentityKey, seal::StateSecret};
 use serde_json::{Value, json};
@@ -197,6 +201,34 @@ fn secret_vote() -> Value {
     })
 }
 
+/// To put the sixth of six out: moved in secret, and confirmed by three of the five who may vote.
+fn secret_decision() -> Value {
+    let past = Past::founded(Roster::of((1..=6).map(|who| secret(who).member())), Charter::new("reading circle").unwrap());
+    let (roster, kind) = (past.roster().hash(), Kind::Expel { member: secret(6).member() });
+    let proposer = secret(1).member();
+    let fields = MotionFields { cluster: CLUSTER, epoch: 0, roster, until: 7, proposer, nonce: [6; 16], secret: true, kind };
+    let motion = MotionIn::new(fields).unwrap().verify(&CLUSTER, &past).unwrap();
+    let panel = Panel::of(motion.clone(), &[2; 32]).unwrap();
+    assert_eq!((panel.options(), panel.needed(), motion.needed(), motion.closes()), (2, 3, 3, 3));
+    let mut tally = Tally::new(motion.clone());
+    let confirmed = |who| {
+        let ballot = Ballot::confirm(&motion, &secret(who)).unwrap();
+        // A yes is `true` of CBOR.
+        let said = [&b"samizdat ballot v1\0"[..], &motion.id().0, &[0xf5]].concat();
+        assert_eq!(IdentityKey(ballot.voter().0).verify(&said, ballot.signature()), Ok(()));
+        tally.add(ballot.clone());
+        hex(&ballot.unverified().encode())
+    };
+    let confirmations: Vec<String> = (1..=3).map(confirmed).collect();
+    let certificate = CertificateIn::of(&tally).unwrap();
+    assert!(certificate.verify(&CLUSTER, &past).is_ok());
+    json!({
+        "cluster": hex(&CLUSTER.0), "salt": hex(&[2; 32]), "past": hex(&past.encode()), "motion": hex(&motion.unverified().encode()),
+        "closes": motion.closes(), "trustees": panel.trustees().iter().map(|one| hex(&one.0)).collect::<Vec<_>>(),
+        "confirmations": confirmations, "certificate": hex(&certificate.encode()),
+    })
+}
+
 /// As it lies inside the encryption of the group: an array of four, the version, the type, and the turn.
 fn message(number: u8, step: StepIn) -> Value {
     assert_eq!(StepIn::decode(step.kind(), &step.encode()).as_ref(), Ok(&step));
@@ -208,7 +240,7 @@ fn message(number: u8, step: StepIn) -> Value {
 #[test]
 fn the_vectors_are_what_the_code_makes() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../vectors/cluster-secret.json");
-    let made = json!({ "anonymous": anonymous(), "secret": secret_vote() });
+    let made = json!({ "anonymous": anonymous(), "secret": secret_vote(), "decision": secret_decision() });
     if std::env::var_os("BLESS").is_some() {
         std::fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
