@@ -328,7 +328,7 @@ pub struct Motion {
     pub voted: Vec<String>,
     /// Of these, whose ballots are not in the result because too many trustees had not heard of them.
     pub left_out: Vec<String>,
-    /// Of a secret vote that has failed: why, and what to do.
+    /// Of a secret vote that came to nothing, but for one that was refused by its count: why, and what to do.
     pub why: Option<String>,
     /// Of a decision that has passed in a secret vote: nicknames of those whose nodes verified that and said so, however they voted.
     /// It is carried out by as many as must say yes.
@@ -439,8 +439,14 @@ pub struct Decision {
     /// The epoch that began with it.
     pub epoch: u64,
     /// What: `admit bob`, `expel carol`, `leave dave`, `charter nest`, `take_in owls: erin, frank`; or what was answered in
-    /// secret at that epoch, `answer Where?: here 2, there 1`.
+    /// secret to what was moved at that epoch, `answer Where?: here 2, there 1`, `answer admit bob: yes 4, no 1`.
     pub what: Vec<String>,
+    /// What of it was voted on in secret while the result is not known here, as to who came later: enough members signed that it passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// What of it was refused in a secret vote, as the transcript here proves: enough members signed falsely that it passed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub untrue: Vec<String>,
 }
 
 /// A link by which somebody can ask to be let in.

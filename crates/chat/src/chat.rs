@@ -7,6 +7,7 @@ use std::{
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
+use samizdat_cluster::secret::Panel;
 use samizdat_core::{EnvelopeId, IdentitySecret, Now, seal::TAG_LEN};
 use samizdat_store::{Log, StoreError, Vault, vault::Protection};
 
@@ -14,14 +15,14 @@ use crate::{
     cluster::{ClusterTags, StateRow},
     contact::{Answer, ContactEdit},
     error::ChatError,
-    limits::{IDENTITIES_MAX, STATES_HELD},
+    limits::{IDENTITIES_MAX, PANELS_HELD, STATES_HELD},
     mls::{Mls, PairId, Ready, Unit},
     query::{Contact, Filter, Message},
     room::LOBBY,
     schema::MIGRATIONS,
     shelf::Shelf,
     timeline::MessageId,
-    work::{CLUSTERS_LOOKED, Changes, StateKey, Work},
+    work::{CLUSTERS_LOOKED, Changes, PanelKey, StateKey, Work},
 };
 
 /// Something that a person may want to see.
@@ -63,6 +64,7 @@ pub struct Chat {
     pub(crate) mls: Mls,
     pub(crate) groups: Ready,
     pub(crate) states: Shelf<StateKey, Arc<StateRow>>,
+    pub(crate) panels: Shelf<PanelKey, Panel>,
     pub(crate) rng: ChaCha20Rng,
     /// The table `expected`, in memory: it is asked for every sealed envelope of the whole network.
     pub(crate) expected: BTreeMap<[u8; TAG_LEN], Expected>,
@@ -100,6 +102,7 @@ impl Chat {
             mls: Mls::new()?,
             groups: Ready::default(),
             states: Shelf::new(STATES_HELD),
+            panels: Shelf::new(PANELS_HELD),
             rng: ChaCha20Rng::from_seed(seed),
             expected: BTreeMap::new(),
             fresh: VecDeque::new(),
@@ -294,13 +297,26 @@ impl Chat {
     pub(crate) fn transact<T>(&mut self, f: impl FnOnce(&mut Work<'_>) -> Result<T, ChatError>) -> Result<T, ChatError> {
         let tx = self.vault.transaction()?;
         let unit = Unit::new(&self.mls, &self.groups);
-        let mut work = Work::new(&tx, unit, self.states.hands(), &mut self.rng);
+        let mut work = Work::new(&tx, unit, self.states.hands(), self.panels.hands(), &mut self.rng);
         let result = f(&mut work)?;
-        let Changes { events, added, removed, cluster_added, cluster_removed, forgotten, touched, spoke, sessions, groups, states } =
-            work.finish()?;
+        let Changes {
+            events,
+            added,
+            removed,
+            cluster_added,
+            cluster_removed,
+            forgotten,
+            touched,
+            spoke,
+            sessions,
+            groups,
+            states,
+            panels,
+        } = work.finish()?;
         tx.commit().map_err(StoreError::from)?;
         self.groups.keep(groups);
         self.states.keep(states);
+        self.panels.keep(panels);
         if !forgotten.is_empty() {
             self.cluster_tags.retain(|_, tag| !tag.state().is_some_and(|state| forgotten.contains(&state)));
         }

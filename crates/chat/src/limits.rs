@@ -4,6 +4,8 @@ use samizdat_core::limits::LIFETIMES;
 
 /// States of clusters in memory, a few dozen kilobytes each where there are 200 members.
 pub(crate) const STATES_HELD: usize = 128;
+/// Motions that are voted on in secret and kept in memory, verified: one to take in others has 50 KB.
+pub(crate) const PANELS_HELD: usize = 32;
 /// One-time tags expected ahead of the newest message of a sender, per epoch. Messages further ahead wait in the log.
 pub const TAG_WINDOW: u64 = 64;
 /// Tags beyond the expected ones that the log is searched for from time to time, per epoch: as far as the library decrypts.
@@ -75,8 +77,12 @@ pub const MOTIONS_MAX: usize = GUEST_MOTIONS_MAX as usize + 16;
 pub const TAKE_INS_MAX: usize = 2;
 /// Motions to let somebody in that our node opens by itself, for those who came by doors of ours.
 pub const GUEST_MOTIONS_MAX: u32 = DOOR_REQUESTS_MAX;
-/// Of these, to ask something in secret: each makes work for many.
+/// Of these, secret votes that have not ended: each makes work for many.
 pub const SECRET_MOTIONS_MAX: usize = 4;
+/// The same of another, of whose votes we may not know yet that they have ended.
+pub const SECRET_MOTIONS_HEARD_MAX: usize = 2 * SECRET_MOTIONS_MAX;
+/// How long the second half of the epochs of a secret decision must last at least, hours: for an hour ballots are waited for.
+pub const SECRET_CONFIRM_HOURS: u64 = 3;
 /// What one member says in secret votes that we do not know, steps; the oldest go.
 pub const STEPS_UNKNOWN_MAX: u32 = 16;
 /// Shares that one member gave us as a trustee, of all secret votes; the oldest go.

@@ -10,7 +10,7 @@ use rusqlite::{
     Connection, OptionalExtension, Row,
     types::{FromSql, ToSql},
 };
-use samizdat_cluster::StateId;
+use samizdat_cluster::{MotionId, StateId, secret::Panel};
 use samizdat_core::{IdentitySecret, Name, seal::TAG_LEN};
 
 use crate::{
@@ -31,6 +31,9 @@ pub(crate) const CLUSTERS_LOOKED: &str = "clusters looked";
 /// A state of a cluster by the number of the cluster and its name.
 pub(crate) type StateKey = (i64, StateId);
 
+/// A motion by the number of the cluster and its id.
+pub(crate) type PanelKey = (i64, MotionId);
+
 /// The operations are in the modules of what they are about.
 pub(crate) struct Work<'a> {
     pub(crate) conn: &'a Connection,
@@ -38,6 +41,8 @@ pub(crate) struct Work<'a> {
     pub(crate) rng: &'a mut ChaCha20Rng,
     /// States of clusters that are in memory.
     pub(crate) states: Hands<'a, StateKey, Arc<StateRow>>,
+    /// Who votes in secret, and who holds the key, by motion: verified once.
+    pub(crate) panels: Hands<'a, PanelKey, Panel>,
     events: Vec<Event>,
     added: Tags,
     removed: Vec<[u8; TAG_LEN]>,
@@ -66,6 +71,7 @@ pub(crate) struct Changes {
     pub(crate) sessions: bool,
     pub(crate) groups: mls::Finished,
     pub(crate) states: BTreeMap<StateKey, Arc<StateRow>>,
+    pub(crate) panels: BTreeMap<PanelKey, Panel>,
 }
 
 impl<'a> Work<'a> {
@@ -73,6 +79,7 @@ impl<'a> Work<'a> {
         conn: &'a Connection,
         mls: mls::Unit<'a>,
         states: Hands<'a, StateKey, Arc<StateRow>>,
+        panels: Hands<'a, PanelKey, Panel>,
         rng: &'a mut ChaCha20Rng,
     ) -> Self {
         Self {
@@ -80,6 +87,7 @@ impl<'a> Work<'a> {
             mls,
             rng,
             states,
+            panels,
             events: Vec::new(),
             added: Tags::new(),
             removed: Vec::new(),
@@ -100,6 +108,7 @@ impl<'a> Work<'a> {
         Ok(Changes {
             groups: self.mls.finish(self.conn, self.rng)?,
             states: self.states.into_taken(),
+            panels: self.panels.into_taken(),
             events: self.events,
             added: self.added,
             removed: self.removed,

@@ -110,7 +110,7 @@ fn three_vote_in_secret_and_all_see_who_voted_what_came_out_and_nothing_else() {
         let seen = shown(person, &motion);
         assert_eq!((seen.state, seen.ours.as_deref()), (Outcome::Passed, Some("secret")));
         let secret = seen.secret.unwrap();
-        assert_eq!((secret.phase, secret.voted.join(" "), secret.why()), (Phase::Done, "alice bob carol".into(), None));
+        assert_eq!((secret.phase, secret.voted.join(" "), secret.why), (Phase::Done, "alice bob carol".into(), None));
         let options: Vec<_> = seen.ballots.options.iter().map(|(option, count, place)| (option.as_str(), *count, *place)).collect();
         assert_eq!(options, [("tea", 2, 1), ("coffee", 1, 2)]);
         let audited = person.chat.audit_cluster(NEST).unwrap();
@@ -172,7 +172,7 @@ fn what_not_all_voted_on_is_opened_some_time_after_its_end_unless_it_would_show_
         let seen = shown(person, &few);
         let secret = seen.secret.unwrap();
         assert_eq!((seen.state, secret.phase, secret.voted.join(" ")), (Outcome::Failed, Phase::TooFew, "alice carol erin".into()));
-        assert!(secret.why().unwrap().contains("than the charter needs, or so few that the result would show how"));
+        assert!(secret.why.unwrap().contains("than the charter needs, or so few that the result would show how"));
         assert_eq!(
             rows(person, "SELECT count(*) FROM cluster_vote_step") + rows(person, "SELECT count(*) FROM cluster_vote_share"),
             0
@@ -198,7 +198,7 @@ fn without_enough_trustees_there_is_no_key_and_all_are_told_why() {
     for person in &mut people {
         let seen = shown(person, &motion);
         assert_eq!((seen.state, seen.ours, phase(person, &motion)), (Outcome::Failed, None, Phase::NoKey));
-        assert!(seen.secret.unwrap().why().unwrap().contains("too few trustees"));
+        assert!(seen.secret.unwrap().why.unwrap().contains("too few trustees"));
     }
     drop(away);
 }

@@ -93,7 +93,7 @@ impl Ballot {
     /// # Errors
     /// If it would not count.
     pub fn confirm(motion: &Motion, secret: &MemberSecret) -> Result<Self, BadBallot> {
-        if !motion.is_confirmed() {
+        if !motion.decides_in_secret() {
             return Err(BadBallot::NothingToConfirm);
         }
         Self::sign(motion, secret, Choice::Decision(true))
@@ -176,7 +176,7 @@ impl BallotIn {
             return Err(BadBallot::NotEntitled);
         }
         // In secret nobody says openly how they vote, but then that it has passed.
-        if motion.fields().secret && !(motion.is_confirmed() && self.choice == Choice::Decision(true)) {
+        if motion.fields().secret && !(motion.decides_in_secret() && self.choice == Choice::Decision(true)) {
             return Err(BadBallot::NotSecret);
         }
         if !self.choice.answers(&motion.fields().kind) {

@@ -290,8 +290,8 @@ impl Motion {
         self.quorum.needed(self.electorate.len())
     }
 
-    /// Whether it is decided in secret, so that what came out is confirmed by those who may vote.
-    pub fn is_confirmed(&self) -> bool {
+    /// Whether it is a decision, and voted on in secret: that it has passed is confirmed by those who may vote.
+    pub fn decides_in_secret(&self) -> bool {
         self.fields.secret && !matches!(self.fields.kind, Kind::Question { .. })
     }
 
@@ -299,7 +299,7 @@ impl Motion {
     /// confirmed, carried out.
     pub fn closes(&self) -> u64 {
         let MotionFields { epoch, until, .. } = self.fields;
-        if self.is_confirmed() { epoch.midpoint(until) } else { until }
+        if self.decides_in_secret() { epoch.midpoint(until) } else { until }
     }
 
     /// As received.

@@ -131,7 +131,12 @@ impl Node {
             }
             ClusterCall::Audit { which } => {
                 let decided = self.read(|chat| chat.audit_cluster(&which))?;
-                let decisions = decided.into_iter().map(|step| api::Decision { epoch: step.epoch, what: step.what });
+                let decisions = decided.into_iter().map(|step| api::Decision {
+                    epoch: step.epoch,
+                    what: step.what,
+                    unknown: step.unknown,
+                    untrue: step.untrue,
+                });
                 Ok(ClusterAnswer::Decisions(decisions.collect()))
             }
         }
@@ -373,7 +378,7 @@ fn motion(motion: chat::MotionRow) -> api::Motion {
         cheated: motion.ballots.cheated,
         secret: motion.secret.is_some(),
         phase: motion.secret.as_ref().map(|vote| phase(vote.phase)),
-        why: motion.secret.as_ref().and_then(|vote| vote.why()).map(str::to_owned),
+        why: motion.secret.as_ref().and_then(|vote| vote.why).map(str::to_owned),
         left_out: motion.secret.as_ref().map(|vote| vote.left_out.clone()).unwrap_or_default(),
         confirmed: motion.secret.as_ref().map(|vote| vote.confirmed.clone()).unwrap_or_default(),
         voted: motion.secret.map(|vote| vote.voted).unwrap_or_default(),

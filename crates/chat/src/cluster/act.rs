@@ -107,7 +107,7 @@ impl Work<'_> {
         self.move_for_guests(&row, &state, now)?;
         self.drop_the_silent(&row, &state, now)?;
         self.claim_again(&row, &state, now)?;
-        self.confirm_votes(&row, &state, now)?;
+        self.confirm_votes(&row, &state)?;
         self.count(&row, &state, now)?;
         self.go_along(&row, &state, now)?;
         self.say_undelivered(&row, &state, now)?;

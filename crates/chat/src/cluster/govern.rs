@@ -9,7 +9,7 @@ use samizdat_cluster::{
     certificate::CertificateIn,
     content::Body,
     leave::LeaveIn,
-    motion::{Admission, Kind, Method, MotionFields, MotionIn},
+    motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     tally::Tally,
 };
 use samizdat_core::Now;
@@ -18,7 +18,10 @@ use super::row::{ClusterRow, StateRow, ms};
 use crate::{
     chat::Chat,
     error::ChatError,
-    limits::{DECIDING_LIFETIMES, ID_LETTERS_MIN, MOTIONS_MAX, SECRET_MOTIONS_MAX, TAKE_INS_MAX},
+    limits::{
+        DECIDING_LIFETIMES, ID_LETTERS_MIN, MOTIONS_MAX, SECRET_CONFIRM_HOURS, SECRET_MOTIONS_HEARD_MAX, SECRET_MOTIONS_MAX,
+        TAKE_INS_MAX,
+    },
     mls::Leaf,
     work::Work,
 };
@@ -145,14 +148,7 @@ impl Work<'_> {
         };
         let motion = MotionIn::new(fields).map_err(wrong)?;
         let verified = motion.clone().verify(&cluster, &state.past).map_err(|why| ChatError::Refused(why.to_string()))?;
-        if secret
-            && self.open_of(row, state, &row.member)?.iter().filter(|open| open.claimed().secret).count() >= SECRET_MOTIONS_MAX
-        {
-            let why = format!(
-                "{SECRET_MOTIONS_MAX} secret votes that you opened are going on: wait for one to end, or have it voted on openly"
-            );
-            return Err(ChatError::Refused(why));
-        }
+        self.check_secrecy(row, state, &verified)?;
         self.put_motion(row, &motion, now)?;
         self.begin_vote(row, state, &verified, now)?;
         self.send_message(row, &state.state, Body::Motion(motion), &DECIDING_LIFETIMES, now)?;
@@ -162,6 +158,42 @@ impl Work<'_> {
         }
         self.touch(row.cluster);
         Ok(verified.id())
+    }
+
+    /// Whether a vote can be secret that we would open, and would not show what another one hides.
+    fn check_secrecy(&self, row: &ClusterRow, state: &StateRow, motion: &Motion) -> Result<(), ChatError> {
+        let fields = motion.fields();
+        if !fields.secret {
+            let same = |open: &&(MotionIn, u64)| {
+                let open = open.0.claimed();
+                open.secret && open.kind == fields.kind && open.until >= state.epoch && !state.done.has(&open.id())
+            };
+            let people = matches!(fields.kind, Kind::Admit(_) | Kind::Expel { .. });
+            return match self.motions(row)?.iter().find(same).filter(|_| people) {
+                Some((open, _)) if self.secret_votes_of(row, core::slice::from_ref(open))? > 0 => Err(ChatError::Refused(
+                    "this is being voted on in secret: an open vote would show who is for it; wait for the result".into(),
+                )),
+                _ => Ok(()),
+            };
+        }
+        if !self.may_open_in_secret(row, state)? {
+            let why = format!(
+                "{SECRET_MOTIONS_MAX} secret votes that you opened are going on: wait for one to end, or have it voted on openly"
+            );
+            return Err(ChatError::Refused(why));
+        }
+        let left = fields.until.saturating_sub(motion.closes()).saturating_mul(state.context.charter.rollout_hours.into());
+        if motion.decides_in_secret() && left < SECRET_CONFIRM_HOURS {
+            let why = "by the rules of this cluster motions end too soon to open and confirm a secret vote: have it voted on openly, \
+                       or give motions more epochs";
+            return Err(ChatError::Refused(why.into()));
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for one more secret vote of ours.
+    pub(crate) fn may_open_in_secret(&self, row: &ClusterRow, state: &StateRow) -> Result<bool, ChatError> {
+        Ok(self.secret_votes_of(row, &self.open_of(row, state, &row.member)?)? < SECRET_MOTIONS_MAX)
     }
 
     pub(crate) fn vote(
@@ -192,10 +224,6 @@ impl Work<'_> {
         }
         let secret = self.member_secret(row)?;
         let ballot = Ballot::cast(&motion, &secret, choice.clone()).map_err(|why| ChatError::Refused(why.to_string()))?;
-        self.say_ballot(row, state, &ballot, now)
-    }
-
-    pub(crate) fn say_ballot(&mut self, row: &ClusterRow, state: &StateRow, ballot: &Ballot, now: Now) -> Result<(), ChatError> {
         let ballot = ballot.unverified();
         self.take_ballot(row, &ballot)?;
         self.send_message(row, &state.state, Body::Ballot(ballot), &DECIDING_LIFETIMES, now)?;
@@ -210,8 +238,9 @@ impl Work<'_> {
         let open = self.open_of(row, at, &motion.claimed().proposer)?;
         // These are large, and hundreds of signatures are looked at for each.
         let full = takes_in(motion) && open.iter().filter(|open| takes_in(open)).count() >= TAKE_INS_MAX;
-        let in_secret = open.iter().filter(|open| open.claimed().secret && open.claimed().id() != verified.id()).count();
-        if open.len() < MOTIONS_MAX && !full && !(verified.fields().secret && in_secret >= SECRET_MOTIONS_MAX) {
+        let others: Vec<MotionIn> = open.iter().filter(|open| open.claimed().id() != verified.id()).cloned().collect();
+        let in_secret = verified.fields().secret && self.secret_votes_of(row, &others)? >= SECRET_MOTIONS_HEARD_MAX;
+        if open.len() < MOTIONS_MAX && !full && !in_secret {
             self.put_motion(row, motion, now)?;
             self.begin_vote(row, at, &verified, now)?;
         }

@@ -264,6 +264,10 @@ impl Work<'_> {
         }
         let room = GUEST_MOTIONS_MAX.saturating_sub(self.own_admissions(row, state)?);
         for (request, secret, admission) in guests.into_iter().take(usize::try_from(room).unwrap_or(0)) {
+            // Until there is room for one more secret vote.
+            if secret && !self.may_open_in_secret(row, state)? {
+                continue;
+            }
             self.conn.execute("UPDATE cluster_request SET ours = 0 WHERE request = ?1", [request])?;
             match self.open_motion(row, state, Kind::Admit(admission), secret, now) {
                 // One who is a member, or whom we may not sponsor: others can. Or too few are left to vote in secret: then nobody

@@ -11,6 +11,7 @@ mod act;
 mod anonymous;
 mod apart;
 mod aside;
+mod audit;
 mod change;
 mod claim;
 mod delivery;
@@ -33,11 +34,12 @@ mod silent;
 mod slots;
 mod split;
 
+pub use audit::Decided;
 pub use delivery::Receipt;
 pub(crate) use gather::Gathered;
 pub use govern::Proposal;
 pub(crate) use outer::{ClusterTag, ClusterTags, TAG, tag_row};
-pub use query::{Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, Decided, MotionRow};
+pub use query::{Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, MotionRow};
 pub use row::Standing;
 pub(crate) use row::StateRow;
 pub(crate) use schema::{

@@ -13,7 +13,7 @@ mod urn;
 use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
     MemberId, MemberSecret, MotionId, Past, PastIn,
-    ballot::{BadBallot, Choice},
+    ballot::{BadBallot, BallotIn, Choice},
     content::Body,
     limits::SAID_PER_MEMBER,
     motion::{Motion, MotionIn},
@@ -34,6 +34,8 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// In the column `kind` of what we say: a share, for one trustee alone.
 const SHARE: u8 = 0;
+/// In the same: our word that a decision has passed.
+const CONFIRMATION: u8 = 1;
 
 /// Its row, of what kind it is, for whom alone, and what we say.
 type Unsaid = (i64, u8, Option<[u8; 32]>, Vec<u8>);
@@ -97,11 +99,11 @@ impl Vote {
     }
 
     /// Whether nobody can vote any more: as many rollouts have passed as there are to vote, and half of the time that they take by the
-    /// charter, since any member can hasten them. What cannot be carried out any more is not voted on.
+    /// charter, since any member can hasten them. But the last quarter of the epochs of a decision is for what follows the vote.
     fn ends(&self, epoch: u64, now: u64) -> bool {
         let motion = self.panel.motion();
-        let outlived = motion.is_confirmed() && epoch > motion.fields().until;
-        epoch > motion.closes() && (now >= self.least || outlived)
+        let last = motion.closes().midpoint(motion.fields().until);
+        epoch > motion.closes() && (now >= self.least || motion.decides_in_secret() && epoch > last)
     }
 
     /// From when on no ballot is waited for, if the motion is over.
@@ -144,7 +146,7 @@ impl Work<'_> {
         now: Now,
     ) -> Result<(), ChatError> {
         let vote = self.secret_vote(row, motion)?.ok_or(ChatError::Bug("secret vote"))?;
-        let option = match (choice, vote.panel.motion().is_confirmed()) {
+        let option = match (choice, vote.panel.motion().decides_in_secret()) {
             (Choice::Decision(yes), true) => u8::from(!yes),
             (Choice::Options(order), false) => match order.as_slice() {
                 [one] if usize::from(*one) < vote.panel.options() => *one,
@@ -343,7 +345,16 @@ impl Work<'_> {
                 "SELECT v.context, v.past, m.bytes, v.seed, v.choice, v.began, v.ready, v.over, v.full, v.silent, v.phase
                  FROM cluster_vote v JOIN cluster_motion m USING (cluster, motion) WHERE v.cluster = ?1 AND v.motion = ?2",
             )?
-            .query_row((row.cluster, motion.0), vote_row)
+            .query_row((row.cluster, motion.0), |found| {
+                let key = (row.cluster, *motion);
+                let known = self.panels.take(&key);
+                let vote = vote_row(found, known)?;
+                // Beyond the bound it is verified again the next time.
+                if let Some(vote) = &vote {
+                    let _ = self.panels.put(key, vote.panel.clone());
+                }
+                Ok(vote)
+            })
             .optional()?;
         Ok(found.flatten())
     }
@@ -420,6 +431,7 @@ impl Work<'_> {
             .collect::<Result<_, _>>()?;
         for (number, kind, to, bytes) in waiting {
             let body = match to {
+                None if kind == CONFIRMATION => BallotIn::decode(&bytes).ok().map(Body::Ballot),
                 None => StepKind::of(kind).and_then(|kind| StepIn::decode(kind, &bytes).ok()).map(Body::Step),
                 Some(to) => {
                     let groups = self.mls.groups(self.conn, self.rng);
@@ -463,12 +475,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What we say in votes that have not ended is said again.
+    /// What we say in votes that have not ended is said again, and what we confirmed.
     pub(crate) fn say_votes_again(&self, row: &ClusterRow) -> Result<(), ChatError> {
         self.conn.execute(
-            "UPDATE cluster_vote_said SET state = NULL WHERE cluster = ?1 AND motion IN
-             (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase < ?2)",
-            (row.cluster, Phase::Done.number()),
+            "UPDATE cluster_vote_said SET state = NULL WHERE cluster = ?1 AND (kind = ?3 OR motion IN
+             (SELECT motion FROM cluster_vote WHERE cluster = ?1 AND phase < ?2))",
+            (row.cluster, Phase::Done.number(), CONFIRMATION),
         )?;
         Ok(())
     }
@@ -488,22 +500,28 @@ impl Work<'_> {
     }
 }
 
-fn vote_row(row: &Row<'_>) -> rusqlite::Result<Option<Vote>> {
+/// `known`: its panel, if that has been verified.
+fn vote_row(row: &Row<'_>, known: Option<Panel>) -> rusqlite::Result<Option<Vote>> {
     let (context, past, motion): (Vec<u8>, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
     let seed = row.get::<_, Option<[u8; 32]>>(3)?.map(TrusteeSecret::new);
     let (choice, began, ready, over, full) = (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
     let (silent, phase) = (row.get(9)?, Phase::from_number(row.get(10)?));
     let found = || {
-        let (context, motion) = (Context::decode(&context)?, MotionIn::decode(&motion).ok()?);
-        let past = PastIn::decode(&past).ok()?;
-        let roster = past.claimed_roster().clone();
-        let past = past.verify(motion.claimed().epoch, &roster, &context.charter).ok()?;
-        let cluster = motion.claimed().cluster;
+        let context = Context::decode(&context)?;
         let hours = u64::from(context.charter.rollout_hours).saturating_mul(context.charter.motion_epochs.into());
-        let panel = Panel::of(motion.verify(&cluster, &past).ok()?, &context.salt).ok()?;
-        let half = if panel.motion().is_confirmed() { HOUR_MS / 4 } else { HOUR_MS / 2 };
+        let panel = known.or_else(|| panel_of(&context, &past, &motion))?;
+        let half = if panel.motion().decides_in_secret() { HOUR_MS / 4 } else { HOUR_MS / 2 };
         let least = u64::saturating_add(began, hours.saturating_mul(half));
         Some(Vote { panel, seed, choice, began, least, ready, over, full, silent, phase })
     };
     Ok(found())
+}
+
+fn panel_of(context: &Context, past: &[u8], motion: &[u8]) -> Option<Panel> {
+    let motion = MotionIn::decode(motion).ok()?;
+    let past = PastIn::decode(past).ok()?;
+    let roster = past.claimed_roster().clone();
+    let past = past.verify(motion.claimed().epoch, &roster, &context.charter).ok()?;
+    let cluster = motion.claimed().cluster;
+    Panel::of(motion.verify(&cluster, &past).ok()?, &context.salt).ok()
 }

@@ -327,10 +327,24 @@ fn audit(context: &Context, decisions: &[Decision]) -> Result<(), Failure> {
         return context.output.nothing("Nothing has been decided since you know this cluster.");
     }
     for decision in decisions {
-        let what: Vec<String> = decision.what.iter().map(|what| printable(what)).collect();
+        let mark = |what: &String| match what {
+            what if decision.untrue.contains(what) => format!("{} (REFUSED in a secret vote)", printable(what)),
+            what if decision.unknown.contains(what) => format!("{} (voted on in secret, result not known here)", printable(what)),
+            what => printable(what),
+        };
+        let what: Vec<String> = decision.what.iter().map(mark).collect();
         context.output.row(decision, || format!("{}  {}", context.output.dim(&epoch(decision.epoch)), what.join(", ")))?;
     }
-    context.output.nothing("Every step is as its members voted.")
+    if decisions.iter().any(|decision| !decision.untrue.is_empty()) {
+        let why = "more than half of the members signed that something had passed which a secret vote refused, and it was carried out; \
+                   `samizdat cluster reboot` founds another cluster without them";
+        return Err(Failure::refused(why));
+    }
+    context.output.nothing(if decisions.iter().all(|decision| decision.unknown.is_empty()) {
+        "Every step is as its members voted."
+    } else {
+        "Every step is as its members voted, or, where the result of a secret vote is not known here, as enough of them signed."
+    })
 }
 
 fn line(context: &Context, cluster: &Row) -> String {

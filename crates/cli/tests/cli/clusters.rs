@@ -71,10 +71,9 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         ClusterCall::Receipts { .. } => {
             ClusterAnswer::Receipts(vec![Receipt { member: "bobsmember".into(), nick: "bob".into(), at: NOON, read: Some(NOON) }])
         }
-        ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![
-            Decision { epoch: 1, what: vec!["admit bob".into()] },
-            Decision { epoch: 3, what: vec!["expel dave".into(), "leave erin".into()] },
-        ]),
+        ClusterCall::Audit { .. } => {
+            ClusterAnswer::Decisions(vec![decision(1, &["admit bob"]), decision(3, &["expel dave", "leave erin"])])
+        }
     }))
 }
 
@@ -149,6 +148,10 @@ fn view() -> ClusterView {
 
 fn link(label: &str, closed: bool) -> ClusterLink {
     ClusterLink { link: "samizdat:cluster/abc".into(), label: label.into(), until: NOON, closed, secret: false }
+}
+
+fn decision(epoch: u64, what: &[&str]) -> Decision {
+    Decision { epoch, what: what.iter().map(|what| (*what).to_owned()).collect(), unknown: vec![], untrue: vec![] }
 }
 
 fn motions() -> Vec<Motion> {

@@ -266,7 +266,7 @@ impl Urn {
         };
         let counts = count.sums.iter().enumerate().map(option).collect::<Option<Vec<u64>>>()?;
         let voters: Vec<MemberId> = self.voters_of(&count).collect();
-        let decides = panel.motion().is_confirmed();
+        let decides = panel.motion().decides_in_secret();
         let enough = if decides { usize::try_from(*counts.first()?).ok()? } else { voters.len() };
         Some(Verdict { passed: enough >= panel.motion().needed(), counts, voters })
     }

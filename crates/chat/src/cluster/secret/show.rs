@@ -31,21 +31,25 @@ pub struct SecretVote {
     pub said: Option<(usize, usize)>,
     /// Of a decision that has passed: nicknames of those who confirmed that, which each does by itself.
     pub confirmed: Vec<String>,
+    /// Why nothing came of it, and what to do.
+    pub why: Option<&'static str>,
 }
 
-impl SecretVote {
-    /// Why nothing came of it, and what to do.
-    pub fn why(&self) -> Option<&'static str> {
-        match self.phase {
-            Phase::NoKey => Some("too few trustees agreed on a key in time: open it again when more members are there, or openly"),
-            Phase::TooFew => Some(
-                "fewer members voted than the charter needs, or so few that the result would show how they did: open it again, or openly",
-            ),
-            Phase::NotOpened => {
-                Some("too few trustees opened the same ballots: open it again when more members are there, or openly")
-            }
-            Phase::Key | Phase::Voting | Phase::Opening | Phase::Done => None,
+fn why(state: Outcome, phase: Phase) -> Option<&'static str> {
+    match (state, phase) {
+        (Outcome::Failed, Phase::NoKey) => {
+            Some("too few trustees agreed on a key in time: open it again when more members are there, or openly")
         }
+        (Outcome::Failed, Phase::TooFew) => Some(
+            "fewer members voted than the charter needs, or so few that the result would show how they did: open it again, or openly",
+        ),
+        (Outcome::Failed, Phase::NotOpened) => {
+            Some("too few trustees opened the same ballots: open it again when more members are there, or openly")
+        }
+        (Outcome::Expired, _) => {
+            Some("its epochs were over before it was opened, confirmed and carried out: open it again, or openly")
+        }
+        _ => None,
     }
 }
 
@@ -71,17 +75,20 @@ impl Work<'_> {
         let moved = vote.panel.motion();
         (shown.needed, shown.voters) = (moved.needed(), moved.electorate().len());
         let voters = if vote.phase < Phase::Done { self.voted(row, &vote)? } else { result.voters };
-        let said = (moved.is_confirmed() && vote.phase == Phase::Done).then(|| {
+        let said = (moved.decides_in_secret() && vote.phase == Phase::Done).then(|| {
             let count = |option: usize| result.counts.get(option).copied().unwrap_or(0);
             (count(0), count(1))
         });
         let refused = said.is_some_and(|(yes, _)| yes < moved.needed());
+        // On another branch than that on which it was moved nobody confirms anything.
+        let over = moved.decides_in_secret() && (epoch > moved.fields().until || confirmed.is_none());
+        // Others may have seen a result that we have not.
+        let certified = confirmed.is_some_and(Tally::has_passed);
         shown.state = match vote.phase {
-            // Others may have seen a result that we have not.
-            _ if shown.done => Outcome::Passed,
+            _ if shown.done || certified && !over => Outcome::Passed,
             Phase::NoKey | Phase::TooFew | Phase::NotOpened => Outcome::Failed,
             _ if refused => Outcome::Failed,
-            _ if moved.is_confirmed() && epoch > moved.fields().until => Outcome::Expired,
+            _ if over => Outcome::Expired,
             Phase::Key | Phase::Voting | Phase::Opening => Outcome::Open,
             Phase::Done => Outcome::Passed,
         };
@@ -99,7 +106,7 @@ impl Work<'_> {
         let ours = voters.contains(&row.member) || result.left_out.contains(&row.member);
         shown.ours = match vote.choice {
             _ if ours => Some("secret".into()),
-            Some(option) if moved.is_confirmed() => Some(if option == 0 { "yes" } else { "no" }.into()),
+            Some(option) if moved.decides_in_secret() => Some(if option == 0 { "yes" } else { "no" }.into()),
             Some(option) => Some(u16::from(option).saturating_add(1).to_string()),
             None => None,
         };
@@ -112,7 +119,8 @@ impl Work<'_> {
         let confirmed: Vec<MemberId> = confirmed.iter().flat_map(|tally| tally.ballots()).map(Ballot::voter).collect();
         let mut confirmed = nicks(&confirmed)?;
         confirmed.sort_unstable();
-        shown.secret = Some(SecretVote { phase: vote.phase, voted, left_out, waits: vote.choice.is_some(), said, confirmed });
+        let (phase, waits, why) = (vote.phase, vote.choice.is_some(), why(shown.state, vote.phase));
+        shown.secret = Some(SecretVote { phase, voted, left_out, waits, said, confirmed, why });
         Ok(())
     }
 
