@@ -357,6 +357,7 @@ function nest(node) {
     phase: null,
     voted: [],
     left_out: [],
+    confirmed: [],
     why: null,
   };
   const options = [

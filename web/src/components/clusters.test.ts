@@ -3,6 +3,7 @@ import { userEvent } from '@testing-library/user-event';
 import type { Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
 import { ApiError, type Api } from '../lib/api';
+import type { Motion } from '../lib/shapes';
 import { cluster, clusterView, conversation, expectAccessible, fakeSession, message, motion } from '../testing/fixtures';
 import { renderWithin } from '../testing/within';
 import ChatPane from './ChatPane.svelte';
@@ -238,6 +239,156 @@ describe('clusters that merge and split', () => {
   });
 });
 
+/** The choice of a secret vote that stands in the same part of the page as this button. */
+function secretly(button: HTMLElement): HTMLInputElement {
+  const part = button.closest<HTMLElement>('form, section')!;
+  return within(part).getByRole<HTMLInputElement>('checkbox', { name: /^Secret \(experimental\)/ });
+}
+
+describe('a decision that is voted on in secret', () => {
+  const secret = (over: Partial<Motion> = {}) =>
+    motion({ kind: 'admit', subject: 'carol', secret: true, phase: 'voting', yes: 0, yes_by: [], needed: 2, voters: 3, ...over });
+  const showing = (...motions: Motion[]) => ({ ...nest, cluster: async () => clusterView({ motions }) });
+  const card = async (name: string) => within(await screen.findByRole('article', { name }));
+  const hint = async (name: string) => (await card(name)).getByText(/^Moved by/).textContent;
+
+  it('lets somebody in, by keyboard alone', async () => {
+    const openMotion = vi.fn(async () => motion());
+    const { container } = await show(ClusterDetails, { ...nest, openMotion }, { which: '1' });
+    const propose = await screen.findByRole('button', { name: 'Propose carol' });
+    expect(secretly(propose).checked, 'the ordinary case is one click').toBe(false);
+    secretly(propose).focus();
+    await userEvent.keyboard(' ');
+    await expectAccessible(container);
+    propose.focus();
+    await userEvent.keyboard('{Enter}');
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'admit', who: '3', secret: true });
+  });
+
+  it('takes in a cluster', async () => {
+    const openMotion = vi.fn(async () => motion());
+    const joinRequests = async () => [{ request: '5', nick: 'erin', words: '', member: 'erin', at: 1, from: 'owls' }];
+    await show(ClusterDetails, { ...nest, openMotion, joinRequests }, { which: '1' });
+    const propose = await screen.findByRole('button', { name: 'Propose all of “owls”' });
+    await userEvent.click(secretly(propose));
+    await userEvent.click(propose);
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'take_in', from: 'owls', secret: true });
+  });
+
+  it('puts out, drops and takes other rules', async () => {
+    const openMotion = vi.fn(async () => motion());
+    const members = clusterView().members.map((one) => ({ ...one, silent: one.nick === 'mallory' }));
+    await show(ClusterDetails, { ...nest, openMotion, cluster: async () => clusterView({ members }) }, { which: '1' });
+
+    const expel = await screen.findByRole('button', { name: 'Propose it' });
+    await userEvent.selectOptions(screen.getByLabelText('Whom'), 'bobsmember');
+    await userEvent.click(secretly(expel));
+    await userEvent.click(expel);
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'expel', who: 'bobsmember', secret: true });
+
+    const drop = screen.getByRole('button', { name: 'Propose to drop them' });
+    await userEvent.click(secretly(drop));
+    await userEvent.click(drop);
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'silent', who: ['mallorysmember'], secret: true });
+
+    const change = screen.getByRole('button', { name: 'Propose these rules' });
+    await userEvent.type(screen.getByLabelText('What the cluster is called'), 's');
+    await userEvent.click(secretly(change));
+    await userEvent.click(change);
+    expect(openMotion).toHaveBeenLastCalledWith('1', { kind: 'charter', charter: { name: 'nests' }, secret: true });
+  });
+
+  it('is for what changes the cluster, not for going into another', async () => {
+    await show(ClusterDetails, nest, { which: '1' });
+    const form = (await screen.findByRole('button', { name: 'Propose to go there' })).closest('form')!;
+    expect(within(form).queryByRole('checkbox')).toBeNull();
+  });
+
+  it('takes a vote that waits for the key, and another instead', async () => {
+    const vote = vi.fn(async () => motion());
+    const { container } = await show(ClusterDetails, { ...showing(secret({ phase: 'making_key', ours: 'yes' })), vote }, { which: '1' });
+    const { getByText, getByRole } = await card('Let carol in');
+    expect(getByText('Your vote for yes waits for the key; until then you can change it.')).toBeTruthy();
+    expect(await hint('Let carol in')).toBe(
+      'Moved by bob. Secret vote (experimental). Some members make the key; votes wait until it is there.',
+    );
+    expect(screen.queryByRole('meter'), 'nothing is counted yet').toBeNull();
+    await expectAccessible(container);
+    await userEvent.click(getByRole('button', { name: 'Vote no' }));
+    expect(vote).toHaveBeenCalledWith('abcdefghijkl', 'no');
+  });
+
+  it('shows who has voted, and takes no second vote', async () => {
+    const open = secret({ voted: ['bob'] });
+    const motions = [open, secret({ ...open, motion: 'b', subject: 'dave', voted: ['alice', 'bob'], ours: 'secret' })];
+    await show(ClusterDetails, showing(...motions), { which: '1' });
+    expect((await card('Let carol in')).getByRole('button', { name: 'Vote yes' })).toBeTruthy();
+    const { getByText, queryByRole } = await card('Let dave in');
+    expect(getByText('Have voted: alice, bob')).toBeTruthy();
+    expect(getByText('You have voted. Not even this device knows how.')).toBeTruthy();
+    expect(await hint('Let dave in')).toBe('Moved by bob. Secret vote (experimental). Open: 2 of 3 have voted, 2 must say yes.');
+    expect(queryByRole('button')).toBeNull();
+  });
+
+  it('shows who confirmed what passed, among the open motions until it is carried out', async () => {
+    const passed: Partial<Motion> = { phase: 'done', state: 'passed', yes: 2, no: 1, voted: ['alice', 'bob', 'dave'] };
+    const motions = [
+      secret({ ...passed, confirmed: ['bob'] }),
+      secret({ ...passed, motion: 'b', subject: 'erin', confirmed: ['bob', 'dave'] }),
+      secret({ ...passed, motion: 'c', subject: 'frank', confirmed: ['bob', 'dave'], done: true }),
+    ];
+    const { container } = await show(ClusterDetails, { ...showing(...motions), joinRequests: nest.joinRequests! }, { which: '1' });
+    expect(await hint('Let carol in')).toBe(
+      'Moved by bob. Secret vote (experimental). Passed: 2 yes, 1 no, 2 of 3 needed. It is carried out once 2 members confirm that, 1 so far.',
+    );
+    const { getByText, getByRole, queryByRole } = await card('Let carol in');
+    expect(getByText('Confirm that it passed, however they voted: bob')).toBeTruthy();
+    expect(getByRole('meter', { name: 'Votes for yes' }).getAttribute('value')).toBe('2');
+    expect(queryByRole('button')).toBeNull();
+    expect(await hint('Let erin in')).toContain('Passed, and being carried out: 2 yes, 1 no, 2 of 3 needed.');
+    expect(await hint('Let frank in')).toContain('Passed, and carried out: 2 yes, 1 no, 2 of 3 needed.');
+    const open = screen.getByRole('heading', { name: 'Open motions' }).closest('section')!;
+    expect(within(open).getAllByRole('article').length).toBe(2);
+    expect(screen.queryByRole('button', { name: 'Propose carol' }), 'is being let in already').toBeNull();
+    expect(container.textContent).not.toContain('binds nobody');
+    await expectAccessible(container);
+  });
+
+  it('says why nothing came of it', async () => {
+    const failed = { phase: 'done', state: 'failed' } as const;
+    const motions = [
+      secret({ ...failed, yes: 1, no: 2 }),
+      secret({ ...failed, motion: 'b', subject: 'erin', why: 'there is no key' }),
+      secret({ motion: 'c', subject: 'frank', state: 'expired' }),
+      secret({ motion: 'd', subject: 'gina', phase: 'opening' }),
+    ];
+    await show(ClusterDetails, showing(...motions), { which: '1' });
+    expect(await hint('Let carol in')).toContain('Failed: 1 yes, 2 no, 2 of 3 needed.');
+    expect(await hint('Let erin in')).toContain('Failed: there is no key.');
+    expect((await card('Let erin in')).queryByRole('meter')).toBeNull();
+    expect(await hint('Let frank in')).toContain('Its time ran out; everything stays as it was.');
+    expect(await hint('Let gina in')).toContain('The sum is being opened: 0 of 3 have voted, 2 must say yes.');
+    expect((await card('Let gina in')).queryByRole('button')).toBeNull();
+  });
+
+  it('offers no vote in my own case', async () => {
+    await show(ClusterDetails, showing(secret({ kind: 'expel', subject: 'alice' })), { which: '1' });
+    expect((await card('Put alice out')).queryByRole('button')).toBeNull();
+  });
+
+  it('is told among what was decided, and so is a question that begins alike', async () => {
+    const audit = async () => [
+      { epoch: 4, what: ['answer admit bob: yes 4, no 1', 'admit bob'] },
+      { epoch: 5, what: ['answer take_in owls: erin: yes 3, no 0'] },
+      { epoch: 6, what: ['answer admit defeat?: yes 1, no 2'] },
+    ];
+    const { container } = await show(ClusterDetails, { ...nest, audit }, { which: '1' });
+    await waitFor(() => expect(container.textContent).toContain('Voted on in secret: admit bob: yes 4, no 1; bob was let in'));
+    expect(container.textContent).toContain('Voted on in secret: take in owls: erin: yes 3, no 0');
+    expect(container.textContent).toContain('Voted on in secret: admit defeat?: yes 1, no 2');
+  });
+});
+
 describe('about a cluster', () => {
   it('tells the members what was read only if I want', async () => {
     const editCluster = vi.fn(async () => clusterView({ receipts: true }));
@@ -312,7 +463,7 @@ describe('about a cluster', () => {
     await userEvent.click(screen.getByRole('button', { name: 'Ask' }));
     const ranked = { kind: 'question', text: 'Which tea?', options: ['black', 'green'], ranked: true, secret: false };
     expect(openMotion).toHaveBeenLastCalledWith('1', ranked);
-    const inSecret = screen.getByRole<HTMLInputElement>('checkbox', { name: /^Secret \(experimental\)/ });
+    const inSecret = secretly(screen.getByRole('button', { name: 'Ask' }));
     expect(inSecret.disabled).toBe(true);
     await userEvent.click(screen.getByRole('checkbox', { name: /^Put the answers in order/ }));
     await userEvent.click(inSecret);

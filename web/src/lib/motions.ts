@@ -23,41 +23,75 @@ export function says({ kind, subject }: Motion): string {
 
 /** How it stands, as a sentence. */
 export function outcome(motion: Motion): string {
-  const { kind, state, done, yes, no, needed, voters } = motion;
-  if (motion.secret) return `Secret vote (experimental). ${progress(motion)} The answer binds nobody.`;
-  const votes = `${count(yes)} yes, ${count(no)} no, ${count(needed)} of ${count(voters)} needed.`;
+  const { kind, state, done } = motion;
+  if (motion.secret) {
+    const sentence = kind === 'question' ? `${answered(motion)} The answer binds nobody.` : passing(motion);
+    return `Secret vote (experimental). ${sentence}`;
+  }
   if (kind === 'question') return state === 'open' ? 'Open; the answer binds nobody.' : 'Over.';
   switch (state) {
     case 'open':
-      return `Open: ${votes}`;
+      return `Open: ${counts(motion)}`;
     case 'passed':
       if (kind === 'merge') return 'Passed; who said yes asks to be let in there.';
       return done ? 'Passed, and carried out.' : 'Passed; it is being carried out.';
     case 'failed':
-      return `Failed: ${votes}`;
+      return `Failed: ${counts(motion)}`;
     case 'expired':
       return 'Its time ran out; everything stays as it was.';
   }
 }
 
-/** How far a secret vote has come, as a sentence. */
-function progress({ phase, state, voted, voters, why }: Motion): string {
-  const votes = `${count(voted.length)} of ${count(voters)} have voted.`;
-  switch (phase) {
-    case 'making_key':
-      return 'Some members make the key; votes wait until it is there.';
-    case 'voting':
-      return `Open: ${votes}`;
-    case 'opening':
-      return `The sum is being opened: ${votes}`;
-    default:
-      if (state === 'failed') return `Failed: ${why ?? votes}.`;
-      return state === 'expired' ? `Over; too few answered: ${votes}` : `Over: ${votes}`;
+const counts = ({ yes, no, needed, voters }: Motion): string =>
+  `${count(yes)} yes, ${count(no)} no, ${count(needed)} of ${count(voters)} needed.`;
+
+const turnout = ({ voted, voters }: Motion): string => `${count(voted.length)} of ${count(voters)} have voted`;
+
+/** How a question in secret stands, as a sentence. */
+function answered(motion: Motion): string {
+  const { phase, state, why } = motion;
+  const votes = `${turnout(motion)}.`;
+  if (phase && phase !== 'done') return progress(motion, votes);
+  if (state === 'failed') return `Failed: ${why ?? turnout(motion)}.`;
+  return state === 'expired' ? `Over; too few answered: ${votes}` : `Over: ${votes}`;
+}
+
+/** How a decision in secret stands, as a sentence. */
+function passing(motion: Motion): string {
+  const { state, done, why, needed, confirmed } = motion;
+  switch (state) {
+    case 'open':
+      return progress(motion, `${turnout(motion)}, ${count(needed)} must say yes.`);
+    case 'passed':
+      if (done) return `Passed, and carried out: ${counts(motion)}`;
+      return confirmed.length < needed
+        ? `Passed: ${counts(motion)} It is carried out once ${count(needed)} members confirm that, ${count(confirmed.length)} so far.`
+        : `Passed, and being carried out: ${counts(motion)}`;
+    case 'failed':
+      return why ? `Failed: ${why}.` : `Failed: ${counts(motion)}`;
+    case 'expired':
+      return 'Its time ran out; everything stays as it was.';
   }
 }
 
+/** How far a secret vote is that has not been opened, as a sentence. */
+function progress({ phase }: Motion, votes: string): string {
+  if (phase === 'making_key') return 'Some members make the key; votes wait until it is there.';
+  return phase === 'voting' ? `Open: ${votes}` : `The sum is being opened: ${votes}`;
+}
+
+/** Whether its card stands among those that are open: confirming what passed in secret takes a while. */
+export const isUnderWay = ({ state, secret, kind, done }: Motion): boolean =>
+  state === 'open' || (state === 'passed' && secret && kind !== 'question' && !done);
+
+/** Whether a secret vote takes no votes any more. */
+export const isCast = ({ phase }: Motion): boolean => phase === 'opening' || phase === 'done';
+
 /** Whether there are numbers to show: of a secret vote, when it has been opened. */
-export const isCounted = ({ secret, phase, state }: Motion): boolean => !secret || (phase === 'done' && state !== 'failed');
+export function isCounted({ secret, phase, kind, state, why, yes, no }: Motion): boolean {
+  if (!secret) return true;
+  return phase === 'done' && (kind === 'question' ? state !== 'failed' : why === null && yes + no > 0);
+}
 
 /** A vote of mine in secret that can be changed, since there is no key yet. */
 export const waits = ({ secret, ours }: Motion): boolean => secret && ours !== null && ours !== 'secret';
@@ -129,7 +163,8 @@ export function decided(what: string): string {
     silent: `${subject} was dropped: nothing was heard`,
     charter: 'Other rules were taken',
     take_in: `A cluster came: ${subject}`,
-    answer: `Answered in secret: ${subject}`,
+    // Of a decision it begins as that does, `admit bob: yes 4, no 1`; so may a question, whose words are kept.
+    answer: `Voted on in secret: ${subject.replace(/^take_in /, 'take in ')}`,
     leave: `${subject} left`,
     comeback: `${subject} came back`,
   };

@@ -195,16 +195,23 @@ export interface Motion {
   phase: 'making_key' | 'voting' | 'opening' | 'done' | null;
   voted: string[];
   left_out: string[];
-  /** Why a secret vote has failed. */
+  /** Who verified that a secret vote for a decision passed; not how they voted. */
+  confirmed: string[];
+  /** Why a secret vote has failed; null if the count refused it. */
   why: string | null;
 }
 
-export type Proposal =
+/** What changes the cluster and can be voted on in secret; who opens it so has not voted by that. */
+export type SecretProposal = { secret?: boolean } & (
   | { kind: 'admit' | 'expel'; who: string }
-  | { kind: 'merge'; link: string; name: string }
   | { kind: 'take_in'; from: string }
   | { kind: 'silent'; who: string[] }
   | { kind: 'charter'; charter: Partial<Charter> }
+);
+
+export type Proposal =
+  | SecretProposal
+  | { kind: 'merge'; link: string; name: string }
   | { kind: 'question'; text: string; options: string[]; ranked: boolean; secret: boolean };
 
 /** Somebody who asks to be let in. */

@@ -139,6 +139,7 @@ export const motion = (over: Partial<Motion> = {}): Motion => ({
   phase: null,
   voted: [],
   left_out: [],
+  confirmed: [],
   why: null,
   ...over,
 });
