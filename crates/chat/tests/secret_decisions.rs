@@ -230,6 +230,130 @@ fn most_who_say_falsely_that_something_passed_are_found_by_the_audit() {
     assert!(audited.iter().all(|step| step.unknown.is_empty()));
 }
 
+/// Each door has room for many, and only so many secret votes go on at a time.
+#[test]
+fn a_fifth_guest_by_a_secret_link_is_moved_for_when_a_vote_has_ended() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let now = people[0].now;
+    let link = people[0].chat.invite_to_secret_vote(NEST, None, "poster", 7, now).unwrap();
+    let mut guests: Vec<Person> = (20..25).map(Person::new).collect();
+    for (guest, name) in guests.iter_mut().zip(["dave", "erin", "frank", "gina", "hans"]) {
+        guest.now = now;
+        guest.chat.join_cluster(&link, name, "", now).unwrap();
+        people.append(&mut vec![std::mem::replace(guest, Person::new(99))]);
+    }
+    (0..2).for_each(|_| mingle(&mut people));
+    let moved = |person: &mut Person| -> Vec<MotionRow> {
+        let motions = person.chat.motions(NEST).unwrap();
+        motions.into_iter().filter(|motion| motion.secret.is_some()).collect()
+    };
+    let open = moved(&mut people[1]);
+    assert_eq!(open.len(), 4);
+    people[..3].iter_mut().for_each(|person| vote(person, &open[0].motion, "yes"));
+    (0..3).for_each(|_| mingle(&mut people));
+    let open = moved(&mut people[1]);
+    assert_eq!((open.len(), open.iter().filter(|motion| motion.done).count()), (5, 1));
+}
+
+#[test]
+fn what_was_confirmed_is_said_again_where_a_branch_is_left_and_counts_once() {
+    let mut people = nest(&charter(), &FIVE);
+    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, ..charter() }));
+    people.iter_mut().for_each(|person| vote(person, &motion, "yes"));
+    (0..2).for_each(|_| mingle(&mut people));
+    let confirmed = shown(&mut people[0], &motion).secret.unwrap().confirmed;
+    assert!(shown(&mut people[0], &motion).done && confirmed.len() >= 3);
+    let bob = people.iter().position(|person| rows(person, "SELECT count(*) FROM cluster_vote_said WHERE kind = 1") > 0).unwrap();
+    let (envelopes, ballots) = (people[bob].envelopes().len(), signed(&people[0], &motion).len());
+    // What is done with all that was said on a branch that is left.
+    people[bob].chat.vault().conn().execute("UPDATE cluster_vote_said SET state = NULL WHERE kind = 1", []).unwrap();
+    say(&mut people[bob], "again");
+    mingle(&mut people);
+    assert_eq!(rows(&people[bob], "SELECT count(*) FROM cluster_vote_said WHERE kind = 1 AND state IS NOT NULL"), 1);
+    assert!(people[bob].envelopes().len() >= envelopes + 2, "the text, and that");
+    assert_eq!((shown(&mut people[0], &motion).secret.unwrap().confirmed, signed(&people[0], &motion).len()), (confirmed, ballots));
+}
+
+/// She has missed how the key was made, or what was opened.
+#[test]
+fn who_knows_no_result_sees_that_enough_others_do() {
+    let mut people = nest(&charter(), &FIVE);
+    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, ..charter() }));
+    // The others need every trustee.
+    let is_trustee = |person: &Person| rows(person, "SELECT count(*) FROM cluster_vote WHERE seed IS NOT NULL") > 0;
+    let lost = people.iter().position(|person| !is_trustee(person)).unwrap();
+    people[lost].chat.vault().conn().execute("UPDATE cluster_vote SET phase = 4", []).unwrap();
+    let seen = shown(&mut people[lost], &motion);
+    assert_eq!((seen.state, seen.secret.unwrap().why.is_some()), (Outcome::Failed, true));
+    for (_, person) in people.iter_mut().enumerate().filter(|(place, _)| *place != lost) {
+        vote(person, &motion, "yes");
+    }
+    for _ in 0..6 {
+        pass(&mut people, 24 * HOUR_MS);
+        (0..2).for_each(|_| mingle(&mut people));
+    }
+    let seen = shown(&mut people[lost], &motion);
+    assert_eq!((seen.state, seen.done), (Outcome::Passed, true));
+    let vote = seen.secret.unwrap();
+    assert_eq!((vote.said, vote.why, vote.confirmed.contains(&FIVE[lost].to_owned())), (None, None, false));
+    let unknown = |person: &mut Person| -> Vec<String> {
+        person.chat.audit_cluster(NEST).unwrap().into_iter().flat_map(|step| step.unknown).collect()
+    };
+    let knows = usize::from(lost == 0);
+    assert_eq!((unknown(&mut people[lost]), unknown(&mut people[knows])), (vec!["charter nest".to_owned()], vec![]));
+}
+
+#[test]
+fn what_would_undo_a_secret_vote_or_cannot_end_in_time_is_refused() {
+    let mut people = nest(&charter(), &FIVE);
+    moved(&mut people, &Proposal::Expel("erin"));
+    let now = people[1].now;
+    let openly = people[1].chat.open_motion(NEST, &Proposal::Expel("erin"), now).unwrap_err().to_string();
+    assert!(openly.contains("is being voted on in secret"), "{openly}");
+    assert!(people[1].chat.open_motion(NEST, &Proposal::Expel("dave"), now).is_ok());
+
+    let mut people = nest(&Charter { motion_epochs: 2, rollout_hours: 1, ..charter() }, &["alice", "bob", "carol"]);
+    let (now, rules) = (people[0].now, Proposal::Charter(Charter { cap: 9, ..charter() }));
+    let short = people[0].chat.open_secret_motion(NEST, &rules, now).unwrap_err().to_string();
+    assert!(short.contains("motions end too soon"), "{short}");
+}
+
+/// Of eight epochs four are for the vote; where rollouts were hastened it ends in the seventh, whatever the clock says.
+#[test]
+fn what_is_left_of_the_epochs_is_for_what_follows_the_vote() {
+    let mut people = nest(&charter(), &FIVE);
+    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 40, ..charter() }));
+    people[..4].iter_mut().for_each(|person| vote(person, &motion, "yes"));
+    let began = people[0].chat.cluster(NEST).unwrap().epoch;
+    for (name, seed) in ["frank", "gina", "hans", "ida", "jo", "kim", "lea"].iter().zip(30..) {
+        assert_ne!(shown(&mut people[0], &motion).secret.unwrap().phase, Phase::Opening);
+        let mut newcomer = Person::new(seed);
+        newcomer.now = people[0].now;
+        people.push(newcomer);
+        let_in_openly(&mut people, name, &motion);
+    }
+    assert_eq!(people[0].chat.cluster(NEST).unwrap().epoch, began + 7);
+    pass(&mut people, HOUR_MS);
+    (0..4).for_each(|_| mingle(&mut people));
+    assert!(shown(&mut people[0], &motion).done, "{:?}", shown(&mut people[0], &motion));
+}
+
+/// By an open vote, in which nobody says anything in the secret one.
+fn let_in_openly(people: &mut [Person], name: &str, secret: &str) {
+    let (now, by) = (people[0].now, (people.len() - 2) / 4);
+    let link = people[by].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
+    people.last_mut().unwrap().chat.join_cluster(&link, name, "", now).unwrap();
+    mingle(people);
+    for person in people.iter_mut() {
+        let motions = person.chat.motions(NEST).unwrap_or_default();
+        for motion in motions.iter().filter(|row| row.state == Outcome::Open && row.ours.is_none() && row.motion != secret) {
+            let _ = person.chat.vote(&motion.motion, "yes", person.now);
+        }
+    }
+    mingle(people);
+    assert_eq!(people.last_mut().unwrap().chat.cluster(NEST).unwrap().standing, Standing::Member, "{name}");
+}
+
 /// Nobody votes by itself in secret, to drop the silent neither.
 #[test]
 fn programs_do_not_vote_by_themselves_in_secret() {
