@@ -398,8 +398,8 @@ function nest(node) {
     asking: [{ request: '3', nick: 'carol', words: 'It is me, from the library.', member: 'carolsmember', at: Date.now() }],
     receipts: false,
     links: [
-      { link: `samizdat:cluster/${'a'.repeat(84)}`, label: 'the poster', until: Date.now() + 86_400_000, closed: true },
-      { link: `samizdat:cluster/${'b'.repeat(84)}`, label: '', until: Date.now() + 86_400_000, closed: false },
+      { link: `samizdat:cluster/${'a'.repeat(84)}`, label: 'the poster', until: Date.now() + 86_400_000, closed: true, secret: false },
+      { link: `samizdat:cluster/${'b'.repeat(84)}`, label: '', until: Date.now() + 86_400_000, closed: false, secret: false },
     ],
     decided: [
       { epoch: 1, what: ['admit bob'] },

@@ -114,12 +114,15 @@ impl Branches {
     /// The state that everybody follows who knows the same; none if there is no state.
     pub fn tip(&self) -> Option<StateId> {
         let support = self.support();
+        // Of two halves the one that stays is that with the lowest member: the others ask it to be let back in.
+        let lowest = self.standing.values().find_map(|(_, state)| self.upwards(state).last());
         let best = |root: &&Node| {
             let tip = self.walk(root, &support);
             let below = support.get(&root.id).map_or(0, |support| support.all);
-            (core::cmp::Reverse(below), core::cmp::Reverse(tip.epoch), tip.id)
+            let has_lowest = lowest.is_some_and(|lowest| lowest.id == root.id);
+            (core::cmp::Reverse(below), !has_lowest, core::cmp::Reverse(tip.epoch), tip.id)
         };
-        self.roots().map(|root| best(&root)).min().map(|(_, _, tip)| tip)
+        self.roots().map(|root| best(&root)).min().map(|(.., tip)| tip)
     }
 
     /// Whether `state` has a quorum: more than half of the members of its parent stand in it or below it.

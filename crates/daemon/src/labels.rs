@@ -95,7 +95,7 @@ pub(crate) fn request() -> &'static str {
 
 pub(crate) fn cluster() -> &'static str {
     "End-to-end encrypted among the members, under nicknames that nothing connects to your names. Whoever is a member can read it, show it \
-     to others, and see who votes how, but for questions that are asked in secret; the nodes you are connected to can guess when you write."
+     to others, and see who votes how, but in secret votes; the nodes you are connected to can guess when you write."
 }
 
 /// What is written in a cluster without a name.

@@ -229,12 +229,13 @@ describe('clusters that merge and split', () => {
 
   it('shows the links that were made, and which of them are closed', async () => {
     const links = [
-      { link: 'samizdat:cluster/one', label: 'poster', until: 1, closed: true },
-      { link: 'samizdat:cluster/two', label: '', until: 2, closed: false },
+      { link: 'samizdat:cluster/one', label: 'poster', until: 1, closed: true, secret: false },
+      { link: 'samizdat:cluster/two', label: '', until: 2, closed: false, secret: true },
     ];
     const { container } = await show(ClusterDetails, { ...nest, cluster: async () => clusterView({ links }) }, { which: '1' });
     expect(await screen.findByText(/closed, nobody comes in by it/)).toBeTruthy();
     expect(screen.getAllByRole('button', { name: 'Copy' }).length).toBe(1);
+    expect(screen.getByText(/until .*; voted on in secret/)).toBeTruthy();
     await expectAccessible(container);
   });
 });
@@ -251,6 +252,23 @@ describe('a decision that is voted on in secret', () => {
   const showing = (...motions: Motion[]) => ({ ...nest, cluster: async () => clusterView({ motions }) });
   const card = async (name: string) => within(await screen.findByRole('article', { name }));
   const hint = async (name: string) => (await card(name)).getByText(/^Moved by/).textContent;
+
+  /** Once that could not be shown: what was decided at an epoch, and what was moved at it, had one key. */
+  it('is told beside what was decided at the same epoch, and whether it is proven', async () => {
+    const audit = async () => [
+      { epoch: 2, what: ['admit bob'] },
+      { epoch: 2, what: ['answer expel dave: yes 1, no 2'] },
+      { epoch: 3, what: ['expel dave'], untrue: ['expel dave'] },
+      { epoch: 4, what: ['admit erin'], unknown: ['admit erin'] },
+    ];
+    const { container } = await show(ClusterDetails, { ...nest, audit }, { which: '1' });
+    await screen.findByText(/bob was let in/);
+    expect(container.querySelectorAll('.past li').length).toBe(4);
+    expect(screen.getByText(/Refused in a secret vote: dave was put out\. Enough members said falsely/)).toBeTruthy();
+    expect(screen.getByText(/the result is not known here/)).toBeTruthy();
+    expect(screen.queryByText('Your node has verified every vote.')).toBeNull();
+    await expectAccessible(container);
+  });
 
   it('lets somebody in, by keyboard alone', async () => {
     const openMotion = vi.fn(async () => motion());
@@ -500,7 +518,11 @@ describe('about a cluster', () => {
     await userEvent.click(screen.getByRole('button', { name: 'Make another passphrase' }));
     expect(await screen.findByText(passphrase)).toBeTruthy();
     expect(screen.queryByText(link), 'the words are all that is handed over').toBeNull();
-    expect(inviteToCluster).toHaveBeenLastCalledWith('1', 8);
+    expect(inviteToCluster).toHaveBeenLastCalledWith('1', 8, false);
+    await userEvent.click(screen.getByText('How the members vote on whoever comes'));
+    await userEvent.click(secretly(screen.getByRole('button', { name: 'Make another link' })));
+    await userEvent.click(screen.getByRole('button', { name: 'Make another link' }));
+    expect(inviteToCluster).toHaveBeenLastCalledWith('1', 0, true);
     await expectAccessible(container);
   });
 

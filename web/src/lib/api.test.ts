@@ -28,6 +28,14 @@ describe('the API client', () => {
     expect(fetch.mock.calls[0]?.[1]?.body).toBe('{"who":"name"}');
   });
 
+  it('asks for a passphrase, and a secret vote, only where that is wanted', async () => {
+    const { fetch, api } = answering(200, {});
+    await api.inviteToCluster('1');
+    await api.inviteToCluster('1', 8, true);
+    const bodies = fetch.mock.calls.map(([, init]) => init?.body);
+    expect(bodies).toEqual(['{}', '{"passphrase_words":8,"secret":true}']);
+  });
+
   it("repeats the node's sentence as one", async () => {
     const message = 'there is a typing error in group 3 ("abcx"): compare it with the original';
     const { api } = answering(400, { error: { kind: 'usage', message } });

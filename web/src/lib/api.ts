@@ -91,9 +91,9 @@ export class Api {
   editCluster = (which: string, edit: { receipts: boolean }): Promise<ClusterView> =>
     this.json('PATCH', cluster(which), edit);
   leaveCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/leave'), {});
-  /** With a passphrase of so many words, if any. */
-  inviteToCluster = (which: string, words?: number): Promise<ClusterInvite> =>
-    this.post(cluster(which, '/invites'), words ? { passphrase_words: words } : {});
+  /** With a passphrase of so many words, if any; in secret is whether it is voted so on whoever comes. */
+  inviteToCluster = (which: string, words = 0, secret = false): Promise<ClusterInvite> =>
+    this.post(cluster(which, '/invites'), { ...(words && { passphrase_words: words }), ...(secret && { secret }) });
   /** By which another cluster can come, if its members agree. */
   inviteCluster = (which: string): Promise<ClusterInvite> => this.post(cluster(which, '/invites'), { merge: true });
   /** Founds another by the same rules and asks these members to come along. */

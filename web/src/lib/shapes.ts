@@ -125,6 +125,8 @@ export interface ClusterLink {
   until: number;
   /** Before its time: nobody is let in by it. */
   closed: boolean;
+  /** It is voted in secret on whoever comes by it. */
+  secret: boolean;
 }
 
 /** A new cluster, and who was asked to come along. */
@@ -229,6 +231,10 @@ export interface JoinRequest {
 export interface Decision {
   epoch: number;
   what: string[];
+  /** Of these, voted on in secret, and the result is not known here. */
+  unknown?: string[];
+  /** Of these, refused in a secret vote, and carried out all the same. */
+  untrue?: string[];
 }
 
 export interface Peer {

@@ -127,6 +127,20 @@ fn of_two_trees_the_one_with_more_people_then_the_longer_then_the_lower() {
     assert_eq!(branches.tip(), Some(id(1)));
 }
 
+/// The other half asks it to be let back in: whoever of that is, and reads both, would stay by the longer branch for ever.
+#[test]
+fn of_two_halves_that_with_the_lowest_member_is_followed_by_whoever_knows_both() {
+    let lowest = (0..4).min_by_key(|who| member(*who)).unwrap();
+    let others = (0..4).filter(|who| *who != lowest).collect::<Vec<u8>>();
+    let mut branches = of([root(1, 5), root(2, 5), child(3, 2, 6, 1)]);
+    all_stand(&mut branches, [lowest, others[0]], 1, 1);
+    all_stand(&mut branches, others[1..].iter().copied(), 1, 3);
+    assert_eq!(branches.tip(), Some(id(1)), "shorter as it is");
+    let fourth = (4..9).find(|who| member(*who) > member(lowest)).unwrap();
+    all_stand(&mut branches, [fourth], 1, 3);
+    assert_eq!(branches.tip(), Some(id(3)), "more are more");
+}
+
 #[test]
 fn a_child_may_be_known_before_its_parent() {
     let branches = of([child(3, 2, 2, 1), root(1, 0), child(2, 1, 1, 0)]);
