@@ -184,3 +184,270 @@ fn patience(state: &StateRow) -> u64 {
     let rollouts = u64::from(state.context.charter.rollout_hours).saturating_mul(HOUR_MS).saturating_mul(ROLLOUTS_MISSED);
     rollouts.max(MISSED_MS)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+    use samizdat_cluster::{Past, Roster};
+
+    use super::*;
+    use crate::{chat::Chat, tests::two_in};
+
+    const DAY_MS: u64 = 24 * HOUR_MS;
+
+    fn in_nest<T>(chat: &mut Chat, f: impl FnOnce(&mut Work<'_>, &ClusterRow, &StateRow) -> Result<T, ChatError>) -> T {
+        let done = chat.transact(|work| {
+            let row = work.find_cluster("nest")?;
+            let (_, tip) = row.place()?;
+            let state = work.state_row(row.cluster, &tip)?.unwrap();
+            f(work, &row, &state)
+        });
+        done.unwrap()
+    }
+
+    fn nest() -> (Chat, Now) {
+        let (alice, _, _, now) = two_in(&["nest"]);
+        (alice, Now { unix_ms: now.unix_ms + 100 * DAY_MS, ..now })
+    }
+
+    /// Of whom it is the state.
+    fn of(state: &StateRow, members: &[MemberId]) -> StateRow {
+        let past = Past::founded(Roster::of(members.iter().copied()), state.context.charter.clone());
+        StateRow { past, ..state.clone() }
+    }
+
+    /// Nobody stands anywhere but these, and when they were heard.
+    fn stand(work: &Work<'_>, row: &ClusterRow, state: &StateId, heard: &[(MemberId, u64)]) {
+        work.conn.execute("DELETE FROM cluster_stand", []).unwrap();
+        for (member, unix_ms) in heard {
+            work.stand(row.cluster, member, 5, state, Now { unix_ms: *unix_ms, mono_ms: 0 }).unwrap();
+        }
+    }
+
+    fn began(work: &Work<'_>, at: u64) {
+        work.conn.execute("UPDATE cluster_state SET began = ?1", [ms(at)]).unwrap();
+    }
+
+    fn member(seed: u8) -> MemberSecret {
+        MemberSecret::from_seed([seed; 32])
+    }
+
+    /// Somebody asks to be let back in.
+    fn asks(work: &Work<'_>, row: &ClusterRow, who: &MemberSecret, id: ClusterId, turn: u64, keys: u8, at: u64) {
+        let comeback = Comeback::sign(id, who, turn, [keys; 32]).unverified();
+        work.conn
+            .execute(
+                "INSERT INTO cluster_request(cluster, member, key_package, hash, nick, words, reply, returns, ours, at, comeback)
+                 VALUES(?1, ?2, ?3, ?4, 'dave', '', ?3, 1, 0, ?5, ?6)",
+                (row.cluster, who.member().0, [keys; 32], [who.member().0[0], keys], ms(at), comeback.encode()),
+            )
+            .unwrap();
+    }
+
+    #[test]
+    fn a_part_gives_way_unless_it_is_most_or_the_half_with_the_lowest() {
+        let (mut alice, now) = nest();
+        let [low, high, higher] = [0, 254, 255].map(|byte| MemberId([byte; 32]));
+        for (hours, patience) in [(24, 4 * DAY_MS), (1, 2 * DAY_MS)] {
+            in_nest(&mut alice, |work, row, state| {
+                let us = row.member;
+                let since = now.unix_ms - patience;
+                let gives_way = |members: &[MemberId], here: &[MemberId], heard: u64, from: u64| {
+                    let mut state = of(state, members);
+                    state.context.charter.rollout_hours = hours;
+                    stand(work, row, &state.state, &here.iter().map(|member| (*member, heard)).collect::<Vec<_>>());
+                    began(work, from);
+                    work.gives_way(row, &state, now).unwrap()
+                };
+                let all = [low, us, high, higher];
+                let (late, early) = (since + 1, since - 1);
+                assert!(gives_way(&all[..3], &[], late, early), "one of three");
+                assert!(!gives_way(&all[..3], &[high], late, early), "two of three");
+                assert!(!gives_way(&all, &[low], late, early), "the half with the lowest");
+                assert!(gives_way(&all, &[high], late, early), "the other half");
+                assert!(!gives_way(&all[1..], &[high], late, early), "most, without anybody lower");
+                assert!(!gives_way(&[us, high], &[], late, early), "alone, and the lowest");
+                assert!(gives_way(&[us, low], &[], late, early), "alone, and not the lowest");
+                assert!(!gives_way(&[us], &[], late, early));
+                assert!(gives_way(&all[..3], &[high], since, early), "heard for the last time too long ago");
+                assert!(!gives_way(&all[..3], &[], late, since), "not here for long enough to say");
+                // Only the oldest state that is kept says for how long we are here.
+                let newer = StateRow { state: StateId([3; 16]), parent: Some(state.state), began: now.unix_ms, ..state.clone() };
+                began(work, early);
+                work.put_state(row.cluster, &newer)?;
+                stand(work, row, &state.state, &[]);
+                let mut three = of(state, &all[..3]);
+                three.context.charter.rollout_hours = hours;
+                assert!(work.gives_way(row, &three, now)?);
+                work.conn.execute("DELETE FROM cluster_state WHERE state = ?1", [[3; 16]])?;
+                Ok(())
+            });
+        }
+    }
+
+    #[test]
+    fn who_is_here_is_not_let_back_in_and_who_is_not_is_once_nothing_of_it_can_be_on_its_way() {
+        let (mut alice, now) = nest();
+        in_nest(&mut alice, |work, row, state| {
+            let (id, dave, high) = (row.id.unwrap(), member(77), MemberId([255; 32]));
+            let state = StateRow { began: now.unix_ms - DAY_MS, ..of(state, &[row.member, dave.member(), high]) };
+            let patience = patience(&state);
+            began(work, now.unix_ms - 10 * DAY_MS);
+            let elsewhere = StateId([9; 16]);
+            let heard = now.unix_ms - patience + 1;
+            let back = |heard: &[(MemberId, u64)], at: StateId, ms: u64, state: &StateRow| {
+                stand(work, row, &at, heard);
+                let now = Now { unix_ms: ms, mono_ms: 0 };
+                work.to_let_back(row, &id, state, now).unwrap().len()
+            };
+            let others = (high, now.unix_ms);
+            assert_eq!(back(&[others], state.state, now.unix_ms, &state), 0, "nobody asks");
+
+            asks(work, row, &dave, id, 5, 1, now.unix_ms);
+            let settled = now.unix_ms + RETURN_GRACE_MS;
+            assert_eq!(back(&[others], state.state, settled - 1, &state), 0);
+            assert_eq!(back(&[others], state.state, settled, &state), 1);
+            let young = StateRow { began: now.unix_ms + 1, ..state.clone() };
+            assert_eq!(back(&[others], state.state, settled, &young), 0, "where we stand only since then");
+            assert_eq!(back(&[others, (dave.member(), heard)], elsewhere, settled, &state), 1, "it cannot follow us");
+
+            assert_eq!(back(&[others, (dave.member(), heard)], state.state, now.unix_ms, &state), 0, "it is here");
+            assert_eq!(back(&[others, (dave.member(), heard - 1)], state.state, now.unix_ms, &state), 1, "it was");
+
+            work.conn.execute("DELETE FROM cluster_request", [])?;
+            asks(work, row, &dave, ClusterId([1; 32]), 5, 1, now.unix_ms);
+            assert_eq!(back(&[others], state.state, settled, &state), 0, "forged");
+
+            // What it asked before it spoke here is done with.
+            work.conn.execute("DELETE FROM cluster_request", [])?;
+            asks(work, row, &dave, id, 4, 2, now.unix_ms);
+            asks(work, row, &member(78), id, 9, 3, now.unix_ms);
+            assert_eq!(back(&[others, (dave.member(), 1)], state.state, now.unix_ms, &state), 0);
+            assert_eq!(
+                work.returning(row)?.iter().map(|back| back.comeback.claimed_member()).collect::<Vec<_>>(),
+                [member(78).member()]
+            );
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn of_two_parts_that_give_way_that_with_the_lowest_lets_the_other_in() {
+        let (mut alice, now) = nest();
+        in_nest(&mut alice, |work, row, state| {
+            let id = row.id.unwrap();
+            let mut asking: Vec<MemberSecret> = (1..200).map(member).collect();
+            asking.sort_by_key(MemberSecret::member);
+            let (lower, higher) = (asking.first().unwrap(), asking.last().unwrap());
+            assert!(lower.member() < row.member && row.member < higher.member());
+            let others = [0, 250].map(|byte| MemberId([byte; 32]));
+            let mut all = vec![row.member, lower.member(), higher.member()];
+            all.extend(others);
+            let state = of(state, &all);
+            began(work, now.unix_ms - 10 * DAY_MS);
+            let later = Now { unix_ms: now.unix_ms + RETURN_GRACE_MS, ..now };
+            let back = |who: &[&MemberSecret], here: &[MemberId]| {
+                work.conn.execute("DELETE FROM cluster_request", []).unwrap();
+                who.iter().zip(1..).for_each(|(who, keys)| asks(work, row, who, id, 5, keys, 0));
+                stand(work, row, &state.state, &here.iter().map(|member| (*member, later.unix_ms)).collect::<Vec<_>>());
+                work.to_let_back(row, &id, &state, later).unwrap().len()
+            };
+            assert_eq!(back(&[higher], &[]), 1);
+            assert_eq!(back(&[lower], &[]), 0);
+            assert_eq!(back(&[higher, lower], &[]), 0, "they let us in");
+            assert_eq!(back(&[lower], &others[..1]), 1, "somebody lower is here");
+            assert_eq!(back(&[lower], &[MemberId([0; 32])]), 1);
+            assert_eq!(back(&[lower], &[others[1]]), 0, "somebody higher is of no use");
+            assert_eq!(back(&[lower], &others), 1, "we are most");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_newest_question_of_each_counts() {
+        let (mut alice, now) = nest();
+        in_nest(&mut alice, |work, row, _| {
+            let (id, dave, erin) = (row.id.unwrap(), member(77), member(78));
+            for (turn, keys) in [(3, 1), (5, 2), (5, 3), (4, 4)] {
+                asks(work, row, &dave, id, turn, keys, now.unix_ms);
+            }
+            asks(work, row, &erin, id, 1, 5, now.unix_ms);
+            work.conn.execute("UPDATE cluster_request SET reply = ?1 WHERE hash = ?2", ([8; 32], [dave.member().0[0], 3]))?;
+            let mut newest: Vec<_> =
+                work.returning(row)?.into_iter().map(|back| (back.comeback.claimed_turn(), back.key_package)).collect();
+            newest.sort();
+            assert_eq!(newest, [(1, vec![5; 32]), (5, vec![3; 32])]);
+            let other = ClusterRow { cluster: row.cluster + 1, ..row.clone() };
+            assert!(work.returning(&other)?.is_empty());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn we_are_apart_since_the_last_of_those_who_are_gone_was_heard() {
+        let (mut alice, now) = nest();
+        in_nest(&mut alice, |work, row, state| {
+            let [bob, carol, dave, gone] = [1, 2, 3, 4].map(|byte| MemberId([byte; 32]));
+            let state = StateRow { began: now.unix_ms, ..of(state, &[row.member, bob, carol, dave]) };
+            let since = now.unix_ms - patience(&state);
+            let apart = |heard: &[(MemberId, u64)]| {
+                stand(work, row, &state.state, heard);
+                work.apart_since(row, &state).unwrap()
+            };
+            assert_eq!(apart(&[(bob, since + 1)]), None);
+            assert_eq!(
+                apart(&[(bob, since + 1), (carol, since), (dave, since - 9), (gone, since - 1), (row.member, 1)]),
+                Some(since)
+            );
+            assert_eq!(apart(&[(carol, 3), (dave, 7), (gone, 9)]), Some(7), "of members");
+            let other = ClusterRow { cluster: row.cluster + 1, ..row.clone() };
+            assert_eq!(work.apart_since(&other, &state)?, None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn who_is_lost_asks_once_the_log_may_be_full_and_again_after_a_week_and_not_when_it_is_found() {
+        let (mut alice, now) = nest();
+        let at = |ms: u64| Now { unix_ms: ms, mono_ms: 0 };
+        in_nest(&mut alice, |work, row, state| {
+            let away = ClusterRow { standing: Standing::Away, ..row.clone() };
+            let asked = |work: &mut Work<'_>, row: &ClusterRow, ms: u64| {
+                let reply = |work: &Work<'_>| {
+                    work.conn.query_row("SELECT reply FROM cluster", [], |row| row.get::<_, Option<Vec<u8>>>(0)).unwrap()
+                };
+                let before = reply(work);
+                work.ask_to_return(row, state, at(ms)).unwrap();
+                reply(work) != before
+            };
+            let tags = |work: &Work<'_>| {
+                work.conn.query_row("SELECT count(*) FROM cluster_tag WHERE source = 2", [], |row| row.get::<_, u64>(0)).unwrap()
+            };
+            let start = now.unix_ms;
+            assert!(!asked(work, &away, start));
+            assert!(!asked(work, &away, start + RETURN_GRACE_MS - 1));
+            let first = start + RETURN_GRACE_MS;
+            assert!(asked(work, &away, first));
+            // And what each of them may say about us.
+            assert_eq!(tags(work), REPLY_TAGS + 2);
+            assert!(!asked(work, &away, first));
+            assert!(!asked(work, &away, first + ASK_AGAIN_MS - 1));
+            assert!(asked(work, &away, first + ASK_AGAIN_MS));
+            assert_eq!(tags(work), REPLY_TAGS + 2, "what answers the first one cannot be read any more");
+            assert!(asked(work, &away, first), "the clock was put back");
+
+            // Found again, what was said of it counts for nothing.
+            work.conn.execute("INSERT INTO cluster_unlisted(cluster, author, turn) VALUES(?1, ?2, 1)", (row.cluster, [5; 32]))?;
+            let unlisted = |work: &Work<'_>| {
+                work.conn.query_row("SELECT count(*) FROM cluster_unlisted", [], |row| row.get::<_, u64>(0)).unwrap()
+            };
+            began(work, first);
+            assert!(!asked(work, row, first));
+            assert_eq!(unlisted(work), 0);
+            assert!(!asked(work, &away, first), "and it waits for the log anew");
+            assert!(!asked(work, &away, first + RETURN_GRACE_MS - 1));
+            assert!(asked(work, &away, first + RETURN_GRACE_MS));
+            Ok(())
+        });
+    }
+}
