@@ -519,8 +519,9 @@ describe('about a cluster', () => {
     expect(await screen.findByText(passphrase)).toBeTruthy();
     expect(screen.queryByText(link), 'the words are all that is handed over').toBeNull();
     expect(inviteToCluster).toHaveBeenLastCalledWith('1', 8, false);
-    await userEvent.click(screen.getByText('How the members vote on whoever comes'));
-    await userEvent.click(secretly(screen.getByRole('button', { name: 'Make another link' })));
+    const how = screen.getByText('How the members vote on whoever comes');
+    await userEvent.click(how);
+    await userEvent.click(within(how.closest('details')!).getByRole('checkbox', { name: /^Secret \(experimental\)/ }));
     await userEvent.click(screen.getByRole('button', { name: 'Make another link' }));
     expect(inviteToCluster).toHaveBeenLastCalledWith('1', 0, true);
     await expectAccessible(container);
