@@ -41,8 +41,10 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     IN_SECRET,
 ];
 
-/// Decisions can be voted on in secret, too.
+/// Decisions can be voted on in secret, too; and nobody is silent because rollouts were hastened.
 const IN_SECRET: &str = "
+-- Since when somebody is known as a member, ms; 0: for long.
+ALTER TABLE cluster_member ADD COLUMN known INTEGER NOT NULL DEFAULT 0;
 -- Of a door of ours: on whoever comes by it is voted in secret. Of a request, `ours` is 2 then.
 ALTER TABLE cluster_door ADD COLUMN in_secret INTEGER NOT NULL DEFAULT 0;
 ";

@@ -370,6 +370,75 @@ fn the_silent_are_dropped_by_themselves_and_may_ask_again() {
     assert_eq!(people[2].chat.cluster(NEST).unwrap().standing, Standing::Member);
 }
 
+/// Any member can change its keys as often as it likes, and each newcomer is an epoch.
+#[test]
+fn nobody_is_silent_because_rollouts_were_hastened() {
+    let mut people = nest_under(&Charter { silent_epochs: 3, ..Charter::new(NEST).unwrap() }, &["alice", "bob", "carol"]);
+    let mut carol = people.pop().unwrap();
+    let epoch = people[0].chat.cluster(NEST).unwrap().epoch;
+    for (seed, name) in (20..).zip(["dave", "erin", "frank", "gina", "hans"]) {
+        let now = people[0].now;
+        let link = people[0].chat.invite_to_cluster(NEST, "", 7, now);
+        let link = link.unwrap_or_else(|_| people[1].chat.invite_to_cluster(NEST, "", 7, now).unwrap());
+        let mut newcomer = Person::new(seed);
+        newcomer.now = now;
+        newcomer.chat.join_cluster(&link, name, "", now).unwrap();
+        people.push(newcomer);
+        all(&mut people);
+        vote_all(&mut people, "yes");
+        (0..2).for_each(|_| all(&mut people));
+    }
+    assert!(people[0].chat.cluster(NEST).unwrap().epoch >= epoch + 5, "in less than an hour");
+    let members = people[0].chat.cluster(NEST).unwrap().members;
+    assert!(members.iter().any(|member| member.nick == "carol" && !member.silent), "{members:?}");
+    assert!(people[0].chat.motions(NEST).unwrap().iter().all(|motion| motion.kind != "silent"));
+    carol.now = people[0].now;
+    people.push(carol);
+    (0..2).for_each(|_| all(&mut people));
+    assert_eq!(people[7].chat.cluster(NEST).unwrap().standing, Standing::Member);
+}
+
+/// The lowest id may be among those who are gone: the others ask in vain to be let back in, and go on all the same.
+#[test]
+fn half_of_the_members_may_be_gone_for_ever() {
+    let rules = Charter { silent_epochs: 10, ..Charter::new(NEST).unwrap() };
+    for gone_have_lowest in [true, false] {
+        let mut people = nest_under(&rules, &["alice", "bob", "carol", "dave"]);
+        agree(&mut people);
+        people.sort_by_key(|person| {
+            person.chat.vault().conn().query_row("SELECT member FROM cluster", [], |row| row.get::<_, [u8; 32]>(0)).unwrap()
+        });
+        let gone = if gone_have_lowest { people.drain(..2).collect::<Vec<_>>() } else { people.drain(2..).collect() };
+        let epoch = people[0].chat.cluster(NEST).unwrap().epoch;
+        for day in 0..8 {
+            people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+            let now = people[0].now;
+            people[day % 2].chat.write_in_cluster(NEST, &format!("day {day}"), LIFETIME, now).unwrap();
+            all(&mut people);
+        }
+        assert!(people[0].chat.cluster(NEST).unwrap().epoch >= epoch + 7, "keys change");
+        people.iter().for_each(|person| assert_eq!(person.texts().len(), 8));
+        assert_eq!(nicks(&mut people[0]).len(), 4);
+        // A question needs most of those who may vote, and a newcomer, too; once the others were dropped, two are enough.
+        for _ in 0..6 {
+            people.iter_mut().for_each(|person| person.now.unix_ms += 25 * 3_600_000);
+            all(&mut people);
+        }
+        people.iter_mut().for_each(|person| assert_eq!(nicks(person).len(), 2));
+        let mut erin = Person::new(30);
+        erin.now = people[0].now;
+        let link = people[1].chat.invite_to_cluster(NEST, "", 7, erin.now).unwrap();
+        erin.chat.join_cluster(&link, "erin", "", erin.now).unwrap();
+        people.push(erin);
+        all(&mut people);
+        vote_all(&mut people, "yes");
+        (0..2).for_each(|_| all(&mut people));
+        agree(&mut people);
+        people.iter_mut().for_each(|person| drop(person.chat.audit_cluster(NEST).unwrap()));
+        drop(gone);
+    }
+}
+
 #[test]
 fn who_says_who_they_are_is_known_to_those_who_come_later_and_nobody_else_is() {
     let mut people = nest(&["alice", "bob"]);

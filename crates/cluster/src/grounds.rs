@@ -3,6 +3,7 @@
 use core::fmt;
 
 use minicbor::Decoder;
+use sha2::{Digest, Sha256};
 
 use crate::{
     cbor::{Out, Wire, Written, list, write_list},
@@ -27,6 +28,15 @@ impl Grounds {
     /// Whether there are none: such a change is of keys only.
     pub fn is_empty(&self) -> bool {
         self.certificates.is_empty() && self.leaves.is_empty() && self.comebacks.is_empty()
+    }
+
+    /// What the Commit that rests on them is bound to, in its authenticated data: by the same Commit with others members would be in one
+    /// state and differ in what was carried out.
+    pub fn hash(&self) -> [u8; 32] {
+        let mut e = Out::new(Vec::new());
+        // Writing into a Vec cannot fail.
+        let _ = e.array(3).map(|_| ()).and_then(|()| self.write(&mut e));
+        Sha256::new().chain_update(b"samizdat grounds v1\0").chain_update(e.into_writer()).finalize().into()
     }
 
     /// Whether there are more than one change may have.

@@ -11,7 +11,7 @@ use samizdat_chat::{
     mls::{Committed, Groups, MLS_SCHEMA, MemberKeys, Mls, Plan, Snapshot},
 };
 use samizdat_cluster::{
-    Charter, ClusterId, Done, MemberId, MemberSecret, Past, PastIn, Roster,
+    Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, PastIn, Roster,
     door::{self, DoorSecret},
     link::OpenDoor,
     request::{Answer, Request},
@@ -67,7 +67,14 @@ impl Member {
 
     pub fn commit(&mut self, at: &Snapshot, updates: &[Vec<u8>]) -> Committed {
         let us = self.keys.member;
-        self.groups().commit(&CLUSTER, &at.state, &us, &Plan { updates: updates.to_vec(), ..Plan::default() }).unwrap()
+        self.groups()
+            .commit(
+                &CLUSTER,
+                &at.state,
+                &us,
+                &Plan { updates: updates.to_vec(), bound_to: Grounds::default().hash(), ..Plan::default() },
+            )
+            .unwrap()
     }
 
     pub fn follow(&mut self, at: &Snapshot, commit: &[u8]) {

@@ -233,6 +233,7 @@ impl Work<'_> {
         let context = |charter: &Charter| Context { salt: state.context.salt, charter: charter.clone() }.encode();
         agenda.plan.context = mandate.charter().map(context);
         agenda.grounds = mandate.grounds().clone();
+        agenda.plan.bound_to = agenda.grounds.hash();
         Ok(agenda)
     }
 

@@ -93,7 +93,9 @@ impl Work<'_> {
             Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(Followed::No),
         };
-        let judged = change_of(&at, &processed.changed).and_then(|change| {
+        // Whoever passes on a Commit of somebody else with other grounds.
+        let is_whole = processed.bound_to == bundle.grounds.hash();
+        let judged = change_of(&at, &processed.changed).filter(|_| is_whole).and_then(|change| {
             let parent = Parent { cluster: id, past: &at.past, done: &at.done };
             judge(&parent, &change, &bundle.grounds).ok()
         });
@@ -403,4 +405,54 @@ fn next_without_us(parent: &StateRow, changed: &Changed, judged: &Judged, commit
         own_leaf: None,
         began: now.unix_ms,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used)]
+    use samizdat_cluster::{Grounds, leave::Leave};
+
+    use super::*;
+    use crate::{chat::Chat, mls::Plan, tests::two_in};
+
+    /// A Commit of Alice that is bound to these grounds.
+    fn commit(alice: &mut Chat, grounds: &Grounds) -> (StateId, Vec<u8>) {
+        let bound_to = grounds.hash();
+        alice
+            .transact(|work| {
+                let row = work.find_cluster("nest")?;
+                let (id, tip) = row.place()?;
+                let plan = Plan { bound_to, ..Plan::default() };
+                let committed = work.mls.groups(work.conn, work.rng).commit(&id, &tip, &row.member, &plan)?;
+                Ok((tip, committed.commit))
+            })
+            .unwrap()
+    }
+
+    /// Otherwise members would be in one state and differ in what was carried out, by what came first.
+    #[test]
+    fn a_commit_with_other_grounds_than_its_author_signed_leads_nowhere() {
+        let (mut alice, mut bob, _, now) = two_in(&["nest"]);
+        let ours = bob.transact(|work| work.find_cluster("nest")).unwrap();
+        let leaves =
+            bob.transact(|work| Ok(vec![Leave::sign(ours.id.unwrap(), &work.member_secret(&ours)?).unverified()])).unwrap();
+        let others = Grounds { leaves, ..Grounds::default() };
+        let mut follows = |parent: &StateId, commit: &[u8]| {
+            let bundle = Bundle { commit: commit.to_vec(), grounds: Grounds::default() }.encode();
+            bob.transact(|work| {
+                let row = work.find_cluster("nest")?;
+                let before = work.branches(row.cluster)?.len();
+                let followed = matches!(work.follow(&row, parent, &bundle, now)?, Followed::Yes);
+                assert_eq!(work.branches(row.cluster)?.len(), before + usize::from(followed));
+                Ok(followed)
+            })
+            .unwrap()
+        };
+        // Without grounds both would be lawful.
+        let mut copy = Chat::open(alice.vault().copy().unwrap(), [8; 32]).unwrap();
+        let (parent, bound_to_others) = commit(&mut copy, &others);
+        assert!(!follows(&parent, &bound_to_others));
+        let (parent, whole) = commit(&mut alice, &Grounds::default());
+        assert!(follows(&parent, &whole));
+    }
 }

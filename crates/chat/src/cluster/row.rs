@@ -219,12 +219,13 @@ impl Work<'_> {
                 ms(row.began),
             ))?;
         let mut member = self.conn.prepare_cached(
-            "INSERT INTO cluster_member(cluster, member, nick, author, since) VALUES(?1, ?2, ?3, ?4, ?5)
+            "INSERT INTO cluster_member(cluster, member, nick, author, since, known) VALUES(?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT DO UPDATE SET nick = excluded.nick WHERE nick <> excluded.nick",
         )?;
         let named = row.members.iter().filter(|leaf| !leaf.nick.is_empty());
         named.into_iter().try_for_each(|leaf| {
-            member.execute((cluster, leaf.member.0, &leaf.nick, leaf.member.to_string(), ms(row.epoch))).map(|_| ())
+            let author = leaf.member.to_string();
+            member.execute((cluster, leaf.member.0, &leaf.nick, author, ms(row.epoch), ms(row.began))).map(|_| ())
         })?;
         Ok(())
     }

@@ -14,6 +14,8 @@ use samizdat_core::Now;
 use super::row::{ClusterRow, StateRow};
 use crate::{error::ChatError, work::Work};
 
+const HOUR_MS: u64 = 60 * 60 * 1000;
+
 impl Work<'_> {
     /// Moves to drop the silent, or says yes to a motion that does.
     pub(crate) fn drop_the_silent(&mut self, row: &ClusterRow, state: &StateRow, now: Now) -> Result<(), ChatError> {
@@ -46,22 +48,30 @@ impl Work<'_> {
         }
     }
 
-    /// Who stands so many epochs behind that the charter calls them silent. Of somebody who never spoke, the time counts from the
-    /// oldest state that we know them in.
+    /// Who stands so many epochs behind that the charter calls them silent, and was not heard for half of the time that so many rollouts
+    /// take by it: any member can hasten them, and many newcomers do. Of somebody who never spoke, the time counts from the oldest state
+    /// that we know them in. By the clock of the tip, so that all is shown as it was decided.
     pub(crate) fn silent(&self, row: &ClusterRow, state: &StateRow) -> Result<BTreeSet<MemberId>, ChatError> {
         let patience = u64::from(state.context.charter.silent_epochs);
         if patience == 0 {
             return Ok(BTreeSet::new());
         }
-        let heard: BTreeMap<MemberId, u64> = self
+        let heard: BTreeMap<MemberId, (u64, u64)> = self
             .conn
-            .prepare_cached("SELECT member, epoch FROM cluster_stand WHERE cluster = ?1")?
-            .query_map([row.cluster], |row| Ok((MemberId(row.get(0)?), row.get(1)?)))?
+            .prepare_cached(
+                "SELECT m.member, coalesce(s.epoch, 0), max(m.known, coalesce(s.heard, 0)) FROM cluster_member m
+                 LEFT JOIN cluster_stand s USING (cluster, member) WHERE m.cluster = ?1",
+            )?
+            .query_map([row.cluster], |row| Ok((MemberId(row.get(0)?), (row.get(1)?, row.get(2)?))))?
             .collect::<Result<_, _>>()?;
-        let oldest = |member: &MemberId| state.past.member_since(member);
-        let last = |member: &MemberId| heard.get(member).copied().unwrap_or(0).max(oldest(member));
+        let half = patience.saturating_mul(state.context.charter.rollout_hours.into()).saturating_mul(HOUR_MS / 2);
+        let is_silent = |member: &&MemberId| {
+            let (epoch, at) = heard.get(member).copied().unwrap_or_default();
+            let last = epoch.max(state.past.member_since(member));
+            state.epoch.saturating_sub(last) >= patience && state.began.saturating_sub(at) >= half
+        };
         let others = state.roster().iter().filter(|member| **member != row.member);
-        Ok(others.filter(|member| state.epoch.saturating_sub(last(member)) >= patience).copied().collect())
+        Ok(others.filter(is_silent).copied().collect())
     }
 
     /// Motions that would drop the silent and are open. In secret nobody votes by itself.

@@ -167,18 +167,23 @@ impl Town {
                 if self.draw.percent(20) {
                     plan.add.extend(self.draw.pick(packages.iter()).cloned());
                 }
-                let committed = mls.groups(copy.conn(), &mut rng).commit(&place.cluster, &place.state, &place.member, &plan);
-                let Ok(committed) = committed else { continue };
                 let some = self.draw.percent(50);
                 let leaves = leaves.iter().filter(|_| some).filter_map(|bytes| LeaveIn::decode(bytes).ok()).take(4).collect();
                 let certificates = if self.draw.percent(60) { certificates.clone() } else { Vec::new() };
                 let comebacks = comebacks.iter().filter_map(|bytes| ComebackIn::decode(bytes).ok()).take(4).collect();
                 let grounds = Grounds { certificates, leaves, comebacks };
-                let bundle = Bundle { commit: committed.commit, grounds }.encode();
-                let first = place.sent.saturating_add(n.saturating_mul(4));
-                out.extend(place.seal(place.leaf, first, &pieces(CHANGE, &bundle), hour, &mut rng));
+                plan.bound_to = grounds.hash();
+                let committed = mls.groups(copy.conn(), &mut rng).commit(&place.cluster, &place.state, &place.member, &plan);
+                let Ok(committed) = committed else { continue };
+                // Sometimes with grounds that it was not signed with, to some first and to others later.
+                let other = if self.draw.percent(30) { Grounds::default() } else { grounds.clone() };
+                for (place_of, grounds) in [(0, grounds), (4, other)] {
+                    let bundle = Bundle { commit: committed.commit.clone(), grounds }.encode();
+                    let first = place.sent.saturating_add(n.saturating_mul(8)).saturating_add(place_of);
+                    out.extend(place.seal(place.leaf, first, &pieces(CHANGE, &bundle), hour, &mut rng));
+                }
             }
-            place.has_sent(conn, 16)?;
+            place.has_sent(conn, 32)?;
         }
         for letter in out {
             if self.draw.percent(40) {
