@@ -370,6 +370,32 @@ fn the_silent_are_dropped_by_themselves_and_may_ask_again() {
     assert_eq!(people[2].chat.cluster(NEST).unwrap().standing, Standing::Member);
 }
 
+/// One byte of what a decision rested on, wherever it is, or of what was true before.
+#[test]
+fn a_history_that_was_changed_is_found_by_the_audit() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let conn = people[0].chat.vault().conn();
+    let mut statement = conn.prepare("SELECT state, bytes FROM cluster_decision ORDER BY epoch").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
+    let rows: Vec<_> = rows.collect::<Result<_, _>>().unwrap();
+    drop(statement);
+    assert!(people[0].chat.audit_cluster(NEST).is_ok() && rows.len() >= 3);
+    let put = |person: &Person, state: &[u8; 16], bytes: &[u8]| {
+        let sql = "UPDATE cluster_decision SET bytes = ?2 WHERE state = ?1";
+        assert_eq!(person.chat.vault().conn().execute(sql, (state, bytes)).unwrap(), 1);
+    };
+    for (state, bytes) in rows.iter().filter(|(_, bytes)| bytes.len() > 100) {
+        for at in [bytes.len() / 4, bytes.len() / 2, bytes.len() - 20] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            put(&people[0], state, &changed);
+            assert!(people[0].chat.audit_cluster(NEST).is_err(), "byte {at} of {}", bytes.len());
+        }
+        put(&people[0], state, bytes);
+    }
+    assert!(people[0].chat.audit_cluster(NEST).is_ok());
+}
+
 /// Any member can change its keys as often as it likes, and each newcomer is an epoch.
 #[test]
 fn nobody_is_silent_because_rollouts_were_hastened() {

@@ -195,6 +195,10 @@ fn statements() -> Value {
     let grounds =
         Grounds { certificates: vec![certificate.clone()], leaves: vec![leave.clone()], comebacks: vec![comeback.clone()] };
     let bundle = Bundle { commit: vec![9; 8], grounds };
+    // An array of three in place of one of five that begins with the version and a string of eight.
+    let written = [&[0x83], &bundle.encode()[11..]].concat();
+    let bound_to = Sha256::digest([&b"samizdat grounds v1\0"[..], &written].concat());
+    assert_eq!(bundle.grounds.hash()[..], bound_to[..]);
     let asks = comeback.verify(&CLUSTER).unwrap();
     let unlisted = Unlisted::sign(CLUSTER, &secret(2), &asks);
     let counter = unlisted::counter(&unlisted.author());
@@ -203,7 +207,7 @@ fn statements() -> Value {
             && leave.verify(&CLUSTER).is_ok()
             && unlisted.unverified().verify(&CLUSTER).is_ok()
     );
-    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "unlisted": hex(&unlisted.unverified().encode()), "unlisted_counter": counter, "bundle": hex(&bundle.encode()) })
+    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "unlisted": hex(&unlisted.unverified().encode()), "unlisted_counter": counter, "bundle": hex(&bundle.encode()), "bound_to": hex(&bound_to) })
 }
 
 fn invite() -> Invite {

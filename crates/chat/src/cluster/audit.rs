@@ -111,7 +111,7 @@ impl Work<'_> {
             // Whoever is out has forgotten the state, and can still verify how it came about.
             return if row.standing == Standing::Member { Err(damaged()) } else { Ok(shown) };
         };
-        if (after.roster(), after.charter()) == (tip.roster(), &tip.context.charter) {
+        if (&salt, after.roster(), after.charter()) == (&tip.context.salt, tip.roster(), &tip.context.charter) {
             Ok(shown)
         } else {
             Err(ChatError::Refused("what was decided does not lead to the members and rules of today".into()))

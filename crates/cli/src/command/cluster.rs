@@ -46,7 +46,7 @@ enum Command {
     Say(Say),
     /// Lists which members have a message of mine, as far as they said.
     Delivery(Delivery),
-    /// Verifies everything that was decided since I know the cluster, and lists it.
+    /// Verifies everything that was decided since I know the cluster, and lists it; fails where a step does not verify.
     Audit(Which),
     /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
     Claim(Which),
@@ -128,7 +128,7 @@ pub(crate) struct Rules {
     /// How often everybody's keys are replaced: `1d`, `12h` [usually: 1d].
     #[arg(long, value_name = "TIME", value_parser = hours)]
     rollout: Option<u16>,
-    /// What newcomers may get of what was written before: `none`, a number of messages, or `all` [usually: none].
+    /// What newcomers may get of what was written before: `none`, a number of messages, or `all`; the newest 240 kB at most [usually: none].
     #[arg(long, value_name = "none|N|all", value_parser = history)]
     history: Option<History>,
     /// For how many epochs somebody must have been a member to propose that somebody be let in [usually: 0].

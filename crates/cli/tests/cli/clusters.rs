@@ -71,8 +71,15 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
         ClusterCall::Receipts { .. } => {
             ClusterAnswer::Receipts(vec![Receipt { member: "bobsmember".into(), nick: "bob".into(), at: NOON, read: Some(NOON) }])
         }
-        ClusterCall::Audit { .. } => {
-            ClusterAnswer::Decisions(vec![decision(1, &["admit bob"]), decision(3, &["expel dave", "leave erin"])])
+        ClusterCall::Audit { which } => {
+            let mut decided = vec![decision(1, &["admit bob"]), decision(3, &["expel dave", "leave erin"])];
+            if which != "nest" {
+                decided[0].unknown = vec!["admit bob".into()];
+            }
+            if which == "liars" {
+                decided[1].untrue = vec!["expel dave".into()];
+            }
+            ClusterAnswer::Decisions(decided)
         }
     }))
 }
@@ -273,6 +280,17 @@ fn clusters_for_people() {
     ] {
         assert_snapshot!(name, node.prints(arguments));
     }
+}
+
+#[test]
+fn an_audit_says_what_it_cannot_prove_and_fails_where_members_lied() {
+    let node = Node::alice();
+    let told = node.prints(&["cluster", "audit", "club"]);
+    assert!(told.contains("admit bob (voted on in secret, result not known here)"), "{told}");
+    let lied = node.samizdat(&["cluster", "audit", "liars"]).assert().code(4).get_output().clone();
+    let (told, why) = (String::from_utf8(lied.stdout).unwrap(), String::from_utf8(lied.stderr).unwrap());
+    assert!(told.contains("expel dave (REFUSED in a secret vote), leave erin"), "{told}");
+    assert!(why.contains("which a secret vote refused"), "{why}");
 }
 
 #[test]
