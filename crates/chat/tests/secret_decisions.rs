@@ -14,7 +14,7 @@ use samizdat_cluster::{
 };
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
-const FIVE: [&str; 5] = ["alice", "bob", "carol", "dave", "erin"];
+const FOUR: [&str; 4] = ["alice", "bob", "carol", "dave"];
 
 /// There is a key.
 fn moved(people: &mut [Person], proposal: &Proposal<'_>) -> String {
@@ -64,7 +64,7 @@ fn rows(person: &Person, sql: &str) -> i64 {
 
 #[test]
 fn most_put_somebody_out_and_nobody_sees_who_was_against_it() {
-    let mut people = nest(&charter(), &FIVE);
+    let mut people = nest(&charter(), &["alice", "bob", "carol", "dave", "erin"]);
     let motion = moved(&mut people, &Proposal::Expel("erin"));
     let open = shown(&mut people[1], &motion);
     assert_eq!((open.kind, open.state, open.needed, open.voters, open.ours), ("expel", Outcome::Open, 3, 4, None));
@@ -101,8 +101,8 @@ fn most_put_somebody_out_and_nobody_sees_who_was_against_it() {
 
 #[test]
 fn a_tie_in_secret_keeps_what_is() {
-    let mut people = nest(&charter(), &FIVE);
-    let motion = moved(&mut people, &Proposal::Expel("erin"));
+    let mut people = nest(&charter(), &FOUR);
+    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, ..charter() }));
     for (person, choice) in people.iter_mut().zip(["yes", "no", "yes", "no"]) {
         vote(person, &motion, choice);
     }
@@ -113,8 +113,8 @@ fn a_tie_in_secret_keeps_what_is() {
         let vote = seen.secret.unwrap();
         assert_eq!((vote.phase, vote.said, vote.confirmed.len(), vote.why), (Phase::Done, Some((2, 2)), 0, None));
         assert!(signed(person, &motion).is_empty());
-        assert_eq!(members(person), "alice bob carol dave erin");
-        assert!(audited(person).contains(&"answer expel erin: yes 2, no 2".to_owned()));
+        assert_ne!(person.chat.cluster(NEST).unwrap().charter.unwrap().cap, 9);
+        assert!(audited(person).contains(&"answer charter nest: yes 2, no 2".to_owned()));
     }
 }
 
@@ -156,12 +156,12 @@ fn who_comes_by_a_link_for_that_is_voted_on_in_secret() {
 /// Half of the epochs that a motion has are for the vote; in the other half it is opened, confirmed and carried out.
 #[test]
 fn what_not_all_voted_on_is_decided_before_the_motion_outlives_itself() {
-    let mut people = nest(&Charter { motion_epochs: 4, ..charter() }, &FIVE);
+    let mut people = nest(&Charter { motion_epochs: 4, ..charter() }, &FOUR);
     let rules = Charter { cap: 9, motion_epochs: 4, ..charter() };
     let motion = moved(&mut people, &Proposal::Charter(rules));
     let (epoch, until) = (people[0].chat.cluster(NEST).unwrap().epoch, shown(&mut people[0], &motion).until);
     assert_eq!(until, epoch + 4);
-    people[..4].iter_mut().for_each(|person| vote(person, &motion, "yes"));
+    people[..3].iter_mut().for_each(|person| vote(person, &motion, "yes"));
     for _ in 0..2 {
         pass(&mut people, 24 * HOUR_MS);
         mingle(&mut people);
@@ -169,7 +169,7 @@ fn what_not_all_voted_on_is_decided_before_the_motion_outlives_itself() {
     }
     pass(&mut people, 24 * HOUR_MS);
     mingle(&mut people);
-    let late = refused(&mut people[4], &motion);
+    let late = refused(&mut people[3], &motion);
     assert!(late.contains("is over"), "{late}");
     pass(&mut people, HOUR_MS);
     (0..2).for_each(|_| mingle(&mut people));
@@ -178,28 +178,28 @@ fn what_not_all_voted_on_is_decided_before_the_motion_outlives_itself() {
         assert!(cluster.epoch <= until + 1, "{} of {until}", cluster.epoch);
         assert_eq!((cluster.charter.unwrap().cap, shown(person, &motion).done), (9, true));
         let confirmed = shown(person, &motion).secret.unwrap().confirmed;
-        assert!(confirmed.contains(&"erin".to_owned()), "who did not vote says, too, that it passed: {confirmed:?}");
+        assert!(confirmed.contains(&"dave".to_owned()), "who did not vote says, too, that it passed: {confirmed:?}");
     }
 }
 
 /// It is opened so late that nothing follows from it.
 #[test]
 fn a_result_that_comes_too_late_is_shown_and_not_carried_out() {
-    let mut people = nest(&Charter { motion_epochs: 1, ..charter() }, &FIVE);
+    let mut people = nest(&Charter { motion_epochs: 1, ..charter() }, &FOUR);
     let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, motion_epochs: 1, ..charter() }));
-    people[..4].iter_mut().for_each(|person| vote(person, &motion, "yes"));
+    people[..3].iter_mut().for_each(|person| vote(person, &motion, "yes"));
     for _ in 0..2 {
         pass(&mut people, 24 * HOUR_MS);
         mingle(&mut people);
     }
     assert_eq!(shown(&mut people[0], &motion).state, Outcome::Expired);
-    let late = refused(&mut people[4], &motion);
+    let late = refused(&mut people[3], &motion);
     assert!(late.contains("is over"), "{late}");
     pass(&mut people, HOUR_MS);
     (0..2).for_each(|_| mingle(&mut people));
     for person in &mut people {
         let seen = shown(person, &motion);
-        assert_eq!((seen.state, seen.secret.unwrap().said), (Outcome::Expired, Some((4, 0))));
+        assert_eq!((seen.state, seen.secret.unwrap().said), (Outcome::Expired, Some((3, 0))));
         assert!(signed(person, &motion).is_empty());
         assert_ne!(person.chat.cluster(NEST).unwrap().charter.unwrap().cap, 9);
     }
@@ -208,25 +208,25 @@ fn a_result_that_comes_too_late_is_shown_and_not_carried_out() {
 /// With enough of them they could have voted for it as well; but not in secret, and not unseen.
 #[test]
 fn most_who_say_falsely_that_something_passed_are_found_by_the_audit() {
-    let mut people = nest(&charter(), &FIVE);
-    let motion = moved(&mut people, &Proposal::Expel("erin"));
-    for (person, choice) in people.iter_mut().zip(["no", "no", "yes", "no"]) {
+    let mut people = nest(&charter(), &FOUR[..3]);
+    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, ..charter() }));
+    for (person, choice) in people.iter_mut().zip(["no", "no", "yes"]) {
         vote(person, &motion, choice);
     }
     (0..2).for_each(|_| mingle(&mut people));
-    assert_eq!(shown(&mut people[3], &motion).secret.unwrap().said, Some((1, 3)));
-    for liar in &people[..3] {
+    assert_eq!(shown(&mut people[2], &motion).secret.unwrap().said, Some((1, 2)));
+    for liar in &people[..2] {
         let lie = "UPDATE cluster_vote SET counts = x'00000000000000040000000000000000'";
         assert_eq!(liar.chat.vault().conn().execute(lie, []).unwrap(), 1);
     }
     say(&mut people[0], "it passed");
     (0..2).for_each(|_| mingle(&mut people));
-    assert_eq!(members(&mut people[3]), "alice bob carol dave", "a majority decides");
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().charter.unwrap().cap, 9, "a majority decides");
     say(&mut people[0], "and on");
     mingle(&mut people);
-    let audited = people[3].chat.audit_cluster(NEST).unwrap();
+    let audited = people[2].chat.audit_cluster(NEST).unwrap();
     let untrue: Vec<&String> = audited.iter().flat_map(|step| &step.untrue).collect();
-    assert_eq!(untrue, ["expel erin"]);
+    assert_eq!(untrue, ["charter nest"]);
     assert!(audited.iter().all(|step| step.unknown.is_empty()));
 }
 
@@ -257,27 +257,27 @@ fn a_fifth_guest_by_a_secret_link_is_moved_for_when_a_vote_has_ended() {
 
 #[test]
 fn what_was_confirmed_is_said_again_where_a_branch_is_left_and_counts_once() {
-    let mut people = nest(&charter(), &FIVE);
+    let mut people = nest(&charter(), &FOUR[..3]);
     let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, ..charter() }));
     people.iter_mut().for_each(|person| vote(person, &motion, "yes"));
     (0..2).for_each(|_| mingle(&mut people));
     let confirmed = shown(&mut people[0], &motion).secret.unwrap().confirmed;
-    assert!(shown(&mut people[0], &motion).done && confirmed.len() >= 3);
+    assert!(shown(&mut people[0], &motion).done && confirmed.len() >= 2);
     let bob = people.iter().position(|person| rows(person, "SELECT count(*) FROM cluster_vote_said WHERE kind = 1") > 0).unwrap();
     let (envelopes, ballots) = (people[bob].envelopes().len(), signed(&people[0], &motion).len());
     // What is done with all that was said on a branch that is left.
     people[bob].chat.vault().conn().execute("UPDATE cluster_vote_said SET state = NULL WHERE kind = 1", []).unwrap();
-    say(&mut people[bob], "again");
+    pass(&mut people, 24 * HOUR_MS);
     mingle(&mut people);
     assert_eq!(rows(&people[bob], "SELECT count(*) FROM cluster_vote_said WHERE kind = 1 AND state IS NOT NULL"), 1);
-    assert!(people[bob].envelopes().len() >= envelopes + 2, "the text, and that");
+    assert!(people[bob].envelopes().len() > envelopes);
     assert_eq!((shown(&mut people[0], &motion).secret.unwrap().confirmed, signed(&people[0], &motion).len()), (confirmed, ballots));
 }
 
 /// She has missed how the key was made, or what was opened.
 #[test]
 fn who_knows_no_result_sees_that_enough_others_do() {
-    let mut people = nest(&charter(), &FIVE);
+    let mut people = nest(&charter(), &FOUR);
     let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 9, ..charter() }));
     // The others need every trustee.
     let is_trustee = |person: &Person| rows(person, "SELECT count(*) FROM cluster_vote WHERE seed IS NOT NULL") > 0;
@@ -295,7 +295,7 @@ fn who_knows_no_result_sees_that_enough_others_do() {
     let seen = shown(&mut people[lost], &motion);
     assert_eq!((seen.state, seen.done), (Outcome::Passed, true));
     let vote = seen.secret.unwrap();
-    assert_eq!((vote.said, vote.why, vote.confirmed.contains(&FIVE[lost].to_owned())), (None, None, false));
+    assert_eq!((vote.said, vote.why, vote.confirmed.contains(&FOUR[lost].to_owned())), (None, None, false));
     let unknown = |person: &mut Person| -> Vec<String> {
         person.chat.audit_cluster(NEST).unwrap().into_iter().flat_map(|step| step.unknown).collect()
     };
@@ -305,34 +305,34 @@ fn who_knows_no_result_sees_that_enough_others_do() {
 
 #[test]
 fn what_would_undo_a_secret_vote_or_cannot_end_in_time_is_refused() {
-    let mut people = nest(&charter(), &FIVE);
-    moved(&mut people, &Proposal::Expel("erin"));
+    let mut people = nest(&charter(), &FOUR);
+    moved(&mut people, &Proposal::Expel("dave"));
     let now = people[1].now;
-    let openly = people[1].chat.open_motion(NEST, &Proposal::Expel("erin"), now).unwrap_err().to_string();
+    let openly = people[1].chat.open_motion(NEST, &Proposal::Expel("dave"), now).unwrap_err().to_string();
     assert!(openly.contains("is being voted on in secret"), "{openly}");
-    assert!(people[1].chat.open_motion(NEST, &Proposal::Expel("dave"), now).is_ok());
+    assert!(people[1].chat.open_motion(NEST, &Proposal::Expel("carol"), now).is_ok());
 
-    let mut people = nest(&Charter { motion_epochs: 2, rollout_hours: 1, ..charter() }, &["alice", "bob", "carol"]);
+    let mut people = nest(&Charter { motion_epochs: 2, rollout_hours: 1, ..charter() }, &FOUR[..3]);
     let (now, rules) = (people[0].now, Proposal::Charter(Charter { cap: 9, ..charter() }));
     let short = people[0].chat.open_secret_motion(NEST, &rules, now).unwrap_err().to_string();
     assert!(short.contains("motions end too soon"), "{short}");
 }
 
-/// Of eight epochs four are for the vote; where rollouts were hastened it ends in the seventh, whatever the clock says.
+/// Of six epochs three are for the vote; where rollouts were hastened it ends in the fifth, whatever the clock says.
 #[test]
 fn what_is_left_of_the_epochs_is_for_what_follows_the_vote() {
-    let mut people = nest(&charter(), &FIVE);
-    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 40, ..charter() }));
-    people[..4].iter_mut().for_each(|person| vote(person, &motion, "yes"));
+    let mut people = nest(&Charter { motion_epochs: 6, ..charter() }, &FOUR);
+    let motion = moved(&mut people, &Proposal::Charter(Charter { cap: 40, motion_epochs: 6, ..charter() }));
+    people[..3].iter_mut().for_each(|person| vote(person, &motion, "yes"));
     let began = people[0].chat.cluster(NEST).unwrap().epoch;
-    for (name, seed) in ["frank", "gina", "hans", "ida", "jo", "kim", "lea"].iter().zip(30..) {
+    for (name, seed) in ["frank", "gina", "hans", "ida", "jo"].iter().zip(30..) {
         assert_ne!(shown(&mut people[0], &motion).secret.unwrap().phase, Phase::Opening);
         let mut newcomer = Person::new(seed);
         newcomer.now = people[0].now;
         people.push(newcomer);
         let_in_openly(&mut people, name, &motion);
     }
-    assert_eq!(people[0].chat.cluster(NEST).unwrap().epoch, began + 7);
+    assert_eq!(people[0].chat.cluster(NEST).unwrap().epoch, began + 5);
     pass(&mut people, HOUR_MS);
     (0..4).for_each(|_| mingle(&mut people));
     assert!(shown(&mut people[0], &motion).done, "{:?}", shown(&mut people[0], &motion));
@@ -358,18 +358,18 @@ fn let_in_openly(people: &mut [Person], name: &str, secret: &str) {
 #[test]
 fn programs_do_not_vote_by_themselves_in_secret() {
     let rules = Charter { silent_epochs: 2, automatic_ballots: true, ..charter() };
-    let mut people = nest(&rules, &FIVE);
-    let erin = people.pop().unwrap();
+    let mut people = nest(&rules, &FOUR);
+    let dave = people.pop().unwrap();
     pass(&mut people, 24 * HOUR_MS);
     mingle(&mut people);
-    let motion = moved(&mut people, &Proposal::Silent(&["erin".to_owned()]));
+    let motion = moved(&mut people, &Proposal::Silent(&["dave".to_owned()]));
     assert_eq!(shown(&mut people[1], &motion).secret.unwrap().phase, Phase::Voting);
     for _ in 0..2 {
         pass(&mut people, 24 * HOUR_MS);
         (0..2).for_each(|_| mingle(&mut people));
     }
-    assert_eq!(members(&mut people[1]), "alice bob carol dave", "an open motion of their own dropped her");
+    assert_eq!(members(&mut people[1]), "alice bob carol", "an open motion of their own dropped him");
     assert_eq!(rows(&people[1], "SELECT count(*) FROM cluster_vote_step WHERE kind = 15"), 0);
     assert!(shown(&mut people[1], &motion).secret.unwrap().voted.is_empty());
-    drop(erin);
+    drop(dave);
 }
