@@ -1,6 +1,7 @@
 //! Clusters, told as stories.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::arithmetic_side_effects, missing_docs)]
 
+mod nest;
 mod people;
 
 use people::{LIFETIME, Person, carry};
@@ -38,36 +39,13 @@ fn hand_out(people: &mut [&mut Person], envelopes: &[Vec<Envelope>]) {
     }
 }
 
-fn founded_under(charter: &Charter, alice: &mut Person) {
-    alice.chat.found_cluster(charter, "alice", alice.now).unwrap();
-    alice.settle();
-}
-
 /// Alice founded it, the others were let in one after the other, by everybody's yes.
 fn nest(names: &[&str]) -> Vec<Person> {
     nest_under(&Charter::new(NEST).unwrap(), names)
 }
 
 fn nest_under(charter: &Charter, names: &[&str]) -> Vec<Person> {
-    nest_of(charter, (1..).map(Person::new).zip(names.iter().copied()).collect())
-}
-
-fn nest_of(charter: &Charter, whom: Vec<(Person, &str)>) -> Vec<Person> {
-    let mut whom = whom.into_iter();
-    let mut people: Vec<Person> = whom.next().map(|(alice, _)| alice).into_iter().collect();
-    founded_under(charter, &mut people[0]);
-    for (mut newcomer, name) in whom {
-        let now = people[0].now;
-        let link = people[0].chat.invite_to_cluster(NEST, "", 7, now).unwrap();
-        newcomer.now = people[0].now;
-        newcomer.chat.join_cluster(&link, name, "hello", newcomer.now).unwrap();
-        people.push(newcomer);
-        all(&mut people);
-        vote_all(&mut people, "yes");
-        all(&mut people);
-        assert_eq!(people.last_mut().unwrap().chat.cluster(NEST).unwrap().standing, Standing::Member, "{name}");
-    }
-    people
+    nest::nest(charter, names)
 }
 
 fn all(people: &mut [Person]) {
@@ -408,7 +386,12 @@ fn who_is_back_after_a_year_is_let_back_in() {
 fn a_history_that_was_changed_is_found_by_the_audit() {
     let mut people = nest(&["alice", "bob", "carol"]);
     let conn = people[0].chat.vault().conn();
-    let mut statement = conn.prepare("SELECT state, bytes FROM cluster_decision ORDER BY epoch").unwrap();
+    // Not what was decided on a branch that was left.
+    let sql = "WITH RECURSIVE line(state, parent, bytes) AS (
+        SELECT d.state, d.parent, d.bytes FROM cluster_decision d JOIN cluster c ON c.cluster = d.cluster AND c.tip = d.state
+        UNION ALL SELECT d.state, d.parent, d.bytes FROM cluster_decision d JOIN line ON d.state = line.parent)
+        SELECT state, bytes FROM line";
+    let mut statement = conn.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| Ok((row.get::<_, [u8; 16]>(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
     let rows: Vec<_> = rows.collect::<Result<_, _>>().unwrap();
     drop(statement);

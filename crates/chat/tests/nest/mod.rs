@@ -1,6 +1,11 @@
 //! A cluster of several people, and time that passes for all of them.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::{
+    collections::BTreeMap,
+    sync::{LazyLock, Mutex},
+};
+
 use samizdat_chat::{Filter, Message, Standing};
 use samizdat_cluster::{Charter, tally::Outcome};
 use samizdat_core::Envelope;
@@ -13,21 +18,33 @@ pub fn charter() -> Charter {
     Charter::new(NEST).unwrap()
 }
 
-/// The first one founded it, the others were let in one after the other.
+/// Those that some test has made, by their rules and names.
+type Nests = BTreeMap<(Vec<u8>, Vec<String>), Vec<Person>>;
+static NESTS: LazyLock<Mutex<Nests>> = LazyLock::new(Mutex::default);
+
+/// The first one founded it, the others were let in one after the other. Two tests have the same people, who do not know of each other.
 pub fn nest(charter: &Charter, names: &[&str]) -> Vec<Person> {
-    let mut people: Vec<Person> = Vec::new();
-    for (name, seed) in names.iter().zip(1..) {
-        let mut person = Person::new(seed);
-        if let Some(now) = people.first().map(|alice| alice.now) {
-            person.now = now;
-            people.push(person);
-            let_in(&mut people, name);
-        } else {
-            person.chat.found_cluster(charter, name, person.now).unwrap();
-            person.settle();
-            people.push(person);
-        }
+    nest_in(&mut NESTS.lock().unwrap(), charter, names)
+}
+
+fn nest_in(nests: &mut Nests, charter: &Charter, names: &[&str]) -> Vec<Person> {
+    let key = (charter.encode(), names.iter().map(ToString::to_string).collect());
+    if let Some(people) = nests.get(&key) {
+        return people.iter().map(Person::again).collect();
     }
+    let (name, before) = names.split_last().unwrap();
+    let mut people = if before.is_empty() { Vec::new() } else { nest_in(nests, charter, before) };
+    let mut person = Person::new(u8::try_from(names.len()).unwrap());
+    if let Some(now) = people.first().map(|alice| alice.now) {
+        person.now = now;
+        people.push(person);
+        let_in(&mut people, name);
+    } else {
+        person.chat.found_cluster(charter, name, person.now).unwrap();
+        person.settle();
+        people.push(person);
+    }
+    nests.insert(key, people.iter().map(Person::again).collect());
     people
 }
 
