@@ -3,7 +3,7 @@
 //! `cargo test` calls these for the files of `corpus/` by way of `crates/cluster/tests/fuzz_corpus.rs`, which includes this very file.
 
 use samizdat_cluster::{
-    Charter, ClusterId, MemberId, MemberSecret, Past, Roster, StateId,
+    Charter, ClusterId, Context, MemberId, MemberSecret, Past, Roster, StateId,
     anonymous::{AnonymousIn, Pool, SlotSecrets, SlotsIn},
     aside::Aside,
     ballot::Equivocation,
@@ -14,6 +14,7 @@ use samizdat_cluster::{
     lawful::{Change, Parent, judge},
     leave::LeaveIn,
     link::{ClusterLink, MergeLink, OpenDoor},
+    minutes::{End, MinutesHash, MinutesIn},
     parts::{Part, Parts},
     request::{Answer, Request},
     unlisted::UnlistedIn,
@@ -24,16 +25,18 @@ use samizdat_core::seal::door::DoorKey;
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// All of them.
-pub const TARGETS: [Target; 15] = [
+pub const TARGETS: [Target; 17] = [
     ("cluster_anonymous", anonymous),
     ("cluster_answer", answer),
     ("cluster_aside", aside),
     ("cluster_branches", branches),
     ("cluster_bundle", bundle),
     ("cluster_charter", charter),
+    ("cluster_context", context),
     ("cluster_link", link),
     ("cluster_merge_link", merge_link),
     ("cluster_message", message),
+    ("cluster_minutes", minutes),
     ("cluster_out", out),
     ("cluster_part", part),
     ("cluster_proof", proof),
@@ -83,9 +86,24 @@ pub fn aside(bytes: &[u8]) -> bool {
 pub fn answer(bytes: &[u8]) -> bool {
     let Ok(answer) = Answer::decode(bytes) else { return false };
     assert_eq!(answer.encode(), bytes);
-    if let Some(past) = past() {
-        let _ = answer.past.verify(past.epoch(), past.roster(), past.charter());
-    }
+    true
+}
+
+/// What was decided, for whoever is let in.
+pub fn minutes(bytes: &[u8]) -> bool {
+    let Ok(minutes) = MinutesIn::decode(bytes) else { return false };
+    let whole = minutes.clone().kept();
+    assert_eq!(whole.encode(), bytes);
+    assert!(whole.clone().fitting(CLUSTER, 0).is_ok_and(|rest| rest.decisions().is_empty()) || !whole.decisions().is_empty());
+    let Some(past) = past() else { return false };
+    let context = Context { salt: *whole.salt(), charter: past.charter().clone(), minutes: MinutesHash([0; 32]) };
+    minutes.verify(&End { cluster: CLUSTER, epoch: past.epoch(), roster: past.roster(), context: &context }).is_err()
+}
+
+/// What a group agreed on beyond MLS.
+pub fn context(bytes: &[u8]) -> bool {
+    let Ok(context) = Context::decode(bytes) else { return false };
+    assert_eq!(context.encode(), bytes);
     true
 }
 

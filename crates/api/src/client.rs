@@ -23,9 +23,8 @@ use crate::{
         RequestList, RoomList, UiLink, WaitQuery,
     },
     cluster::{
-        Cluster, ClusterEdit, ClusterInvite, ClusterList, ClusterView, Decision, DecisionList, Departure, JoinRequest,
-        JoinRequestList, Motion, MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt,
-        ReceiptList,
+        Cluster, ClusterEdit, ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequest, JoinRequestList,
+        Motion, MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt, ReceiptList,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -314,8 +313,8 @@ impl Client {
     }
 
     /// What was decided in a cluster, each step verified.
-    pub fn audit_cluster(&self, which: &str) -> Result<Vec<Decision>> {
-        self.json(Method::GET, &of_cluster(which, "/audit"), SendBody::none(), None).map(|list: DecisionList| list.decisions)
+    pub fn audit_cluster(&self, which: &str) -> Result<DecisionList> {
+        self.json(Method::GET, &of_cluster(which, "/audit"), SendBody::none(), None)
     }
 
     /// Motions of a cluster, the oldest first.

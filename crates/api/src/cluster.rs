@@ -106,7 +106,7 @@ pub enum ClusterAnswer {
     Requests(Vec<JoinRequest>),
     Motions(Vec<Motion>),
     Motion(Box<Motion>),
-    Decisions(Vec<Decision>),
+    Decisions(DecisionList),
     Receipts(Vec<Receipt>),
     Departure(Box<Departure>),
 }
@@ -678,6 +678,8 @@ pub struct MotionList {
 /// Answer to `GET clusters/{cluster}/audit`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DecisionList {
+    /// The epoch from which on it is known what was decided; nothing: since the founding.
+    pub since: Option<u64>,
     /// What was decided, the oldest first; each of them was verified.
     pub decisions: Vec<Decision>,
 }

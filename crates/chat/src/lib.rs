@@ -35,8 +35,8 @@ mod work;
 pub use announce::Announced;
 pub use chat::{Chat, Event, Job};
 pub use cluster::{
-    Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, Company, Decided, Departure, MotionRow, Phase, Proposal, Receipt,
-    SecretVote, Standing,
+    Audit, Ballots, Cluster, ClusterDoor, ClusterMember, ClusterRequest, Company, Decided, Departure, MotionRow, Phase, Proposal,
+    Receipt, SecretVote, Standing,
 };
 pub use contact::{Answer, ContactEdit, ContactState};
 pub use error::ChatError;

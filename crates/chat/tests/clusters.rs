@@ -9,6 +9,7 @@ use samizdat_chat::{Filter, Proposal, Standing};
 use samizdat_cluster::{
     Charter,
     charter::{History, Quorum},
+    minutes::MinutesIn,
     tally::Outcome,
 };
 use samizdat_core::Envelope;
@@ -90,7 +91,8 @@ fn bob_is_let_in_by_a_link_and_both_talk() {
         assert_eq!(person.texts(), ["welcome", "thanks"]);
     }
     for person in &mut people {
-        assert_eq!(person.chat.audit_cluster(NEST).unwrap().len(), usize::from(person.chat.cluster(NEST).unwrap().nick == "alice"));
+        let audit = person.chat.audit_cluster(NEST).unwrap();
+        assert_eq!((audit.since, audit.decided.len()), (None, 1), "whoever came later knows it, too");
     }
 }
 
@@ -238,7 +240,7 @@ fn who_asked_to_return_without_need_stays_a_member() {
     }
     agree(&mut people);
     assert_eq!(people[2].chat.cluster(NEST).unwrap().standing, Standing::Member);
-    let told = people[0].chat.audit_cluster(NEST).unwrap();
+    let told = people[0].chat.audit_cluster(NEST).unwrap().decided;
     assert!(told.iter().all(|decided| decided.what != ["comeback carol"]), "{told:?}");
     let now = people[2].now;
     people[2].chat.write_in_cluster(NEST, "still here", LIFETIME, now).unwrap();
@@ -378,7 +380,36 @@ fn who_is_back_after_a_year_is_let_back_in() {
     people[2].chat.write_in_cluster(NEST, "a year!", LIFETIME, now).unwrap();
     all(&mut people);
     people[..2].iter().for_each(|person| assert_eq!(person.texts(), ["a year!"]));
-    people.iter_mut().for_each(|person| drop(person.chat.audit_cluster(NEST).unwrap()));
+    people.iter_mut().for_each(|person| assert_eq!(person.chat.audit_cluster(NEST).unwrap().since, None));
+}
+
+/// Once nobody could verify what was decided before they came.
+#[test]
+fn who_comes_late_and_who_comes_back_verify_all_since_the_founding() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let now = people[0].now;
+    let (_, motion) = people[0].chat.open_motion(NEST, &Proposal::Expel("carol"), now).unwrap();
+    all(&mut people);
+    people[1].chat.vote(&motion.to_string(), "yes", now).unwrap();
+    all(&mut people);
+    people.pop();
+    let mut dave = Person::new(4);
+    dave.now = people[0].now;
+    people.push(dave);
+    nest::let_in(&mut people, "dave");
+    let known = vec![vec!["admit bob"], vec!["admit carol"], vec!["expel carol"], vec!["admit dave"]];
+    let told = |person: &mut Person| {
+        let audit = person.chat.audit_cluster(NEST).unwrap();
+        assert_eq!(audit.since, None);
+        audit.decided.into_iter().map(|step| step.what).collect::<Vec<_>>()
+    };
+    people.iter_mut().for_each(|person| assert_eq!(told(person), known));
+    let conn = people[2].chat.vault().conn();
+    let handed: Vec<u8> = conn.query_row("SELECT bytes FROM cluster_decision WHERE parent IS NULL", [], |row| row.get(0)).unwrap();
+    assert_eq!(MinutesIn::decode(&handed).unwrap().kept().decisions().len(), 4);
+    conn.execute("UPDATE cluster_decision SET bytes = ?1 WHERE parent IS NULL", [&handed[..handed.len() - 1]]).unwrap();
+    let damaged = people[2].chat.audit_cluster(NEST).unwrap_err();
+    assert!(damaged.to_string().contains("damaged"), "{damaged}");
 }
 
 /// One byte of what a decision rested on, wherever it is, or of what was true before.
@@ -475,7 +506,7 @@ fn half_of_the_members_may_be_gone_for_ever() {
     vote_all(&mut people, "yes");
     (0..2).for_each(|_| all(&mut people));
     agree(&mut people);
-    people.iter_mut().for_each(|person| drop(person.chat.audit_cluster(NEST).unwrap()));
+    people.iter_mut().for_each(|person| assert_eq!(person.chat.audit_cluster(NEST).unwrap().since, None));
     drop(gone);
 }
 

@@ -131,8 +131,9 @@ fn a_club_comes_into_the_nest_and_who_does_not_want_to_stays() {
         assert_eq!(standing(&mut people[who], NEST), Some(Standing::Member));
         assert_eq!((nicks(&mut people[who], NEST).len(), state(&mut people[who])), (4, agreed.clone()));
     }
-    let decided: Vec<String> = people[bob].chat.audit_cluster(NEST).unwrap().into_iter().flat_map(|step| step.what).collect();
-    assert_eq!(decided, [format!("take_in {}", shown.subject)], "bob knows the nest since he came");
+    let decided: Vec<String> =
+        people[bob].chat.audit_cluster(NEST).unwrap().decided.into_iter().flat_map(|step| step.what).collect();
+    assert_eq!(decided, ["admit bob".to_owned(), format!("take_in {}", shown.subject)]);
     let now = people[carol].now;
     people[carol].chat.write_in_cluster(NEST, "here we are", LIFETIME, now).unwrap();
     mingle(&mut people);

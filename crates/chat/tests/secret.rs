@@ -113,7 +113,7 @@ fn three_vote_in_secret_and_all_see_who_voted_what_came_out_and_nothing_else() {
         assert_eq!((secret.phase, secret.voted.join(" "), secret.why), (Phase::Done, "alice bob carol".into(), None));
         let options: Vec<_> = seen.ballots.options.iter().map(|(option, count, place)| (option.as_str(), *count, *place)).collect();
         assert_eq!(options, [("tea", 2, 1), ("coffee", 1, 2)]);
-        let audited = person.chat.audit_cluster(NEST).unwrap();
+        let audited = person.chat.audit_cluster(NEST).unwrap().decided;
         assert_eq!(audited.last().unwrap().what, ["answer What?: tea 2, coffee 1"]);
         assert_eq!(rows(person, "SELECT count(*) FROM cluster_vote WHERE seed IS NOT NULL OR choice IS NOT NULL"), 0);
         assert_eq!(
@@ -181,7 +181,7 @@ fn what_not_all_voted_on_is_opened_some_time_after_its_end_unless_it_would_show_
     // When the members of then are long forgotten, what came out is still there, and proven.
     roll_over(&mut people[..2], 4);
     assert_eq!((counts(&mut people[1], &motion), shown(&mut people[1], &motion).voters), (vec![1, 3], 6));
-    assert!(people[1].chat.audit_cluster(NEST).unwrap().iter().any(|step| step.what == ["answer What?: tea 1, coffee 3"]));
+    assert!(people[1].chat.audit_cluster(NEST).unwrap().decided.iter().any(|step| step.what == ["answer What?: tea 1, coffee 3"]));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn an_audit_passes_over_a_vote_whose_motion_is_not_in_order_here() {
     people.iter_mut().for_each(|person| vote(person, &motion, "1"));
     mingle(&mut people);
     let answers = |person: &mut Person| {
-        let audited = person.chat.audit_cluster(NEST).unwrap();
+        let audited = person.chat.audit_cluster(NEST).unwrap().decided;
         audited.iter().filter(|step| step.what == ["answer What?: tea 3, coffee 0"]).count()
     };
     assert_eq!(answers(&mut people[0]), 1);

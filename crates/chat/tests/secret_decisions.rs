@@ -46,7 +46,7 @@ fn state(person: &mut Person) -> Option<String> {
 }
 
 fn audited(person: &mut Person) -> Vec<String> {
-    person.chat.audit_cluster(NEST).unwrap().into_iter().flat_map(|step| step.what).collect()
+    person.chat.audit_cluster(NEST).unwrap().decided.into_iter().flat_map(|step| step.what).collect()
 }
 
 /// What was signed openly for a motion, as a vault has it.
@@ -88,7 +88,9 @@ fn most_put_somebody_out_and_nobody_sees_who_was_against_it() {
         assert_eq!((vote.phase, vote.said, vote.voted.join(" ")), (Phase::Done, Some((3, 1)), "alice bob carol dave".into()));
         assert_eq!(vote.confirmed, ["alice", "bob", "carol", "dave"], "also by whoever was against it");
         assert_eq!(signed(person, &motion), vec![Choice::Decision(true); 4]);
-        assert!(person.chat.audit_cluster(NEST).unwrap().iter().all(|step| step.unknown.is_empty() && step.untrue.is_empty()));
+        assert!(
+            person.chat.audit_cluster(NEST).unwrap().decided.iter().all(|step| step.unknown.is_empty() && step.untrue.is_empty())
+        );
         let audited = audited(person);
         let at = audited.iter().position(|what| what == "answer expel erin: yes 3, no 1").unwrap();
         assert!(audited[at..].iter().any(|what| what == "expel erin"), "{audited:?}");
@@ -224,7 +226,7 @@ fn most_who_say_falsely_that_something_passed_are_found_by_the_audit() {
     assert_eq!(people[2].chat.cluster(NEST).unwrap().charter.unwrap().cap, 9, "a majority decides");
     say(&mut people[0], "and on");
     mingle(&mut people);
-    let audited = people[2].chat.audit_cluster(NEST).unwrap();
+    let audited = people[2].chat.audit_cluster(NEST).unwrap().decided;
     let untrue: Vec<&String> = audited.iter().flat_map(|step| &step.untrue).collect();
     assert_eq!(untrue, ["charter nest"]);
     assert!(audited.iter().all(|step| step.unknown.is_empty()));
@@ -297,7 +299,7 @@ fn who_knows_no_result_sees_that_enough_others_do() {
     let vote = seen.secret.unwrap();
     assert_eq!((vote.said, vote.why, vote.confirmed.contains(&FOUR[lost].to_owned())), (None, None, false));
     let unknown = |person: &mut Person| -> Vec<String> {
-        person.chat.audit_cluster(NEST).unwrap().into_iter().flat_map(|step| step.unknown).collect()
+        person.chat.audit_cluster(NEST).unwrap().decided.into_iter().flat_map(|step| step.unknown).collect()
     };
     let knows = usize::from(lost == 0);
     assert_eq!((unknown(&mut people[lost]), unknown(&mut people[knows])), (vec!["charter nest".to_owned()], vec![]));

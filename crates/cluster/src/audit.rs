@@ -1,26 +1,15 @@
 //! Replaying all that a cluster decided, from its founding on: who is a member today, and why; and what it was asked in secret.
 
 use crate::{
-    charter::Charter,
     done::Done,
     grounds::Grounds,
     ids::ClusterId,
     lawful::{Mandate, Parent, Unlawful},
     limits::DECISIONS_MAX,
-    roster::{Past, Roster},
+    minutes::MinutesHash,
+    roster::Past,
     secret::{BadTranscript, TranscriptIn, Verdict},
 };
-
-/// What a cluster was founded as.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Founding {
-    /// Its name for machines.
-    pub cluster: ClusterId,
-    /// Its first members.
-    pub roster: Roster,
-    /// Its first charter.
-    pub charter: Charter,
-}
 
 /// What one change of the group rested on. Changes of keys only are none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,40 +44,42 @@ pub enum Fault {
     Unlawful(#[from] Unlawful),
 }
 
-/// Verifies every decision and returns what the cluster is after the last.
-///
-/// # Errors
-/// With the first decision that does not follow.
-pub fn replay(founding: &Founding, decisions: &[Decision]) -> Result<Past, Broken> {
-    let mut replay = Replay::founded(founding);
-    decisions.iter().try_for_each(|decision| replay.decide(decision))?;
-    Ok(replay.past)
-}
-
 /// How far a history was replayed.
 #[derive(Debug, Clone)]
 pub struct Replay {
     cluster: ClusterId,
     past: Past,
     done: Done,
+    minutes: MinutesHash,
     decisions: usize,
 }
 
 impl Replay {
-    /// From the founding on.
-    pub fn founded(founding: &Founding) -> Self {
-        let past = Past::founded(founding.roster.clone(), founding.charter.clone());
-        Self::from(founding.cluster, past, Done::default())
-    }
-
-    /// From a later state on: its past, and what had been carried out by then.
-    pub fn from(cluster: ClusterId, past: Past, done: Done) -> Self {
-        Self { cluster, past, done, decisions: 0 }
+    /// From a state on: its past, what had been carried out and what had been decided by then.
+    pub(crate) fn from(cluster: ClusterId, past: Past, done: Done, minutes: MinutesHash) -> Self {
+        Self { cluster, past, done, minutes, decisions: 0 }
     }
 
     /// Who the members are, and under which rules, after all that was replayed.
     pub fn past(&self) -> &Past {
         &self.past
+    }
+
+    /// What was carried out and could be again.
+    pub(crate) fn done(&self) -> &Done {
+        &self.done
+    }
+
+    /// All that was decided.
+    pub fn minutes(&self) -> &MinutesHash {
+        &self.minutes
+    }
+
+    /// Up to `epoch` nothing more was decided.
+    pub(crate) fn wait(&mut self, epoch: u64) -> Result<(), Fault> {
+        self.past = self.past.clone().waited(epoch).ok_or(Fault::NotLater)?;
+        self.done = std::mem::take(&mut self.done).at(epoch, self.past.roster());
+        Ok(())
     }
 
     /// The next decision.
@@ -99,6 +90,7 @@ impl Replay {
         self.decisions = self.decisions.saturating_add(1);
         let (past, done) = self.step(decision).map_err(|why| Broken { number: self.decisions, why })?;
         (self.past, self.done) = (past, done);
+        self.minutes = self.minutes.after(decision.epoch, &decision.grounds);
         Ok(())
     }
 
@@ -128,40 +120,55 @@ mod tests {
     use super::*;
     use crate::{
         certificate::BadCertificate,
+        charter::Charter,
         leave::Leave,
         motion::{BadMotion, Kind},
         people::{CLUSTER, admit, certificate, expel, roster, secret},
     };
 
-    fn founding() -> Founding {
-        Founding { cluster: CLUSTER, roster: roster([1, 2]), charter: Charter::new("circle").unwrap() }
+    fn charter() -> Charter {
+        Charter::new("circle").unwrap()
+    }
+
+    fn founded() -> Past {
+        Past::founded(roster([1, 2]), charter())
+    }
+
+    fn replay_of(past: Past) -> Replay {
+        Replay::from(CLUSTER, past, Done::default(), MinutesHash([0; 32]))
+    }
+
+    fn replay(decisions: &[Decision]) -> Result<Past, Broken> {
+        let mut replay = replay_of(founded());
+        decisions.iter().try_for_each(|decision| replay.decide(decision))?;
+        Ok(replay.past)
     }
 
     /// What 1 and 2 founded: admits 3 at epoch 0, expels 2 at epoch 5, another charter at 6; then 3 leaves.
     fn history() -> Vec<Decision> {
         let decided =
             |epoch, certificate| Decision { epoch, grounds: Grounds { certificates: vec![certificate], ..Grounds::default() } };
-        let charter = Charter { cap: 9, ..founding().charter };
-        let mut past = Past::founded(founding().roster, founding().charter);
+        let changed = Charter { cap: 9, ..charter() };
+        let mut past = founded();
         let first = decided(0, certificate(&past, 1, admit(3), [1, 2]));
-        past = past.after(roster([1, 2, 3]), founding().charter).waited(5).unwrap();
+        past = past.after(roster([1, 2, 3]), charter()).waited(5).unwrap();
         let second = decided(5, certificate(&past, 1, expel(2), [1, 3]));
-        past = past.after(roster([1, 3]), founding().charter);
-        let third = decided(6, certificate(&past, 3, Kind::Charter(charter), [1, 3]));
+        past = past.after(roster([1, 3]), charter());
+        let third = decided(6, certificate(&past, 3, Kind::Charter(changed), [1, 3]));
         let leaves = vec![Leave::sign(CLUSTER, &secret(3)).unverified()];
         vec![first, second, third, Decision { epoch: 7, grounds: Grounds { leaves, ..Grounds::default() } }]
     }
 
     fn broken(decisions: &[Decision]) -> (usize, Fault) {
-        let broken = replay(&founding(), decisions).unwrap_err();
+        let broken = replay(decisions).unwrap_err();
         (broken.number, broken.why)
     }
 
     #[test]
     fn all_that_was_decided_verifies_from_the_founding_on() {
-        let past = replay(&founding(), &history()).unwrap();
+        let past = replay(&history()).unwrap();
         assert_eq!((past.epoch(), past.roster(), past.charter().cap), (8, &roster([1]), 9));
-        assert_eq!(replay(&founding(), &[]).unwrap().roster(), &roster([1, 2]));
+        assert_eq!(replay(&[]).unwrap().roster(), &roster([1, 2]));
     }
 
     #[test]
@@ -183,12 +190,12 @@ mod tests {
     #[test]
     fn what_was_asked_in_secret_is_proven_by_those_who_were_members_then() {
         let salt = [2; 32];
-        let vote = crate::secret::tests::opened(Past::founded(founding().roster, founding().charter).waited(0).unwrap());
+        let vote = crate::secret::tests::opened(founded().waited(0).unwrap());
         assert!(vote.is_none(), "two are too few");
-        let three = Past::founded(founding().roster, founding().charter);
-        let three = three.after(roster([1, 2, 3]), founding().charter).waited(3).unwrap();
+        let three = founded();
+        let three = three.after(roster([1, 2, 3]), charter()).waited(3).unwrap();
         let vote = crate::secret::tests::opened(three).unwrap();
-        let mut replayed = Replay::founded(&founding());
+        let mut replayed = replay_of(founded());
         let elsewhere = |replay: &Replay| replay.verdict(&salt, &vote).unwrap_err();
         assert_eq!(elsewhere(&replayed), BadTranscript::Motion(BadMotion::UnknownRoster), "3 was not there");
         replayed.decide(&history()[0]).unwrap();
@@ -197,8 +204,8 @@ mod tests {
         assert!(replayed.verdict(&[3; 32], &vote).is_err(), "other trustees are drawn");
         replayed.decide(&history()[1]).unwrap();
         assert!(replayed.verdict(&salt, &vote).is_ok(), "as long as it is remembered");
-        let forgotten = Past::founded(roster([1, 3]), founding().charter).waited(90).unwrap();
-        assert!(Replay::from(CLUSTER, forgotten, Done::default()).verdict(&salt, &vote).is_err());
+        let forgotten = Past::founded(roster([1, 3]), charter()).waited(90).unwrap();
+        assert!(replay_of(forgotten).verdict(&salt, &vote).is_err());
     }
 
     #[test]
@@ -210,7 +217,6 @@ mod tests {
         let mut left = history();
         left.push(Decision { epoch: 8, ..left[3].clone() });
         assert_eq!(broken(&left), (5, Fault::Unlawful(Unlawful::WithoutEffect)));
-        let other = Founding { roster: roster([1]), ..founding() };
-        assert!(replay(&other, &history()).is_err());
+        assert!(replay_of(Past::founded(roster([1]), charter())).decide(&history()[0]).is_err());
     }
 }

@@ -105,6 +105,10 @@ pub const REQUEST_MAX: usize = samizdat_core::limits::KEY_PACKAGE_MAX + CONSENT_
 pub const DONE_MAX: usize = (MOTION_EPOCHS_MAX as usize + 1) * CERTIFICATES_MAX;
 /// Largest encoding of what a branch has carried out, bytes.
 pub const DONE_BYTES_MAX: usize = 48 * (DONE_MAX + CAP_MAX as usize);
+/// Largest encoding of what a group agreed on beyond MLS, bytes.
+pub const CONTEXT_MAX: usize = 1024;
+/// Minutes that whoever is let in is handed, bytes: of a cluster of fifty some 170 decisions. The older ones stay behind.
+pub const MINUTES_MAX: usize = 512 * 1024;
 /// Decisions that an audit replays.
 pub const DECISIONS_MAX: usize = 100_000;
 

@@ -9,12 +9,10 @@ use samizdat_core::limits::KEY_PACKAGE_MAX;
 use crate::{
     cbor::{Malformed, Out, Wire, Written, blob, from_bytes, is_line, text, to_bytes, versioned},
     comeback::ComebackIn,
-    done::Done,
     door::DoorSecret,
     ids::ClusterId,
     limits::{NICK_MAX, PAYLOAD_MAX, REQUEST_MAX, WORDS_MAX},
     merge::{ConsentIn, GuestIn},
-    roster::PastIn,
 };
 
 const VERSION: u8 = 1;
@@ -63,10 +61,9 @@ pub struct Answer {
     pub welcome: Vec<u8>,
     /// The door of the cluster for members who were away.
     pub door: DoorSecret,
-    /// What the newcomer must know of the past to judge motions.
-    pub past: PastIn,
-    /// What was carried out and could be again.
-    pub done: Done,
+    /// [`Minutes`](crate::minutes::Minutes), sealed under the secret of the state that the Welcome leads into: whoever was a member once
+    /// can read the answer to somebody who comes back, and is not to read these.
+    pub minutes: Vec<u8>,
 }
 
 impl Request {
@@ -141,22 +138,21 @@ impl Wire for Request {
 
 impl Wire for Answer {
     fn write(&self, e: &mut Out) -> Written {
-        e.array(6)?.u8(VERSION)?;
+        e.array(5)?.u8(VERSION)?;
         self.cluster.write(e)?;
         e.bytes(&self.welcome)?;
         self.door.write(e)?;
-        self.past.write(e)?;
-        self.done.write(e)
+        e.bytes(&self.minutes)?;
+        Ok(())
     }
 
     fn read(d: &mut Decoder<'_>) -> Option<Self> {
-        versioned(d, 6, VERSION)?;
+        versioned(d, 5, VERSION)?;
         Some(Self {
             cluster: ClusterId::read(d)?,
             welcome: blob(d, PAYLOAD_MAX)?,
             door: DoorSecret::read(d)?,
-            past: PastIn::read(d)?,
-            done: Done::read(d)?,
+            minutes: blob(d, PAYLOAD_MAX)?,
         })
     }
 }
@@ -178,11 +174,8 @@ mod tests {
     use super::*;
     use crate::{
         comeback::Comeback,
-        ids::MotionId,
-        people::{self, CLUSTER, circle, member, secret},
+        people::{self, CLUSTER, secret},
     };
-    use std::collections::BTreeMap;
-
     use proptest::prelude::*;
 
     fn join() -> Request {
@@ -191,8 +184,7 @@ mod tests {
     }
 
     fn answer() -> Answer {
-        let done = Done::default().with(&BTreeMap::from([(MotionId([1; 32]), 4), (MotionId([2; 32]), 5)]), [(member(1), 6)]);
-        Answer { cluster: CLUSTER, welcome: vec![3; 50], door: DoorSecret([4; 32]), past: circle(1..=3).into(), done }
+        Answer { cluster: CLUSTER, welcome: vec![3; 50], door: DoorSecret([4; 32]), minutes: vec![5; 60] }
     }
 
     #[test]

@@ -102,6 +102,8 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         ("cluster_aside", damaged(one("aside", of("/aside/bytes")))),
         ("cluster_sealed", damaged(one("sealed", of("/doors/sealed")))),
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
+        ("cluster_context", damaged(one("context", of("/statements/minutes/context")))),
+        ("cluster_minutes", damaged(one("minutes", of("/statements/minutes/bytes")))),
         ("cluster_bundle", damaged(one("bundle", of("/statements/bundle")))),
         ("cluster_charter", damaged(one("charter", of("/names/charter")))),
         ("cluster_message", damaged(messages.chain(steps).collect())),

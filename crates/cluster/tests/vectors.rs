@@ -6,9 +6,10 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::HEXLOWER;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use samizdat_cluster::{
-    Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
+    Charter, ClusterId, Context, Done, Grounds, MemberId, MemberSecret, Past, Roster, StateId,
     anonymous::SlotSecrets,
     aside::Aside,
+    audit::Decision,
     ballot::{Ballot, Choice},
     bundle::Bundle,
     certificate::CertificateIn,
@@ -21,6 +22,7 @@ use samizdat_cluster::{
     leave::Leave,
     link::{ClusterLink, LINK_LEN, MergeLink, OpenDoor},
     merge::{ConsentIn, Guest, GuestIn, Merge},
+    minutes::{End, Minutes, MinutesHash},
     motion::{Admission, Kind, Method, Motion, MotionFields, MotionIn},
     parts,
     phrase::Phrase,
@@ -30,7 +32,7 @@ use samizdat_cluster::{
 };
 use samizdat_core::{
     Hour, IdentityKey, IdentitySecret,
-    seal::{self, door::DoorKey},
+    seal::{self, StateSecret, door::DoorKey},
 };
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -197,8 +199,8 @@ fn statements() -> Value {
     let bundle = Bundle { commit: vec![9; 8], grounds };
     // An array of three in place of one of five that begins with the version and a string of eight.
     let written = [&[0x83], &bundle.encode()[11..]].concat();
-    let bound_to = Sha256::digest([&b"samizdat grounds v1\0"[..], &written].concat());
-    assert_eq!(bundle.grounds.hash()[..], bound_to[..]);
+    let grounds_hash = hash(&[b"samizdat grounds v1\0", &written]);
+    assert_eq!(bundle.grounds.hash(), grounds_hash);
     let asks = comeback.verify(&CLUSTER).unwrap();
     let unlisted = Unlisted::sign(CLUSTER, &secret(2), &asks);
     let counter = unlisted::counter(&unlisted.author());
@@ -207,7 +209,33 @@ fn statements() -> Value {
             && leave.verify(&CLUSTER).is_ok()
             && unlisted.unverified().verify(&CLUSTER).is_ok()
     );
-    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "unlisted": hex(&unlisted.unverified().encode()), "unlisted_counter": counter, "bundle": hex(&bundle.encode()), "bound_to": hex(&bound_to) })
+    json!({ "cluster": hex(&CLUSTER.0), "certificate": hex(&certificate.encode()), "leave": hex(&leave.encode()), "comeback": hex(&comeback.encode()), "unlisted": hex(&unlisted.unverified().encode()), "unlisted_counter": counter, "bundle": hex(&bundle.encode()), "grounds_hash": hex(&grounds_hash), "minutes": minutes() })
+}
+
+/// Of a cluster that three founded together, which no program does, so that there is a decision.
+fn minutes() -> Value {
+    let salt = [2; 32];
+    let founded = MinutesHash::founded(&CLUSTER, &salt, &past());
+    assert_eq!(founded.0, hash(&[b"samizdat founding v1\0", &CLUSTER.0, &salt, &past().encode()]));
+    let before = Context { salt, charter: past().charter().clone(), minutes: founded };
+    let grounds = Grounds { certificates: vec![certificate(kinds().remove(1).1)], ..Grounds::default() };
+    let context = before.after(0, &grounds, None).unwrap();
+    assert_eq!(context.minutes.0, hash(&[b"samizdat minutes v1\0", &founded.0, &0_u64.to_be_bytes(), &grounds.hash()]));
+    let mut minutes = Minutes::from(&before, past(), Done::default());
+    minutes.add(Decision { epoch: 0, grounds });
+    let mut replay = minutes.begin(CLUSTER);
+    minutes.decisions().iter().try_for_each(|decision| replay.decide(decision)).unwrap();
+    let end = End { cluster: CLUSTER, epoch: 1, roster: replay.past().roster(), context: &context };
+    assert!(minutes.are_whole(&CLUSTER) && minutes.clone().unverified().verify(&end).is_ok());
+    let state = StateSecret::new([8; 32]);
+    // What is sealed is different every time; this opens.
+    let sealed = state.enclose(b"minutes", &mut ChaCha20Rng::from_seed([7; 32])).unwrap();
+    assert_eq!(state.disclose(&sealed).unwrap(), b"minutes");
+    json!({
+        "salt": hex(&salt), "founded": hex(&founded.0), "context": hex(&context.encode()), "epoch": 1, "bytes": hex(&minutes.encode()),
+        "without_the_oldest": hex(&Minutes::from(&context, replay.past().clone(), done()).encode()),
+        "secret": hex(state.bytes()), "sealed": hex(&sealed), "opened": hex(b"minutes"),
+    })
 }
 
 fn invite() -> Invite {
@@ -275,7 +303,7 @@ fn doors() -> Value {
     let join = Purpose::Join { nick: "dora".into(), words: "We met at the fair.".into() };
     let request = |purpose| Request { reply: DoorSecret([1; 32]), key_package: vec![2; 8], purpose };
     let come = Purpose::Merge { consent: Box::new(consent()), guest: guest() };
-    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), past: past().into(), done: done() };
+    let answer = Answer { cluster: CLUSTER, welcome: vec![3; 8], door: DoorSecret([4; 32]), minutes: vec![5; 8] };
     let days = door::days(Hour(500_000));
     json!({
         "link": link.to_string(), "merge_link": MergeLink { link: link.clone(), cluster: CLUSTER }.to_string(), "door": hex(&link.door().0),

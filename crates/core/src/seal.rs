@@ -223,6 +223,25 @@ impl StateSecret {
         unpad(&padded).map(<[u8]>::to_vec).map_err(|_| SealError::Open)
     }
 
+    /// Seals what somebody is handed with an invitation into this state, of any length: salt, then ciphertext. Padding is for whoever
+    /// cuts it in pieces.
+    pub fn enclose(&self, content: &[u8], rng: &mut impl CryptoRng) -> Result<Vec<u8>, SealError> {
+        let mut salt = [0; SALT_LEN];
+        rng.fill_bytes(&mut salt);
+        let sealed = self.enclosure(&salt).encrypt(&[0; 12].into(), content).map_err(|_| SealError::Key)?;
+        Ok([&salt[..], &sealed].concat())
+    }
+
+    /// Opens what [`StateSecret::enclose`] made.
+    pub fn disclose(&self, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (salt, sealed) = sealed.split_first_chunk::<SALT_LEN>().ok_or(SealError::Open)?;
+        self.enclosure(salt).decrypt(&[0; 12].into(), sealed).map_err(|_| SealError::Open)
+    }
+
+    fn enclosure(&self, salt: &[u8]) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&derived(self.keyed(b"samizdat cluster enclosure v1\0", 0), 0, salt).into())
+    }
+
     fn cipher(&self, leaf: u32, counter: u64, salt: &[u8]) -> ChaCha20Poly1305 {
         ChaCha20Poly1305::new(&derived(self.keyed(b"samizdat cluster key v1\0", leaf), counter, salt).into())
     }
@@ -295,6 +314,17 @@ mod tests {
         assert_eq!(secret.open(3, 7, &one[..9]), Err(SealError::Open));
         assert_ne!(secret.tag(3, 7), secret.tag(3, 8));
         assert_ne!(secret.tag(3, 7), secret.tag(2, 7));
+    }
+
+    #[test]
+    fn what_goes_with_an_invitation_opens_in_its_state_only() {
+        let (secret, mut rng) = (StateSecret::new([8; 32]), rng());
+        let long = vec![1; 100_000];
+        let (one, two) = (secret.enclose(&long, &mut rng).unwrap(), secret.enclose(&long, &mut rng).unwrap());
+        assert!(one != two && secret.disclose(&one).unwrap() == long && secret.disclose(&two).unwrap() == long);
+        assert_eq!(StateSecret::new([9; 32]).disclose(&one), Err(SealError::Open));
+        assert_eq!(secret.disclose(&one[..10]), Err(SealError::Open));
+        assert_eq!(secret.disclose(&[&one[..], &[0]].concat()), Err(SealError::Open));
     }
 
     #[test]

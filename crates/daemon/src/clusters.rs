@@ -130,14 +130,14 @@ impl Node {
                 Ok(ClusterAnswer::Receipts(receipts.collect()))
             }
             ClusterCall::Audit { which } => {
-                let decided = self.read(|chat| chat.audit_cluster(&which))?;
-                let decisions = decided.into_iter().map(|step| api::Decision {
+                let audit = self.read(|chat| chat.audit_cluster(&which))?;
+                let decisions = audit.decided.into_iter().map(|step| api::Decision {
                     epoch: step.epoch,
                     what: step.what,
                     unknown: step.unknown,
                     untrue: step.untrue,
                 });
-                Ok(ClusterAnswer::Decisions(decisions.collect()))
+                Ok(ClusterAnswer::Decisions(api::DecisionList { since: audit.since, decisions: decisions.collect() }))
             }
         }
     }

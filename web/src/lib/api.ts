@@ -1,4 +1,5 @@
 import type {
+  Audit,
   Cluster,
   ClusterInvite,
   ClusterView,
@@ -6,7 +7,6 @@ import type {
   ContactEdit,
   ContactRequest,
   Conversation,
-  Decision,
   Departure,
   ErrorKind,
   Invite,
@@ -106,8 +106,7 @@ export class Api {
     this.post(`motions/${encodeURIComponent(motion)}/vote`, { vote });
   receipts = async (message: string): Promise<Receipt[]> =>
     (await this.get<{ receipts: Receipt[] }>(`messages/${encodeURIComponent(message)}/receipts`)).receipts;
-  audit = async (which: string): Promise<Decision[]> =>
-    (await this.get<{ decisions: Decision[] }>(cluster(which, '/audit'))).decisions;
+  audit = (which: string): Promise<Audit> => this.get(cluster(which, '/audit'));
 
   /** A QR code as a picture that an `img` can show through a blob URL. */
   async qr(text: string): Promise<Blob> {

@@ -227,6 +227,13 @@ export interface JoinRequest {
   from: string | null;
 }
 
+/** What a cluster decided, the oldest first. */
+export interface Audit {
+  /** From which epoch on it is known; null: since the founding. */
+  since: number | null;
+  decisions: Decision[];
+}
+
 /** One step of what a cluster decided. */
 export interface Decision {
   epoch: number;

@@ -67,14 +67,7 @@ impl Member {
 
     pub fn commit(&mut self, at: &Snapshot, updates: &[Vec<u8>]) -> Committed {
         let us = self.keys.member;
-        self.groups()
-            .commit(
-                &CLUSTER,
-                &at.state,
-                &us,
-                &Plan { updates: updates.to_vec(), bound_to: Grounds::default().hash(), ..Plan::default() },
-            )
-            .unwrap()
+        self.groups().commit(&CLUSTER, &at.state, &us, &Plan { updates: updates.to_vec(), ..Plan::default() }).unwrap()
     }
 
     pub fn follow(&mut self, at: &Snapshot, commit: &[u8]) {

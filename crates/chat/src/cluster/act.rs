@@ -1,7 +1,7 @@
 //! What we do of our own accord: carry out what has passed, refresh keys, say that we are here, ask again.
 
 use samizdat_cluster::{
-    Charter, ClusterId, Grounds, MemberId, StateId,
+    ClusterId, Grounds, MemberId, StateId,
     bundle::Bundle,
     content::{Body, Message},
     ids::rank,
@@ -17,7 +17,7 @@ use super::{
     change::{change_of, next_state},
     merge::Asked,
     outer::{Kind, Lifetimes},
-    row::{ClusterRow, Context, Standing, StateRow, ms},
+    row::{ClusterRow, Standing, StateRow, ms},
 };
 use crate::{
     chat::{Chat, unless_the_vault_fails},
@@ -230,10 +230,8 @@ impl Work<'_> {
             }
         }
         agenda.plan.remove = mandate.removed().iter().chain(mandate.back().map(|(member, _)| member)).copied().collect();
-        let context = |charter: &Charter| Context { salt: state.context.salt, charter: charter.clone() }.encode();
-        agenda.plan.context = mandate.charter().map(context);
         agenda.grounds = mandate.grounds().clone();
-        agenda.plan.bound_to = agenda.grounds.hash();
+        agenda.plan.context = state.context.after(state.epoch, &agenda.grounds, mandate.charter()).map(|context| context.encode());
         Ok(agenda)
     }
 
@@ -244,7 +242,8 @@ impl Work<'_> {
         self.conn.execute("UPDATE cluster_state SET ended = 1 WHERE cluster = ?1 AND state = ?2", (row.cluster, state.state.0))?;
         let Some((agenda, committed)) = self.make_commit(row, &id, state, agenda)? else { return Ok(()) };
         let parent = Parent { cluster: id, past: &state.past, done: &state.done };
-        let judged = change_of(state, &committed.changed).and_then(|change| judge(&parent, &change, &agenda.grounds).ok());
+        let judged =
+            change_of(state, &committed.changed, &agenda.grounds).and_then(|change| judge(&parent, &change, &agenda.grounds).ok());
         let judged = judged.ok_or(ChatError::Bug("own change is not lawful"))?;
         let next = next_state(state, &committed.changed, &judged, &committed.snapshot, now).ok_or(ChatError::Bug("own change"))?;
         let bundle = Bundle { commit: committed.commit, grounds: agenda.grounds };
@@ -252,7 +251,9 @@ impl Work<'_> {
         // The answer first: whoever waits outside is waited for, and what they say before the others have followed is found then.
         if let (Some(welcome), Some(door)) = (committed.welcome, row.door) {
             let door = samizdat_cluster::door::DoorSecret(door);
-            let answer = Answer { cluster: id, welcome, door, past: next.past.clone().into(), done: next.done.clone() };
+            let minutes = self.minutes_to_hand(row, &id, &next)?;
+            let minutes = next.secret.enclose(&minutes.encode(), self.rng).map_err(|_| ChatError::Bug("own minutes"))?;
+            let answer = Answer { cluster: id, welcome, door, minutes };
             self.answer_all(row, &agenda.requests, &answer, now)?;
         }
         self.publish(row, &state.state, Kind::Change, &bundle.encode(), &DECIDING_LIFETIMES, now)?;

@@ -2,18 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use minicbor::{Decoder, Encoder};
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    Done, MotionId, PastIn, Roster, StateId,
+    ClusterId, MotionId, StateId,
     audit::{Decision, Replay},
     bundle::Bundle,
+    limits::MINUTES_MAX,
+    minutes::{Minutes, MinutesIn},
     motion::Kind,
     secret::{BadTranscript, TranscriptIn},
 };
 
-use super::row::{ClusterRow, Context, Standing, StateRow, ms};
+use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{chat::Chat, error::ChatError, work::Work};
+
+/// What a cluster decided, as far back as we were told; each step is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// From which epoch on, if not since the founding: what was before, is believed to who let us in.
+    pub since: Option<u64>,
+    /// The oldest first.
+    pub decided: Vec<Decided>,
+}
 
 /// One step of what a cluster decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +39,8 @@ pub struct Decided {
 }
 
 impl Chat {
-    /// Replays all that was decided since we know the cluster, and verifies each step; and what it was asked in secret.
-    pub fn audit_cluster(&mut self, which: &str) -> Result<Vec<Decided>, ChatError> {
+    /// Replays all that was decided, and verifies each step; and what the cluster was asked in secret.
+    pub fn audit_cluster(&mut self, which: &str) -> Result<Audit, ChatError> {
         self.transact(|work| {
             let row = work.find_cluster(which)?;
             work.audit(&row)
@@ -39,16 +49,21 @@ impl Chat {
 }
 
 impl Work<'_> {
-    /// Keeps what was true when we came to know a cluster: its history begins there.
-    pub(crate) fn put_root(&self, cluster: i64, state: &StateRow) -> Result<(), ChatError> {
-        let mut e = Encoder::new(Vec::new());
-        let done = state.done.encode();
-        // Writing into a Vec cannot fail.
-        let _ = e.array(3).and_then(|e| e.bytes(&state.context.encode())?.bytes(&state.past.encode())?.bytes(&done));
+    /// Keeps what was decided before we came, as we were told it.
+    pub(crate) fn put_root(&self, cluster: i64, state: &StateRow, minutes: &Minutes) -> Result<(), ChatError> {
         self.conn.execute(
             "INSERT OR IGNORE INTO cluster_decision(cluster, state, parent, epoch, bytes) VALUES(?1, ?2, NULL, ?3, ?4)",
-            (cluster, state.state.0, ms(state.epoch), e.into_writer()),
+            (cluster, state.state.0, ms(state.epoch), minutes.encode()),
         )?;
+        // How those called themselves who are out since.
+        let mut former = self.conn.prepare_cached(
+            "INSERT OR IGNORE INTO cluster_member(cluster, member, nick, author, known) VALUES(?1, ?2, ?3, ?4, ?5)",
+        )?;
+        let certificates = minutes.decisions().iter().flat_map(|decision| &decision.grounds.certificates);
+        certificates.flat_map(|certificate| certificate.motion().claimed().admissions()).try_for_each(|admission| {
+            let author = admission.member.to_string();
+            former.execute((cluster, admission.member.0, &admission.nick, author, ms(state.began))).map(|_| ())
+        })?;
         Ok(())
     }
 
@@ -61,39 +76,47 @@ impl Work<'_> {
         Ok(before.or(Some(tip)))
     }
 
-    fn audit(&self, row: &ClusterRow) -> Result<Vec<Decided>, ChatError> {
-        let id = row.id.ok_or_else(|| ChatError::Refused("you are not in this cluster yet".into()))?;
-        let damaged = || ChatError::Refused("the history of this cluster is damaged: what was decided cannot be verified".into());
-        let last = self.last_decided(row)?;
-        let mut at = last.map(|last| last.0);
-        let (mut decisions, mut shown, mut root) = (Vec::new(), Vec::new(), None);
-        while let Some(state) = at {
-            let (parent, epoch, bytes): (Option<[u8; 16]>, u64, Vec<u8>) = self
-                .conn
-                .query_row(
-                    "SELECT parent, epoch, bytes FROM cluster_decision WHERE cluster = ?1 AND state = ?2",
-                    (row.cluster, state),
-                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                )
-                .optional()?
-                .ok_or_else(damaged)?;
-            if parent.is_none() {
-                root = Some((epoch, bytes));
-                break;
-            }
-            let bundle = Bundle::decode(&bytes).map_err(|_| damaged())?;
-            if !bundle.grounds.is_empty() {
-                decisions.push(Decision { epoch: epoch.saturating_sub(1), grounds: bundle.grounds });
+    /// What was decided up to a state, from as far back as we were told.
+    pub(crate) fn minutes(&self, row: &ClusterRow, state: &StateId) -> Result<Minutes, ChatError> {
+        let mut statement =
+            self.conn.prepare_cached("SELECT parent, epoch, bytes FROM cluster_decision WHERE cluster = ?1 AND state = ?2")?;
+        let (mut at, mut decisions) = (state.0, Vec::new());
+        let mut minutes = loop {
+            let found = statement.query_row((row.cluster, at), |row| {
+                Ok((row.get::<_, Option<[u8; 16]>>(0)?, row.get::<_, u64>(1)?, row.get::<_, Vec<u8>>(2)?))
+            });
+            let (parent, epoch, bytes) = found.optional()?.ok_or_else(damaged)?;
+            let Some(parent) = parent else {
+                break MinutesIn::decode(&bytes).map_err(|_| damaged())?.kept();
+            };
+            let grounds = Bundle::decode(&bytes).map_err(|_| damaged())?.grounds;
+            if !grounds.is_empty() {
+                decisions.push(Decision { epoch: epoch.saturating_sub(1), grounds });
             }
             at = parent;
+        };
+        decisions.into_iter().rev().for_each(|decision| minutes.add(decision));
+        Ok(minutes)
+    }
+
+    /// What whoever comes into a state is handed: as much as there is room for. Nobody waits because our own history is damaged.
+    pub(crate) fn minutes_to_hand(&self, row: &ClusterRow, id: &ClusterId, state: &StateRow) -> Result<Minutes, ChatError> {
+        match self.minutes(row, &state.state).map(|minutes| minutes.fitting(*id, MINUTES_MAX)) {
+            Ok(Ok(minutes)) => Ok(minutes),
+            Ok(Err(_)) | Err(ChatError::Refused(_)) => Ok(Minutes::from(&state.context, state.past.clone(), state.done.clone())),
+            Err(error) => Err(error),
         }
-        decisions.reverse();
-        let (epoch, bytes) = root.ok_or_else(damaged)?;
-        let (salt, past, done) = read_root(epoch, &bytes).ok_or_else(damaged)?;
-        let mut replay = Replay::from(id, past, done);
+    }
+
+    fn audit(&self, row: &ClusterRow) -> Result<Audit, ChatError> {
+        let id = row.id.ok_or_else(|| ChatError::Refused("you are not in this cluster yet".into()))?;
+        let last = self.last_decided(row)?.ok_or_else(damaged)?;
+        let minutes = self.minutes(row, &last)?;
+        let salt = *minutes.salt();
+        let (mut replay, mut shown) = (minutes.begin(id), Vec::new());
         let mut votes = self.transcripts(row)?.into_iter().peekable();
         let mut results: BTreeMap<MotionId, bool> = BTreeMap::new();
-        for decision in &decisions {
+        for decision in minutes.decisions() {
             while let Some((motion, vote)) = votes.next_if(|(_, vote)| vote.motion().claimed().epoch <= decision.epoch) {
                 let answered = self.answered(row, &replay, &salt, &vote)?;
                 results.extend(answered.iter().map(|(_, passed)| (motion, *passed)));
@@ -105,14 +128,16 @@ impl Work<'_> {
         for (_, vote) in votes {
             shown.extend(self.answered(row, &replay, &salt, &vote)?.map(|(decided, _)| decided));
         }
+        let since = (!minutes.are_whole(&id)).then_some(minutes.since());
+        let audit = Audit { since, decided: shown };
         let after = replay.past();
-        let tip = last.map(|last| self.state_row(row.cluster, &last)).transpose()?.flatten();
-        let Some(tip) = tip else {
+        let Some(tip) = self.state_row(row.cluster, &last)? else {
             // Whoever is out has forgotten the state, and can still verify how it came about.
-            return if row.standing == Standing::Member { Err(damaged()) } else { Ok(shown) };
+            return if row.standing == Standing::Member { Err(damaged()) } else { Ok(audit) };
         };
-        if (&salt, after.roster(), after.charter()) == (&tip.context.salt, tip.roster(), &tip.context.charter) {
-            Ok(shown)
+        let told = (&salt, after.roster(), after.charter(), replay.minutes());
+        if told == (&tip.context.salt, tip.roster(), &tip.context.charter, &tip.context.minutes) {
+            Ok(audit)
         } else {
             Err(ChatError::Refused("what was decided does not lead to the members and rules of today".into()))
         }
@@ -175,13 +200,6 @@ impl Work<'_> {
     }
 }
 
-/// Salt of the cluster, past, and what had been carried out.
-fn read_root(epoch: u64, bytes: &[u8]) -> Option<([u8; 32], samizdat_cluster::Past, Done)> {
-    let mut d = Decoder::new(bytes);
-    d.array().ok()?;
-    let context = Context::decode(d.bytes().ok()?)?;
-    let past = PastIn::decode(d.bytes().ok()?).ok()?;
-    let done = Done::decode(d.bytes().ok()?).ok()?;
-    let roster: Roster = past.claimed_roster().clone();
-    Some((context.salt, past.verify(epoch, &roster, &context.charter).ok()?, done))
+fn damaged() -> ChatError {
+    ChatError::Refused("the history of this cluster is damaged: what was decided cannot be verified".into())
 }

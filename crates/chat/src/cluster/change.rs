@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    MemberId, StateId,
+    Context, Grounds, MemberId, StateId,
     branch::Branches,
     bundle::Bundle,
     lawful::{Change, Judged, Parent, judge},
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     outer::Kind,
-    row::{ClusterRow, Context, Standing, StateRow, ms},
+    row::{ClusterRow, Standing, StateRow, ms},
 };
 use crate::{
     error::{ChatError, is_database},
@@ -93,9 +93,7 @@ impl Work<'_> {
             Err(GroupError::State(error)) if is_database(&error) => return Err(error.into()),
             Err(_) => return Ok(Followed::No),
         };
-        // Whoever passes on a Commit of somebody else with other grounds.
-        let is_whole = processed.bound_to == bundle.grounds.hash();
-        let judged = change_of(&at, &processed.changed).filter(|_| is_whole).and_then(|change| {
+        let judged = change_of(&at, &processed.changed, &bundle.grounds).and_then(|change| {
             let parent = Parent { cluster: id, past: &at.past, done: &at.done };
             judge(&parent, &change, &bundle.grounds).ok()
         });
@@ -107,7 +105,7 @@ impl Work<'_> {
         };
         let next = match &processed.snapshot {
             Some(snapshot) => next_state(&at, &processed.changed, &judged, snapshot, now),
-            None => next_without_us(&at, &processed.changed, &judged, &bundle.commit, now),
+            None => next_without_us(&at, &processed.changed, &judged, &bundle, now),
         };
         let Some(next) = next else { return Ok(Followed::No) };
         self.enter(row, &next, &bundle)?;
@@ -348,13 +346,15 @@ impl Work<'_> {
     }
 }
 
-/// What a Commit does, for whoever judges it; nothing if it sets a charter that is none, or another salt, or if somebody who comes back
-/// would be called otherwise than before.
-pub(crate) fn change_of(parent: &StateRow, changed: &Changed) -> Option<Change> {
-    let charter = match &changed.context {
-        None => None,
-        Some(bytes) => Some(Context::decode(bytes).filter(|context| context.salt == parent.context.salt)?.charter),
-    };
+/// What a Commit does, for whoever judges it; nothing if the context that it sets does not say that just these grounds are added to the
+/// minutes (whoever passed on a Commit with others could make members differ in what was carried out), or has another salt, or if somebody
+/// who comes back would be called otherwise than before.
+pub(crate) fn change_of(parent: &StateRow, changed: &Changed, grounds: &Grounds) -> Option<Change> {
+    let set = changed.context.as_deref().map(Context::decode).transpose().ok()?;
+    let charter = set.as_ref().map(|context| &context.charter).filter(|charter| **charter != parent.context.charter);
+    if set != parent.context.after(parent.epoch, grounds, charter) {
+        return None;
+    }
     let added = changed.added.iter();
     let is_renamed = |made: &Made| parent.members.iter().any(|leaf| leaf.member == made.member && leaf.nick != made.nick);
     if added.clone().any(is_renamed) {
@@ -366,7 +366,7 @@ pub(crate) fn change_of(parent: &StateRow, changed: &Changed) -> Option<Change> 
             .map(|made| Admission { member: made.member, key_package: made.key_package, nick: made.nick.clone() })
             .collect(),
         removed: changed.removed.clone(),
-        charter,
+        charter: charter.cloned(),
     })
 }
 
@@ -379,7 +379,7 @@ pub(crate) fn next_state(parent: &StateRow, changed: &Changed, judged: &Judged, 
         committer: Some(changed.committer),
         certified: judged.certified,
         members: snapshot.members.clone(),
-        context: Context::decode(&snapshot.context)?,
+        context: Context::decode(&snapshot.context).ok()?,
         past: judged.past.clone(),
         done: judged.done.clone(),
         secret: StateSecret::new(snapshot.secret),
@@ -389,16 +389,19 @@ pub(crate) fn next_state(parent: &StateRow, changed: &Changed, judged: &Judged, 
 }
 
 /// The same where we are not in it. Its true name we cannot know, since that follows from keys that we do not have.
-fn next_without_us(parent: &StateRow, changed: &Changed, judged: &Judged, commit: &[u8], now: Now) -> Option<StateRow> {
+fn next_without_us(parent: &StateRow, changed: &Changed, judged: &Judged, bundle: &Bundle, now: Now) -> Option<StateRow> {
     let leaf = |member: &samizdat_cluster::MemberId| Leaf { member: *member, leaf: u32::MAX, nick: String::new() };
     Some(StateRow {
-        state: StateId::of(&Sha256::digest(commit)),
+        state: StateId::of(&Sha256::digest(&bundle.commit)),
         parent: Some(parent.state),
         epoch: parent.epoch.saturating_add(1),
         committer: Some(changed.committer),
         certified: judged.certified,
         members: judged.past.roster().iter().map(leaf).collect(),
-        context: Context { salt: parent.context.salt, charter: judged.past.charter().clone() },
+        context: parent
+            .context
+            .after(parent.epoch, &bundle.grounds, Some(judged.past.charter()))
+            .unwrap_or_else(|| parent.context.clone()),
         past: judged.past.clone(),
         done: judged.done.clone(),
         secret: StateSecret::new([0; 32]),
@@ -410,19 +413,20 @@ fn next_without_us(parent: &StateRow, changed: &Changed, judged: &Judged, commit
 #[cfg(test)]
 mod tests {
     #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used)]
-    use samizdat_cluster::{Grounds, leave::Leave};
+    use samizdat_cluster::leave::Leave;
 
     use super::*;
     use crate::{chat::Chat, mls::Plan, tests::two_in};
 
-    /// A Commit of Alice that is bound to these grounds.
+    /// A Commit of Alice by which she says that these grounds were decided, or that nothing was.
     fn commit(alice: &mut Chat, grounds: &Grounds) -> (StateId, Vec<u8>) {
-        let bound_to = grounds.hash();
         alice
             .transact(|work| {
                 let row = work.find_cluster("nest")?;
                 let (id, tip) = row.place()?;
-                let plan = Plan { bound_to, ..Plan::default() };
+                let at = work.state_row(row.cluster, &tip)?.unwrap();
+                let context = at.context.after(at.epoch, grounds, None).map(|context| context.encode());
+                let plan = Plan { context, ..Plan::default() };
                 let committed = work.mls.groups(work.conn, work.rng).commit(&id, &tip, &row.member, &plan)?;
                 Ok((tip, committed.commit))
             })
@@ -436,9 +440,9 @@ mod tests {
         let ours = bob.transact(|work| work.find_cluster("nest")).unwrap();
         let leaves =
             bob.transact(|work| Ok(vec![Leave::sign(ours.id.unwrap(), &work.member_secret(&ours)?).unverified()])).unwrap();
-        let others = Grounds { leaves, ..Grounds::default() };
-        let mut follows = |parent: &StateId, commit: &[u8]| {
-            let bundle = Bundle { commit: commit.to_vec(), grounds: Grounds::default() }.encode();
+        let leaves = Grounds { leaves, ..Grounds::default() };
+        let mut follows = |parent: &StateId, commit: &[u8], grounds: &Grounds| {
+            let bundle = Bundle { commit: commit.to_vec(), grounds: grounds.clone() }.encode();
             bob.transact(|work| {
                 let row = work.find_cluster("nest")?;
                 let before = work.branches(row.cluster)?.len();
@@ -449,10 +453,11 @@ mod tests {
             .unwrap()
         };
         // Without grounds both would be lawful.
+        let none = Grounds::default();
         let mut copy = Chat::open(alice.vault().copy().unwrap(), [8; 32]).unwrap();
-        let (parent, bound_to_others) = commit(&mut copy, &others);
-        assert!(!follows(&parent, &bound_to_others));
-        let (parent, whole) = commit(&mut alice, &Grounds::default());
-        assert!(follows(&parent, &whole));
+        let (parent, with_others) = commit(&mut copy, &leaves);
+        assert!(!follows(&parent, &with_others, &none));
+        let (parent, whole) = commit(&mut alice, &none);
+        assert!(!follows(&parent, &whole, &leaves) && follows(&parent, &whole, &none));
     }
 }

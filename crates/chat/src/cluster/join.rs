@@ -3,12 +3,13 @@
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
-    Charter, ClusterId, Done, MemberId, Past, Roster, StateId,
+    Charter, ClusterId, Context, Done, MemberId, Past, Roster, StateId,
     comeback::{Comeback, ComebackIn},
     door::DoorSecret,
     leave::LeaveIn,
     link::{ClusterLink, LINK_LEN, LinkError, OpenDoor},
     merge::ConsentIn,
+    minutes::{End, Minutes, MinutesHash, MinutesIn},
     motion::{Admission, Kind, MotionFields},
     request::{Answer, Purpose, Request},
 };
@@ -19,7 +20,7 @@ use samizdat_core::{
 
 use super::{
     doors::RETURN,
-    row::{ClusterRow, Context, Standing, StateRow, ms},
+    row::{ClusterRow, Standing, StateRow, ms},
 };
 use crate::{
     chat::Chat,
@@ -67,14 +68,16 @@ impl Work<'_> {
         let nick = self.good_nick(nick)?;
         self.room_for_one_more()?;
         let (id, salt, door) = (ClusterId(self.secret()), self.secret(), self.secret());
-        let context = Context { salt, charter: charter.clone() };
         let groups = self.mls.groups(self.conn, self.rng);
         let keys = groups.make_keys(nick)?;
+        let past = Past::founded(Roster::of([keys.member]), charter.clone());
+        let minutes = MinutesHash::founded(&id, &salt, &past);
+        let context = Context { salt, charter: charter.clone(), minutes };
         let snapshot = groups.found(&id, &keys, nick, &context.encode())?;
         let cluster = self.add_cluster(&keys.member, nick, &charter.name, Standing::Member)?;
-        let past = Past::founded(Roster::of([keys.member]), charter.clone());
+        let minutes = Minutes::from(&context, past.clone(), Done::default());
         let state = first_state(&snapshot, context, past, Done::default(), now);
-        self.begin(cluster, &id, &state, door, now)?;
+        self.begin(cluster, &id, &state, &minutes, door, now)?;
         self.stand(cluster, &keys.member, now.unix_ms, &state.state, now)?;
         Ok(cluster)
     }
@@ -306,16 +309,19 @@ impl Work<'_> {
         };
         let roster = Roster::of(snapshot.members.iter().map(|leaf| leaf.member));
         let known = self.state_row(cluster, &snapshot.state)?.is_some();
-        let context = Context::decode(&snapshot.context);
-        let past = context.as_ref().and_then(|context| answer.past.verify(snapshot.epoch, &roster, &context.charter).ok());
-        let (Some(context), Some(past), false) = (context, past, known) else {
+        let told = Context::decode(&snapshot.context).ok().and_then(|context| {
+            let minutes = StateSecret::new(snapshot.secret).disclose(&answer.minutes).ok()?;
+            let end = End { cluster: answer.cluster, epoch: snapshot.epoch, roster: &roster, context: &context };
+            let (minutes, past, done) = MinutesIn::decode(&minutes).ok()?.verify(&end).ok()?;
+            Some((minutes, first_state(&snapshot, context, past, done, now)))
+        });
+        let (Some((minutes, state)), false) = (told, known) else {
             if !known {
                 self.mls.groups(self.conn, self.rng).forget(&answer.cluster, &snapshot.state)?;
             }
             return Ok(());
         };
-        let state = first_state(&snapshot, context, past, answer.done, now);
-        self.begin(cluster, &answer.cluster, &state, answer.door.0, now)?;
+        self.begin(cluster, &answer.cluster, &state, &minutes, answer.door.0, now)?;
         self.conn.execute("UPDATE cluster SET joined_at = ?2 WHERE cluster = ?1", (cluster, ms(now.unix_ms)))?;
         if row.standing == Standing::Asking { Ok(()) } else { self.come_back(&row, &state) }
     }
@@ -353,9 +359,17 @@ impl Work<'_> {
     }
 
     /// Enters a cluster by a state that has no parent here.
-    fn begin(&mut self, cluster: i64, id: &ClusterId, state: &StateRow, door: [u8; 32], now: Now) -> Result<(), ChatError> {
+    fn begin(
+        &mut self,
+        cluster: i64,
+        id: &ClusterId,
+        state: &StateRow,
+        minutes: &Minutes,
+        door: [u8; 32],
+        now: Now,
+    ) -> Result<(), ChatError> {
         self.put_state(cluster, state)?;
-        self.put_root(cluster, state)?;
+        self.put_root(cluster, state, minutes)?;
         self.conn.execute(
             "UPDATE cluster SET id = ?2, door = ?3, standing = ?4, name = ?5, tip = coalesce(tip, ?6) WHERE cluster = ?1",
             (cluster, id.0, door, Standing::Member.number(), &state.context.charter.name, state.state.0),

@@ -34,7 +34,7 @@ mod silent;
 mod slots;
 mod split;
 
-pub use audit::Decided;
+pub use audit::{Audit, Decided};
 pub use delivery::Receipt;
 pub(crate) use gather::Gathered;
 pub use govern::Proposal;

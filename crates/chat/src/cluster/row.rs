@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minicbor::{Decoder, Encoder};
 use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
-    Charter, ClusterId, Done, MemberId, Past, PastIn, Roster, StateId,
+    ClusterId, Context, Done, MemberId, Past, PastIn, Roster, StateId,
     branch::{Branches, Node},
     ids::rank,
 };
@@ -64,31 +64,6 @@ impl ClusterRow {
             }
             _ => Err(ChatError::Refused("you are not a member of this cluster any more".into())),
         }
-    }
-}
-
-/// What the group agreed on beyond MLS: `[1, salt, charter]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Context {
-    pub(crate) salt: [u8; 32],
-    pub(crate) charter: Charter,
-}
-
-impl Context {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut e = Encoder::new(Vec::new());
-        // Writing into a Vec cannot fail.
-        let _ = e.array(3).and_then(|e| e.u8(1)?.bytes(&self.salt)?.bytes(&self.charter.encode()));
-        e.into_writer()
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut d = Decoder::new(bytes);
-        if d.array().ok()? != Some(3) || d.u8().ok()? != 1 {
-            return None;
-        }
-        let context = Self { salt: d.bytes().ok()?.try_into().ok()?, charter: Charter::decode(d.bytes().ok()?).ok()? };
-        (context.encode() == bytes).then_some(context)
     }
 }
 
@@ -296,7 +271,7 @@ fn state_row(row: &Row<'_>) -> rusqlite::Result<Option<StateRow>> {
     let (committer, certified) = (row.get::<_, Option<[u8; 32]>>(3)?.map(MemberId), row.get(4)?);
     let (secret, own_leaf) = (StateSecret::new(row.get(9)?), row.get(10)?);
     let read = || {
-        let context = Context::decode(&context)?;
+        let context = Context::decode(&context).ok()?;
         let members = decode_leaves(&members)?;
         let roster = Roster::of(members.iter().map(|leaf| leaf.member));
         let past = PastIn::decode(&past).ok()?.verify(epoch, &roster, &context.charter).ok()?;

@@ -12,7 +12,7 @@ mod urn;
 
 use rusqlite::{OptionalExtension, Row};
 use samizdat_cluster::{
-    MemberId, MemberSecret, MotionId, Past, PastIn,
+    Context, MemberId, MemberSecret, MotionId, Past, PastIn,
     ballot::{BadBallot, BallotIn, Choice},
     content::Body,
     limits::SAID_PER_MEMBER,
@@ -22,7 +22,7 @@ use samizdat_cluster::{
 use samizdat_core::Now;
 
 pub use self::show::SecretVote;
-use super::row::{ClusterRow, Context, Standing, StateRow, ms};
+use super::row::{ClusterRow, Standing, StateRow, ms};
 use crate::{
     error::{ChatError, is_database},
     limits::{DECIDING_LIFETIMES, SECRET_SETTLE_MS, SHARES_OF_MEMBER_MAX, STEPS_UNKNOWN_MAX, WINDOW_EPOCHS},
@@ -128,7 +128,7 @@ impl Work<'_> {
         let fields = motion.fields();
         let Some((roster, charter)) = at.past.at(fields.epoch).filter(|_| fields.secret) else { return Ok(()) };
         let then = Past::founded(roster.clone(), charter.clone()).waited(fields.epoch).ok_or(ChatError::Bug("past"))?;
-        let context = Context { salt: at.context.salt, charter: charter.clone() };
+        let context = Context { charter: charter.clone(), ..at.context.clone() };
         self.conn.execute(
             "INSERT OR IGNORE INTO cluster_vote(cluster, motion, context, past, until, began) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
             (row.cluster, motion.id().0, context.encode(), then.encode(), ms(motion.closes()), ms(now.unix_ms)),
@@ -507,7 +507,7 @@ fn vote_row(row: &Row<'_>, known: Option<Panel>) -> rusqlite::Result<Option<Vote
     let (choice, began, ready, over, full) = (row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?);
     let (silent, phase) = (row.get(9)?, Phase::from_number(row.get(10)?));
     let found = || {
-        let context = Context::decode(&context)?;
+        let context = Context::decode(&context).ok()?;
         let hours = u64::from(context.charter.rollout_hours).saturating_mul(context.charter.motion_epochs.into());
         let panel = known.or_else(|| panel_of(&context, &past, &motion))?;
         let half = if panel.motion().decides_in_secret() { HOUR_MS / 4 } else { HOUR_MS / 2 };

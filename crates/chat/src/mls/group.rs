@@ -97,8 +97,6 @@ pub struct Plan {
     pub context: Option<Vec<u8>>,
     /// Proposals of others to refresh their keys.
     pub updates: Vec<Vec<u8>>,
-    /// What else is signed with it: [`samizdat_cluster::Grounds::hash`] of what it rests on.
-    pub bound_to: [u8; 32],
 }
 
 /// What a Commit does.
@@ -143,8 +141,6 @@ pub struct Committed {
 pub struct Processed {
     /// What it does.
     pub changed: Changed,
-    /// What else its author signed with it.
-    pub bound_to: Vec<u8>,
     /// The state that it leads to; nothing if we are not in it any more.
     pub snapshot: Option<Snapshot>,
 }
@@ -323,7 +319,6 @@ impl<'a> Groups<'a> {
             group.clear_pending_proposals(&provider.storage).map_err(GroupError::library)?;
             self.take_updates(&mut group, &provider, &plan.updates)?;
             let removed = plan.remove.iter().map(|member| leaf_of(&group, member)).collect::<Result<Vec<_>, _>>()?;
-            group.set_aad(plan.bound_to.to_vec());
             let mut builder = group.commit_builder().force_self_update(true).propose_adds(packages).propose_removals(removed);
             if let Some(context) = &plan.context {
                 builder = builder.propose_group_context_extensions(extensions(context)?).map_err(GroupError::library)?;
@@ -361,7 +356,6 @@ impl<'a> Groups<'a> {
             self.take_updates(&mut group, &provider, updates)?;
             let processed = process(&mut group, &provider, message)?;
             let Sender::Member(committer) = *processed.sender() else { return Err(GroupError::NoMember) };
-            let bound_to = processed.aad().to_vec();
             let staged = match processed.into_content() {
                 ProcessedMessageContent::StagedCommitMessage(staged) => *staged,
                 ProcessedMessageContent::OwnPrivateMessage | ProcessedMessageContent::OwnPendingCommit => {
@@ -371,11 +365,11 @@ impl<'a> Groups<'a> {
             };
             let changed = self.changed(&group, &staged, committer)?;
             if staged.self_removed() {
-                return Ok(Processed { changed, bound_to, snapshot: None });
+                return Ok(Processed { changed, snapshot: None });
             }
             group.merge_staged_commit(&provider, staged).map_err(GroupError::library)?;
             copy.storage().remove(Label::Committed, &())?;
-            Ok(Processed { changed, bound_to, snapshot: Some(self.keep(cluster, group, &copy)?) })
+            Ok(Processed { changed, snapshot: Some(self.keep(cluster, group, &copy)?) })
         })
     }
 

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
-    Charter, CharterEdit, Cluster as Row, ClusterEdit, ClusterLink, ClusterView, Decision, Departure, History, JoinRequest, Member,
-    MotionState, NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
+    Charter, CharterEdit, Cluster as Row, ClusterEdit, ClusterLink, ClusterView, DecisionList, Departure, History, JoinRequest,
+    Member, MotionState, NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
 };
 
 use super::{contact::Switch, invite::draw, message::Say, motion, phrase};
@@ -46,7 +46,7 @@ enum Command {
     Say(Say),
     /// Lists which members have a message of mine, as far as they said.
     Delivery(Delivery),
-    /// Verifies everything that was decided since I know the cluster, and lists it; fails where a step does not verify.
+    /// Verifies everything that was decided, and lists it; fails where a step does not verify.
     Audit(Which),
     /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
     Claim(Which),
@@ -322,9 +322,10 @@ fn departed(context: &Context, departure: &Departure) -> Result<(), Failure> {
     })
 }
 
-fn audit(context: &Context, decisions: &[Decision]) -> Result<(), Failure> {
+fn audit(context: &Context, DecisionList { since, decisions }: &DecisionList) -> Result<(), Failure> {
+    let since = since.map_or_else(|| "since the founding".to_owned(), |since| format!("since epoch {since}"));
     if decisions.is_empty() {
-        return context.output.nothing("Nothing has been decided since you know this cluster.");
+        return context.output.nothing(&format!("Nothing has been decided {since}."));
     }
     for decision in decisions {
         let mark = |what: &String| match what {
@@ -340,10 +341,10 @@ fn audit(context: &Context, decisions: &[Decision]) -> Result<(), Failure> {
                    `samizdat cluster reboot` founds another cluster without them";
         return Err(Failure::refused(why));
     }
-    context.output.nothing(if decisions.iter().all(|decision| decision.unknown.is_empty()) {
-        "Every step is as its members voted."
+    context.output.nothing(&if decisions.iter().all(|decision| decision.unknown.is_empty()) {
+        format!("Every step {since} is as its members voted.")
     } else {
-        "Every step is as its members voted, or, where the result of a secret vote is not known here, as enough of them signed."
+        format!("Every step {since} is as its members voted, or, where the result of a secret vote is not known here, as enough of them signed.")
     })
 }
 

@@ -5,9 +5,9 @@ use samizdat_api::{
     ApiError, ClusterAnswer, ClusterCall, Destination, Request, Response,
     call::MessageQuery,
     cluster::{
-        Charter, CharterEdit, Cluster, ClusterEdit, ClusterInvite, ClusterLink, ClusterView, Decision, Departure, History,
-        JoinRequest, Member, Motion, MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership, Proposal,
-        Quorum, Receipt, Standing, VotePhase,
+        Charter, CharterEdit, Cluster, ClusterEdit, ClusterInvite, ClusterLink, ClusterView, Decision, DecisionList, Departure,
+        History, JoinRequest, Member, Motion, MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership,
+        Proposal, Quorum, Receipt, Standing, VotePhase,
     },
 };
 use serde_json::{Value, json};
@@ -79,7 +79,8 @@ pub(crate) fn answer(call: &ClusterCall) -> Reply {
             if which == "liars" {
                 decided[1].untrue = vec!["expel dave".into()];
             }
-            ClusterAnswer::Decisions(decided)
+            let since = (which == "club").then_some(17);
+            ClusterAnswer::Decisions(DecisionList { since, decisions: decided })
         }
     }))
 }

@@ -176,13 +176,13 @@ pub(super) async fn motion(State(app): State<App>, MotionPath { which, motion }:
     ask!(app, ClusterCall::Motion { which, motion }, Motion).map(|motion| Json(*motion))
 }
 
-/// What was decided since I know the cluster; an error if any step does not verify.
+/// What was decided since the founding, or as far back as I was told; an error if any step does not verify.
 #[utoipa::path(
     get, path = "/clusters/{cluster}/audit", params(("cluster" = String, Path, description = "As above")),
     responses((status = 200, body = DecisionList), Failures)
 )]
 pub(super) async fn audit(State(app): State<App>, Segment(which): Segment) -> Reply<DecisionList> {
-    ask!(app, ClusterCall::Audit { which }, Decisions).map(|decisions| Json(DecisionList { decisions }))
+    ask!(app, ClusterCall::Audit { which }, Decisions).map(Json)
 }
 
 /// Which members have a message of mine, where the charter of its cluster lets them say so.

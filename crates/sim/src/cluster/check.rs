@@ -195,13 +195,11 @@ fn decided(town: &mut Town, outcome: &mut Outcome) -> Result<(), SimError> {
             }
             Err(error) => return Err(error.into()),
         };
-        // Who came later, or anew, does not know how all began.
-        if number >= size || !member.returned.is_empty() {
-            continue;
-        }
-        let lines: BTreeSet<String> = told.into_iter().flat_map(|decided| decided.what).collect();
+        let lines: BTreeSet<String> = told.decided.into_iter().flat_map(|decided| decided.what).collect();
         let there: BTreeSet<String> = member.chat.cluster(CLUSTER)?.members.into_iter().map(|member| member.nick).collect();
-        let gone = (0..size).map(|number| format!("m{number}")).filter(|nick| !there.contains(nick));
+        // What the founder called itself no decision tells, to whom came when it was gone.
+        let first = usize::from(number >= size);
+        let gone = (first..size).map(|number| format!("m{number}")).filter(|nick| !there.contains(nick));
         let unlawful = gone.filter(|nick| !["expel", "leave"].iter().any(|kind| lines.contains(&format!("{kind} {nick}"))));
         let came = there.iter().filter(|nick| nick.get(1..).and_then(|n| n.parse().ok()).is_none_or(|n: usize| n >= size));
         let unasked = came.filter(|nick| !lines.contains(&format!("admit {nick}"))).cloned();

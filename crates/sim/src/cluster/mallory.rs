@@ -8,7 +8,7 @@ use samizdat_chat::{
     mls::{GroupError, Mls, Plan, watch},
 };
 use samizdat_cluster::{
-    ClusterId, Grounds, MemberId, StateId,
+    ClusterId, Context, Grounds, MemberId, StateId,
     ballot::BallotIn,
     bundle::Bundle,
     certificate::CertificateIn,
@@ -57,6 +57,8 @@ struct Place {
     secret: StateSecret,
     leaf: u32,
     sent: u64,
+    epoch: u64,
+    context: Context,
 }
 
 impl Place {
@@ -66,7 +68,7 @@ impl Place {
             let mut statement = conn.prepare_cached(
                 "SELECT c.id, c.member, s.state, s.secret, s.own_leaf,
                  coalesce((SELECT expected_to FROM cluster_reach r WHERE r.cluster = s.cluster AND r.state = s.state AND r.leaf = s.own_leaf), 0),
-                 s.state = c.tip FROM cluster c JOIN cluster_state s USING (cluster)
+                 s.state = c.tip, s.epoch, s.context FROM cluster c JOIN cluster_state s USING (cluster)
                  WHERE c.id IS NOT NULL AND s.own_leaf IS NOT NULL ORDER BY s.state",
             )?;
             let rows = statement.query_map([], |row| {
@@ -77,6 +79,8 @@ impl Place {
                     secret: StateSecret::new(row.get(3)?),
                     leaf: row.get(4)?,
                     sent: row.get(5)?,
+                    epoch: row.get(7)?,
+                    context: Context::decode(&row.get::<_, Vec<u8>>(8)?).map_err(|_| rusqlite::Error::InvalidQuery)?,
                 };
                 Ok((place, row.get::<_, bool>(6)?))
             })?;
@@ -172,7 +176,9 @@ impl Town {
                 let certificates = if self.draw.percent(60) { certificates.clone() } else { Vec::new() };
                 let comebacks = comebacks.iter().filter_map(|bytes| ComebackIn::decode(bytes).ok()).take(4).collect();
                 let grounds = Grounds { certificates, leaves, comebacks };
-                plan.bound_to = grounds.hash();
+                // It says so in the context of the group, or says something else.
+                let says = if self.draw.percent(80) { &grounds } else { &Grounds::default() };
+                plan.context = place.context.after(place.epoch, says, None).map(|context| context.encode());
                 let committed = mls.groups(copy.conn(), &mut rng).commit(&place.cluster, &place.state, &place.member, &plan);
                 let Ok(committed) = committed else { continue };
                 // Sometimes with grounds that it was not signed with, to some first and to others later.

@@ -4,8 +4,8 @@ use data_encoding::BASE32_NOPAD;
 use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
-        Cluster, ClusterEdit, ClusterInvite, ClusterView, Departure, JoinRequest, Motion, MotionKind, MotionState, NewCluster,
-        NewClusterInvite, NewMembership, NewSplit, Proposal, Receipt, Standing,
+        Cluster, ClusterEdit, ClusterInvite, ClusterView, DecisionList, Departure, JoinRequest, Motion, MotionKind, MotionState,
+        NewCluster, NewClusterInvite, NewMembership, NewSplit, Proposal, Receipt, Standing,
     },
     meeting::Secret,
 };
@@ -107,7 +107,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Receipts { message } => {
             ClusterAnswer::Receipts(vec![Receipt { member: "m".into(), nick: message, at: 1, read: None }])
         }
-        ClusterCall::Audit { .. } => ClusterAnswer::Decisions(vec![]),
+        ClusterCall::Audit { .. } => ClusterAnswer::Decisions(DecisionList { since: Some(3), decisions: vec![] }),
     }
 }
 
@@ -168,7 +168,7 @@ async fn every_call_about_clusters_is_understood() {
         assert_eq!(client.open_motion("a", &proposal).unwrap(), motion(&format!("a {proposal:?}")));
         assert_eq!(client.vote("m", "2,1").unwrap(), motion("m 2,1"));
         assert_eq!(client.receipts("a b").unwrap()[0].nick, "a b");
-        assert_eq!(client.audit_cluster("a").unwrap(), []);
+        assert_eq!(client.audit_cluster("a").unwrap(), DecisionList { since: Some(3), decisions: vec![] });
         let mut events = client.events().unwrap();
         node.events.send(Event::Cluster { cluster: cluster("a") }).unwrap();
         assert_eq!(events.next().unwrap(), Event::Cluster { cluster: cluster("a") });
