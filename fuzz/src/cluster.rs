@@ -166,7 +166,7 @@ pub fn message(bytes: &[u8]) -> bool {
         Body::Motion(motion) => drop(motion.verify(&CLUSTER, &past)),
         Body::Leave(leave) => drop(leave.verify(&CLUSTER)),
         Body::Slots(slots) => drop(slots.verify(&CLUSTER, 258, past.roster())),
-        Body::Claim(claim) => drop(claim.verify(&CLUSTER, &MemberId([0; 32]))),
+        Body::Claim(claim) => drop(claim.verify(&CLUSTER, &MemberId([0; 32]), None)),
         _ => {}
     }
     true

@@ -24,7 +24,8 @@ use crate::{
     },
     cluster::{
         Cluster, ClusterEdit, ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequest, JoinRequestList,
-        Motion, MotionList, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt, ReceiptList,
+        Motion, MotionList, NewClaim, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, Receipt,
+        ReceiptList,
     },
     event::Event,
     limits::{CLIENT_PATIENCE, CONNECT_PATIENCE, DEFAULT_WAIT_S, MAX_ANSWER, MAX_EVENT, SECOND_LOOK},
@@ -278,8 +279,8 @@ impl Client {
     ///
     /// # Errors
     /// As of all calls.
-    pub fn claim_in_cluster(&self, which: &str) -> Result<ClusterView> {
-        self.post(&of_cluster(which, "/claim"), &Done {})
+    pub fn claim_in_cluster(&self, which: &str, claim: &NewClaim) -> Result<ClusterView> {
+        self.post(&of_cluster(which, "/claim"), claim)
     }
 
     /// Changes how I am in a cluster.

@@ -20,10 +20,12 @@ pub enum ClusterCall {
         /// Which.
         which: String,
     },
-    /// Tells the members who I am. [`ClusterAnswer::View`]
+    /// Tells the members, or one of them, who I am. [`ClusterAnswer::View`]
     Claim {
         /// Which.
         which: String,
+        /// To whom.
+        claim: NewClaim,
     },
     /// Whether its members are told what I have read. [`ClusterAnswer::View`]
     Edit {
@@ -682,6 +684,15 @@ pub struct DecisionList {
     pub since: Option<u64>,
     /// What was decided, the oldest first; each of them was verified.
     pub decisions: Vec<Decision>,
+}
+
+/// Body of `POST clusters/{cluster}/claim`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewClaim {
+    /// Only this member is told, by nickname or the beginning of its id; absent: all of today and of later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
 }
 
 /// Body of `POST clusters/{cluster}/split`: at most one of `with` and `without`; without both all are asked. Members are given by

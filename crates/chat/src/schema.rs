@@ -39,7 +39,11 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     UNLISTED,
     BUILT,
     IN_SECRET,
+    CLAIMS,
 ];
+
+/// Who one is can be told to one member of a cluster, too: with an aside.
+const CLAIMS: &str = "ALTER TABLE message ADD COLUMN claims INTEGER NOT NULL DEFAULT 0;";
 
 /// Decisions can be voted on in secret, too; and nobody is silent because rollouts were hastened.
 const IN_SECRET: &str = "

@@ -261,7 +261,7 @@ fn who_repeats_what_another_said_cannot_take_it_back() {
     let said = opened(&people[2], &envelope).verify(&pool).unwrap();
     let by = |slot, post: Post| secrets.write(&pool, slot, post, [1; 32]).unwrap();
     let (slot, copy) = (0..4).map(|slot| (slot, by(slot, said.post().clone()))).find(|(_, copy)| copy.id() == said.id()).unwrap();
-    let aside = |n: u8| Aside { nonce: [n; 16], at: 0, text: "nothing happened".into() }.encode();
+    let aside = |n: u8| Aside { nonce: [n; 16], at: 0, text: "nothing happened".into(), claim: None }.encode();
     let lower = (0..=255).map(|n| by(slot, Post { to: None, body: aside(n) })).find(|other| other.id() < said.id()).unwrap();
     people[1].receive(&envelope);
     for forged in [&copy, &lower] {
@@ -305,7 +305,7 @@ fn posted(person: &Person, message: &AnonymousIn) -> Envelope {
 fn mallory_who_is_no_member_any_more_writes_nothing_in_states_without_her() {
     let mut people = circle(&["alice", "bob", "carol", "mallory"]);
     let (secrets, pool) = machines(&people[3]);
-    let aside = Aside { nonce: [1; 16], at: 0, text: "still here".into() }.encode();
+    let aside = Aside { nonce: [1; 16], at: 0, text: "still here".into(), claim: None }.encode();
     let late = secrets.write(&pool, 0, Post { to: None, body: aside }, [1; 32]).unwrap();
     let now = people[0].now;
     people[0].chat.open_motion(NEST, &Proposal::Expel("mallory"), now).unwrap();
@@ -319,7 +319,7 @@ fn mallory_who_is_no_member_any_more_writes_nothing_in_states_without_her() {
     assert!(texts(&people[0]).is_empty(), "it is of an epoch before");
     // By keys of this epoch that she tells nevertheless, and that somebody even kept.
     let (secrets, pool) = among(&people[1], &[99]);
-    let aside = Aside { nonce: [2; 16], at: 0, text: "still here".into() }.encode();
+    let aside = Aside { nonce: [2; 16], at: 0, text: "still here".into(), claim: None }.encode();
     let forged = secrets[0].write(&pool, 0, Post { to: None, body: aside.clone() }, [2; 32]).unwrap();
     assert_eq!(forged.hides_among(), 4);
     let envelope = posted(&people[1], &forged.unverified());

@@ -42,6 +42,29 @@ fn alice_says_something_to_bob_and_carol_does_not_learn_what() {
     assert_eq!(texts(&people[3]), ["to all", "to all again"], "newcomers are not told either");
 }
 
+#[test]
+fn alice_tells_bob_alone_who_she_is() {
+    let mut people = nest(&charter(), &["alice", "bob", "carol"]);
+    let (now, name) = (people[0].now, people[0].name());
+    let said = people[0].chat.claim_to_member(NEST, "bob", now).unwrap();
+    mingle(&mut people);
+    let told = |person: &mut Person, of: &str| {
+        let members = person.chat.cluster(NEST).unwrap().members;
+        members.into_iter().find(|member| member.nick == of).unwrap().name
+    };
+    assert_eq!(told(&mut people[1], "alice").map(|told| name.starts_with(&told) || told == name), Some(true));
+    assert_eq!([0, 2].map(|who| told(&mut people[who], "alice")), [None, None]);
+    assert_eq!((texts(&people[1]), texts(&people[2])), (vec!["This is who I am.".to_owned()], vec![]));
+    assert_eq!(people[0].state(&said), State::Received);
+    let mut dave = Person::new(9);
+    dave.now = people[0].now;
+    people.push(dave);
+    let_in(&mut people, "dave");
+    assert_eq!(told(&mut people[3], "alice"), None, "nor those who come later");
+    let now = people[1].now;
+    assert!(people[1].chat.claim_to_member(NEST, "bob", now).unwrap_err().to_string().contains("that is you"));
+}
+
 /// What somebody publishes when time passes, sizes of envelopes.
 fn publishes(person: &mut Person, minutes: u64) -> Vec<usize> {
     nest::pass(std::slice::from_mut(person), minutes * 60 * 1000);

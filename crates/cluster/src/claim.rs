@@ -1,4 +1,4 @@
-//! Somebody says to a cluster which name is behind a member. Without this nothing links the two.
+//! Somebody says to a cluster, or to one of its members, which name is behind a member. Without this nothing links the two.
 
 use core::fmt;
 
@@ -23,23 +23,26 @@ pub struct ClaimIn {
 pub struct BadClaim;
 
 impl ClaimIn {
-    /// For a membership of our own.
-    pub fn sign(identity: &IdentitySecret, cluster: &ClusterId, member: &MemberId) -> Self {
-        Self { identity: identity.key(), signature: identity.sign(&signed(cluster, member)) }
+    /// For a membership of our own: to all members, or `to` one. That one can show it to others, and cannot pass it off as said to all.
+    pub fn sign(identity: &IdentitySecret, cluster: &ClusterId, member: &MemberId, to: Option<&MemberId>) -> Self {
+        Self { identity: identity.key(), signature: identity.sign(&signed(cluster, member, to)) }
     }
 
-    /// Whose key `member` has shown to be behind it.
+    /// Whose key `member` has shown to be behind it, to all or `to` one.
     ///
     /// # Errors
     /// If it has not.
-    pub fn verify(&self, cluster: &ClusterId, member: &MemberId) -> Result<IdentityKey, BadClaim> {
-        self.identity.verify(&signed(cluster, member), &self.signature).map_err(|_| BadClaim)?;
+    pub fn verify(&self, cluster: &ClusterId, member: &MemberId, to: Option<&MemberId>) -> Result<IdentityKey, BadClaim> {
+        self.identity.verify(&signed(cluster, member, to), &self.signature).map_err(|_| BadClaim)?;
         Ok(self.identity)
     }
 }
 
-fn signed(cluster: &ClusterId, member: &MemberId) -> Vec<u8> {
-    [&b"samizdat member v1\0"[..], &cluster.0, &member.0].concat()
+fn signed(cluster: &ClusterId, member: &MemberId, to: Option<&MemberId>) -> Vec<u8> {
+    match to {
+        None => [&b"samizdat member v1\0"[..], &cluster.0, &member.0].concat(),
+        Some(to) => [&b"samizdat member to one v1\0"[..], &cluster.0, &member.0, &to.0].concat(),
+    }
 }
 
 impl Wire for ClaimIn {
@@ -67,11 +70,23 @@ mod tests {
     #[test]
     fn a_claim_holds_for_one_member_of_one_cluster() {
         let alice = IdentitySecret::from_seed([40; 32]);
-        let claim = ClaimIn::sign(&alice, &CLUSTER, &member(1));
-        assert_eq!(claim.verify(&CLUSTER, &member(1)), Ok(alice.key()));
-        assert_eq!(claim.verify(&CLUSTER, &member(2)), Err(BadClaim));
-        assert_eq!(claim.verify(&ClusterId([8; 32]), &member(1)), Err(BadClaim));
+        let claim = ClaimIn::sign(&alice, &CLUSTER, &member(1), None);
+        assert_eq!(claim.verify(&CLUSTER, &member(1), None), Ok(alice.key()));
+        assert_eq!(claim.verify(&CLUSTER, &member(2), None), Err(BadClaim));
+        assert_eq!(claim.verify(&ClusterId([8; 32]), &member(1), None), Err(BadClaim));
         let mallory = IdentitySecret::from_seed([41; 32]).key();
-        assert_eq!(ClaimIn { identity: mallory, ..claim }.verify(&CLUSTER, &member(1)), Err(BadClaim));
+        assert_eq!(ClaimIn { identity: mallory, ..claim }.verify(&CLUSTER, &member(1), None), Err(BadClaim));
+    }
+
+    #[test]
+    fn what_one_member_is_told_cannot_be_passed_off_as_said_to_all_or_to_another() {
+        let alice = IdentitySecret::from_seed([40; 32]);
+        let claim = ClaimIn::sign(&alice, &CLUSTER, &member(1), Some(&member(2)));
+        assert_eq!(claim.verify(&CLUSTER, &member(1), Some(&member(2))), Ok(alice.key()));
+        for to in [None, Some(&member(3)), Some(&member(1))] {
+            assert_eq!(claim.verify(&CLUSTER, &member(1), to), Err(BadClaim));
+        }
+        let to_all = ClaimIn::sign(&alice, &CLUSTER, &member(1), None);
+        assert_eq!(to_all.verify(&CLUSTER, &member(1), Some(&member(2))), Err(BadClaim));
     }
 }

@@ -354,7 +354,7 @@ mod tests {
             Body::Invite(invite("the book fair")),
             Body::Invite(Invite { expires: 0, ..invite("") }),
             Body::Doors(vec![(member(1), invite("the book fair")), (member(2), invite(""))]),
-            Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1))),
+            Body::Claim(ClaimIn::sign(&IdentitySecret::from_seed([40; 32]), &CLUSTER, &member(1), None)),
             Body::History(vec![Memory { author: member(3), nonce: [4; 16], at: 6, text: "long ago".into() }; 2]),
             Body::History(Vec::new()),
             Body::Aside(vec![5; 40]),

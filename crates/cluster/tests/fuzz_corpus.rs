@@ -99,7 +99,10 @@ fn seeds() -> BTreeMap<&'static str, Seeds> {
         ("cluster_share", damaged(one("share", of_secret("/secret/share")))),
         ("cluster_transcript", damaged(one("transcript", of_secret("/secret/transcript")))),
         ("cluster_slots", damaged(one("slots", of_secret("/anonymous/published/0/slots")))),
-        ("cluster_aside", damaged(one("aside", of("/aside/bytes")))),
+        (
+            "cluster_aside",
+            damaged(one("aside", of("/aside/bytes")).into_iter().chain(one("claim", of("/aside/with_claim"))).collect()),
+        ),
         ("cluster_sealed", damaged(one("sealed", of("/doors/sealed")))),
         ("cluster_answer", damaged(one("answer", of("/doors/answer")))),
         ("cluster_context", damaged(one("context", of("/statements/minutes/context")))),

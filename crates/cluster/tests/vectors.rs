@@ -275,7 +275,7 @@ fn messages() -> Vec<Value> {
         ("leave", Body::Leave(Leave::sign(CLUSTER, &secret(2)).unverified())),
         ("invite", Body::Invite(invite())),
         ("doors", Body::Doors(vec![(member, invite())])),
-        ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member))),
+        ("claim", Body::Claim(ClaimIn::sign(&identity, &CLUSTER, &member, None))),
         ("history", Body::History(vec![Memory { author: member, nonce: [1; 16], at: 1_700_000_000_000, text: "long ago".into() }])),
         ("aside", Body::Aside(vec![7; 8])),
         ("slots", Body::Slots(SlotSecrets::new([6; 32], CLUSTER, 258).publish(&secret(1)).unverified())),
@@ -286,10 +286,12 @@ fn messages() -> Vec<Value> {
 
 /// What is encrypted for one member.
 fn aside() -> Value {
-    let aside = Aside { nonce: [1; 16], at: 1_800_000_000_000, text: "between us".into() };
-    let id = aside.id(&secret(1).member());
+    let aside = Aside { nonce: [1; 16], at: 1_800_000_000_000, text: "between us".into(), claim: None };
+    let (author, to, identity) = (secret(1).member(), secret(2).member(), IdentitySecret::from_seed([40; 32]));
+    let claim = ClaimIn::sign(&identity, &CLUSTER, &author, Some(&to));
+    let id = aside.id(&author);
     assert_eq!(id, hash(&[b"samizdat aside v1\0", &secret(1).member().0, &[1; 16], b"between us"])[..16]);
-    json!({ "author": hex(&secret(1).member().0), "id": hex(&id), "nonce": hex(&aside.nonce), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()) })
+    json!({ "author": hex(&secret(1).member().0), "id": hex(&id), "nonce": hex(&aside.nonce), "at": aside.at, "text": aside.text, "bytes": hex(&aside.encode()), "with_claim": hex(&Aside { claim: Some(claim), ..aside }.encode()), "to": hex(&to.0) })
 }
 
 fn doors() -> Value {

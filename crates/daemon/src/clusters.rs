@@ -49,8 +49,14 @@ impl Node {
                 let found = self.read(|chat| chat.cluster(&which))?;
                 self.view_of(&found)
             }
-            ClusterCall::Claim { which } => {
-                let number = self.command(|chat| chat.claim_in_cluster(&which, now))?;
+            ClusterCall::Claim { which, claim } => {
+                let number = self.command(|chat| match &claim.to {
+                    None => chat.claim_in_cluster(&which, now),
+                    Some(to) => {
+                        chat.claim_to_member(&which, to, now)?;
+                        Ok(chat.cluster(&which)?.number)
+                    }
+                })?;
                 self.view(number)
             }
             ClusterCall::Edit { which, edit } => {

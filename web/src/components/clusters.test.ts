@@ -685,6 +685,18 @@ describe('about a cluster', () => {
     expect(screen.queryByRole('button', { name: 'Say who I am' })).toBeNull();
   });
 
+  it('tells one member alone who I am', async () => {
+    const claimInCluster = vi.fn(async () => clusterView());
+    const { container } = await show(ClusterDetails, { ...nest, claimInCluster }, { which: '1' });
+    const other = clusterView().members.find(({ own }) => !own)!;
+    await userEvent.selectOptions(await screen.findByLabelText('Say who I am to'), other.member);
+    await userEvent.click(screen.getByRole('button', { name: 'Say who I am' }));
+    await userEvent.click(screen.getByRole('button', { name: /Really tell this member/ }));
+    expect(claimInCluster).toHaveBeenCalledExactlyOnceWith('1', other.member);
+    expect(await screen.findByText(`${other.nick} is told who you are.`)).toBeTruthy();
+    await expectAccessible(container);
+  });
+
   it('is left only after a second click', async () => {
     const leaveCluster = vi.fn(async () => clusterView({ standing: 'left' }));
     const { onclose } = await show(ClusterDetails, { ...nest, leaveCluster }, { which: '1' });

@@ -87,7 +87,8 @@ export class Api {
     this.post('clusters', { name, ...(nick && { nick }) });
   joinCluster = (by: { link: string } | { passphrase: string }, nick?: string, words?: string): Promise<ClusterView> =>
     this.post('join', { ...by, ...(nick && { nick }), ...(words && { words }) });
-  claimInCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/claim'), {});
+  claimInCluster = (which: string, to?: string): Promise<ClusterView> =>
+    this.post(cluster(which, '/claim'), { ...(to && { to }) });
   editCluster = (which: string, edit: { receipts: boolean }): Promise<ClusterView> =>
     this.json('PATCH', cluster(which), edit);
   leaveCluster = (which: string): Promise<ClusterView> => this.post(cluster(which, '/leave'), {});

@@ -29,3 +29,22 @@ it('a run that fails does not stop later ones', async () => {
   await run();
   expect(runs).toBe(2);
 });
+
+it('an ask is not lost in the moment in which a run ends', async () => {
+  // At any of the turns of the queue of promises around the end of the run.
+  for (let turns = 0; turns < 12; turns += 1) {
+    let asks = 1;
+    let seen = 0;
+    const run = coalesce(async () => {
+      const now = asks;
+      await Promise.resolve();
+      seen = now;
+    });
+    void run();
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+    asks = 2;
+    void run();
+    for (let turn = 0; turn < 30; turn += 1) await Promise.resolve();
+    expect(seen, `after ${turns} turns`).toBe(2);
+  }
+});

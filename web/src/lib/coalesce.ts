@@ -6,14 +6,19 @@ export function coalesce(work: () => Promise<void>): () => Promise<void> {
   let running: Promise<void> | null = null;
   let again = false;
   async function loop(): Promise<void> {
-    do {
-      again = false;
-      await work();
-    } while (again);
+    try {
+      do {
+        again = false;
+        await work();
+      } while (again);
+    } finally {
+      // At once: whoever asks after the last look at `again` must begin anew.
+      running = null;
+    }
   }
   return () => {
     if (running) again = true;
-    else running = loop().finally(() => (running = null));
+    else running = loop();
     return running;
   };
 }

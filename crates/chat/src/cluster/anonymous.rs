@@ -72,7 +72,7 @@ impl Work<'_> {
         }
         let nonce = self.draw_id();
         // The envelope says as much; by what a clock shows beyond that, its owner could be known.
-        let aside = Aside { nonce, at: whole_hour(now.unix_ms), text: text.to_owned() }.encode();
+        let aside = Aside { nonce, at: whole_hour(now.unix_ms), text: text.to_owned(), claim: None }.encode();
         let body = match &to {
             Some(to) => self.seal_for(&row, &at, to, &aside)?,
             None => aside,

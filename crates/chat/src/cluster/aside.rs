@@ -32,6 +32,8 @@ pub(crate) struct Waiting {
     pub(crate) text: String,
     pub(crate) at: u64,
     pub(crate) lifetime: u8,
+    /// Whether it says which name is behind us.
+    pub(crate) claims: bool,
 }
 
 impl Chat {
@@ -68,8 +70,9 @@ impl Work<'_> {
     /// Encrypts an aside in the state that we follow. It fails for whoever is no member any more, or has keys that cannot be used.
     pub(crate) fn encrypt_aside(&mut self, row: &ClusterRow, tip: &StateId, waiting: Waiting, now: Now) -> Result<(), ChatError> {
         let Some(cluster) = row.id else { return Err(ChatError::Bug("cluster without id")) };
-        let Waiting { id, nonce, to, text, at, lifetime } = waiting;
-        let plaintext = Aside { nonce, at, text }.encode();
+        let Waiting { id, nonce, to, text, at, lifetime, claims } = waiting;
+        let claim = claims.then(|| self.claim_for(row, &to)).transpose()?;
+        let plaintext = Aside { nonce, at, text, claim }.encode();
         let sealed = match self.mls.groups(self.conn, self.rng).encrypt_to(&cluster, tip, &row.member, &to, &plaintext) {
             // Nothing that is wrong with one text keeps others from leaving.
             Err(error) if !matches!(&error, GroupError::State(state) if is_database(state)) => {
@@ -115,6 +118,9 @@ impl Work<'_> {
             return self.take_share(row, from, &share);
         }
         let Ok(aside) = Aside::decode(&said.plaintext) else { return Ok(()) };
+        if let Some(claim) = &aside.claim {
+            self.take_claim(row, from, claim, Some(&row.member))?;
+        }
         let new = NewRow {
             id: MessageId(aside.id(from)),
             conversation: self.cluster_conversation(row.cluster)?,

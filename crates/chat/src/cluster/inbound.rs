@@ -165,7 +165,7 @@ impl Work<'_> {
                 self.note_aside(&row, now)?;
             }
             Body::Slots(slots) => self.take_slots(&row, &at, &slots)?,
-            Body::Claim(claim) => self.take_claim(&row, &said.member, &claim)?,
+            Body::Claim(claim) => self.take_claim(&row, &said.member, &claim, None)?,
             Body::History(memories) => self.remember(&row, &said.member, &memories, letter, now)?,
             // Nobody moves in the name of another: the words, and the bounds, are those of whoever sent it.
             Body::Motion(motion) if motion.claimed().proposer == said.member => self.take_motion(&row, &at, &motion, now)?,

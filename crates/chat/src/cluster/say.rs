@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Id and nonce, text, when it was written, lifetime, whether it was sent before, and for whom alone it is.
-type Waits = ((MessageId, Nonce), String, u64, u8, bool, Option<[u8; 32]>);
+type Waits = ((MessageId, Nonce), String, u64, u8, bool, Option<[u8; 32]>, bool);
 
 impl Chat {
     /// Writes to a cluster. Whoever has only asked to be let in may write, too: it goes out once they are in.
@@ -96,19 +96,19 @@ impl Work<'_> {
         let waiting: Vec<Waits> = self
             .conn
             .prepare_cached(
-                "SELECT id, nonce, text, at, lifetime, state_sent IS NOT NULL, aside FROM message
+                "SELECT id, nonce, text, at, lifetime, state_sent IS NOT NULL, aside, claims FROM message
                  WHERE conversation = ?1 AND state = 0 AND nonce IS NOT NULL ORDER BY message",
             )?
             .query_map([conversation], |row| {
                 let name = (MessageId(row.get(0)?), row.get(1)?);
-                Ok((name, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+                Ok((name, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?))
             })?
             .collect::<Result<_, _>>()?;
         let state = self.shared_state(row.cluster, tip)?.ok_or(ChatError::Bug("tip of a cluster"))?;
         let mut before: Option<MessageId> = None;
-        for ((id, nonce), text, at, lifetime, again, aside) in waiting {
+        for ((id, nonce), text, at, lifetime, again, aside, claims) in waiting {
             if let Some(to) = aside {
-                self.encrypt_aside(row, tip, Waiting { id, nonce, to: MemberId(to), text, at, lifetime }, now)?;
+                self.encrypt_aside(row, tip, Waiting { id, nonce, to: MemberId(to), text, at, lifetime, claims }, now)?;
                 continue;
             }
             let parents = match before.take() {

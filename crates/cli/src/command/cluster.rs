@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use samizdat_api::cluster::{
     Charter, CharterEdit, Cluster as Row, ClusterEdit, ClusterLink, ClusterView, DecisionList, Departure, History, JoinRequest,
-    Member, MotionState, NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
+    Member, MotionState, NewClaim, NewCluster, NewClusterInvite, NewMembership, NewSplit, Quorum, Receipt, Standing,
 };
 
 use super::{contact::Switch, invite::draw, message::Say, motion, phrase};
@@ -48,8 +48,8 @@ enum Command {
     Delivery(Delivery),
     /// Verifies everything that was decided, and lists it; fails where a step does not verify.
     Audit(Which),
-    /// Tells the members, and those who come later, which name is behind my nickname. It cannot be taken back.
-    Claim(Which),
+    /// Tells the members, and those who come later, which name is behind my nickname; or one member only. It cannot be taken back.
+    Claim(Claim),
     /// Founds another cluster by the same rules and asks all members to come along, but those whom I leave behind. What they are in
     /// stays as it is.
     Reboot(Reboot),
@@ -65,6 +65,15 @@ enum Command {
 struct Which {
     /// Its name, its number here, or the beginning of its id.
     cluster: String,
+}
+
+#[derive(Args)]
+struct Claim {
+    /// Its name, its number here, or the beginning of its id.
+    cluster: String,
+    /// Tells this member only, by nickname or the beginning of its id.
+    #[arg(long, value_name = "MEMBER")]
+    to: Option<String>,
 }
 
 #[derive(Args)]
@@ -272,8 +281,15 @@ impl Cluster {
                 let charter = view.charter.ok_or_else(|| Failure::refused("you are not a member: its rules are not known"))?;
                 context.output.row(&charter, || rules(&charter))
             }
-            Command::Claim(Which { cluster }) => {
-                let view = client.claim_in_cluster(&cluster)?;
+            Command::Claim(Claim { cluster, to: Some(to) }) => {
+                let view = client.claim_in_cluster(&cluster, &NewClaim { to: Some(to.clone()) })?;
+                let (nick, to) = (printable(&view.cluster.nick), printable(&to));
+                context
+                    .output
+                    .row(&view.cluster, || format!("{to}, and nobody else, is told who {nick} is, and could show it to others."))
+            }
+            Command::Claim(Claim { cluster, to: None }) => {
+                let view = client.claim_in_cluster(&cluster, &NewClaim::default())?;
                 let name = view.members.iter().find(|member| member.own).and_then(|member| member.name.clone());
                 let (nick, name) = (printable(&view.cluster.nick), name.unwrap_or_default());
                 context.output.row(&view.cluster, || {

@@ -6,8 +6,8 @@ use samizdat_api::{
     call::MessageQuery,
     cluster::{
         Charter, CharterEdit, Cluster, ClusterEdit, ClusterInvite, ClusterLink, ClusterView, Decision, DecisionList, Departure,
-        History, JoinRequest, Member, Motion, MotionKind, MotionOption, MotionState, NewCluster, NewClusterInvite, NewMembership,
-        Proposal, Quorum, Receipt, Standing, VotePhase,
+        History, JoinRequest, Member, Motion, MotionKind, MotionOption, MotionState, NewClaim, NewCluster, NewClusterInvite,
+        NewMembership, Proposal, Quorum, Receipt, Standing, VotePhase,
     },
 };
 use serde_json::{Value, json};
@@ -377,7 +377,9 @@ fn people_are_invited_and_ask() {
     assert_eq!(node.prints(&["cluster", "invite", "nest"]), "samizdat:cluster/abc\n");
     let wish = NewMembership { link: "l".into(), passphrase: None, nick: Some("al".into()), words: "hello".into() };
     assert_eq!(asked_of(&node, &["cluster", "join", "l", "--nick", "al", "--words", "hello"]), ClusterCall::Join(wish));
-    assert_eq!(asked_of(&node, &["cluster", "claim", "nest"]), ClusterCall::Claim { which: which() });
+    let to = |to: Option<&str>| ClusterCall::Claim { which: which(), claim: NewClaim { to: to.map(str::to_owned) } };
+    assert_eq!(asked_of(&node, &["cluster", "claim", "nest"]), to(None));
+    assert_eq!(asked_of(&node, &["cluster", "claim", "nest", "--to", "bob"]), to(Some("bob")));
     assert_eq!(node.prints(&["cluster", "claim", "nest"]), "The members of nest are told that alice is alicesname.\n");
     let edit = ClusterEdit { receipts: Some(true) };
     assert_eq!(asked_of(&node, &["cluster", "receipts", "nest", "on"]), ClusterCall::Edit { which: which(), edit });

@@ -9,7 +9,7 @@ use samizdat_api::{
     ClusterAnswer, ClusterCall, Request, Response,
     cluster::{
         ClusterEdit, ClusterInvite, ClusterList, ClusterView, DecisionList, Departure, JoinRequestList, Motion, MotionList,
-        NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, ReceiptList,
+        NewClaim, NewCluster, NewClusterInvite, NewMembership, NewSplit, NewVote, Proposal, ReceiptList,
     },
 };
 
@@ -80,13 +80,13 @@ pub(super) async fn show(State(app): State<App>, Segment(which): Segment) -> Rep
     view(&app, ClusterCall::Show { which }).await
 }
 
-/// Tells the members of a cluster which name is behind my membership. It cannot be taken back.
+/// Tells the members of a cluster, or one of them, which name is behind my membership. It cannot be taken back.
 #[utoipa::path(
     post, path = "/clusters/{cluster}/claim", params(("cluster" = String, Path, description = "As above")),
     responses((status = 200, body = ClusterView), Failures)
 )]
-pub(super) async fn claim(State(app): State<App>, Segment(which): Segment) -> Reply<ClusterView> {
-    view(&app, ClusterCall::Claim { which }).await
+pub(super) async fn claim(State(app): State<App>, Segment(which): Segment, Body(claim): Body<NewClaim>) -> Reply<ClusterView> {
+    view(&app, ClusterCall::Claim { which, claim }).await
 }
 
 /// Changes how I am in a cluster; what is absent stays.

@@ -5,7 +5,7 @@ use samizdat_api::{
     ClusterAnswer, ClusterCall,
     cluster::{
         Cluster, ClusterEdit, ClusterInvite, ClusterView, DecisionList, Departure, JoinRequest, Motion, MotionKind, MotionState,
-        NewCluster, NewClusterInvite, NewMembership, NewSplit, Proposal, Receipt, Standing,
+        NewClaim, NewCluster, NewClusterInvite, NewMembership, NewSplit, Proposal, Receipt, Standing,
     },
     meeting::Secret,
 };
@@ -77,7 +77,7 @@ pub(super) fn answer(call: ClusterCall) -> ClusterAnswer {
         ClusterCall::Found(wish) => view(&wish.name),
         ClusterCall::Join(wish) => view(&wish.link),
         ClusterCall::Show { which } | ClusterCall::Leave { which } => view(&which),
-        ClusterCall::Claim { which } => view(&format!("{which} claimed")),
+        ClusterCall::Claim { which, claim } => view(&format!("{which} claimed {:?}", claim.to)),
         ClusterCall::Edit { which, edit } => view(&format!("{which} {:?}", edit.receipts)),
         ClusterCall::Split { which, split } => {
             ClusterAnswer::Departure(Box::new(Departure { cluster: cluster(&which), link: "l".into(), asked: split.with }))
@@ -153,7 +153,9 @@ async fn every_call_about_clusters_is_understood() {
         let wish = NewMembership { link: "l".into(), ..NewMembership::default() };
         assert_eq!(client.join_cluster(&wish).unwrap().cluster.name, "l");
         assert_eq!(client.cluster("a nest/b").unwrap().cluster.name, "a nest/b");
-        assert_eq!(client.claim_in_cluster("a").unwrap().cluster.name, "a claimed");
+        assert_eq!(client.claim_in_cluster("a", &NewClaim::default()).unwrap().cluster.name, "a claimed None");
+        let to = NewClaim { to: Some("bob".into()) };
+        assert_eq!(client.claim_in_cluster("a", &to).unwrap().cluster.name, "a claimed Some(\"bob\")");
         let edit = ClusterEdit { receipts: Some(true) };
         assert_eq!(client.edit_cluster("a", &edit).unwrap().cluster.name, "a Some(true)");
         assert_eq!(client.leave_cluster("a").unwrap().cluster.name, "a");
