@@ -106,6 +106,7 @@ impl Node {
         let now = self.clock.now();
         let Consent { relay, use_relays } = self.roles.consent;
         self.net.allow_relays(use_relays);
+        self.contacts.allow_relays(use_relays);
         self.engine.speak(self.net.families(), now);
         self.engine.allow_relays(use_relays, now);
         self.use_relays();

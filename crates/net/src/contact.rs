@@ -99,7 +99,6 @@ pub enum ContactEvent {
 pub struct Contacts {
     shared: Arc<Shared>,
     wanted: Arc<watch::Sender<Wanted>>,
-    relays: Arc<watch::Sender<Vec<RelayAt>>>,
     /// The last turn that has been taken.
     turned: watch::Receiver<u64>,
 }
@@ -112,7 +111,11 @@ struct Wanted {
     nearby: bool,
     /// Everything goes through it, and there is no endpoint that shows addresses.
     proxy: Option<Proxy>,
-    /// Counts the proxies: an endpoint is of one turn.
+    /// Relays of our own, the best first.
+    listed: Vec<RelayAt>,
+    /// No relay is used, whose ever it is, so there is no endpoint that is reached through relays only.
+    no_relays: bool,
+    /// Counts the proxies, and the times at which relays were refused: an endpoint is of one turn.
     turn: u64,
 }
 
@@ -147,10 +150,8 @@ impl Contacts {
         });
         let (wanted, wishes) = watch::channel(Wanted { proxy, ..Wanted::default() });
         let (turns, turned) = watch::channel(0);
-        let (relays, _) = watch::channel(Vec::new());
-        let relays = Arc::new(relays);
-        tokio::spawn(home::keep(shared.clone(), wishes, relays.clone(), turns));
-        (Self { shared, wanted: Arc::new(wanted), relays, turned }, receiver)
+        tokio::spawn(home::keep(shared.clone(), wishes, turns));
+        (Self { shared, wanted: Arc::new(wanted), turned }, receiver)
     }
 
     /// These endpoints there are to be from now on. `Here` and `Gone` follow.
@@ -176,9 +177,20 @@ impl Contacts {
         let _ = self.turned.clone().wait_for(|turned| *turned >= turn).await;
     }
 
+    /// Whether relays are used, our own or those by which a contact is reached. From the moment in which they are not, no connection
+    /// from before is left, for any may have had one beside it; `Here` and `Gone` follow.
+    pub fn allow_relays(&self, allowed: bool) {
+        self.wanted.send_if_modified(|wanted| {
+            let changed = wanted.no_relays == allowed;
+            wanted.no_relays = !allowed;
+            wanted.turn = wanted.turn.saturating_add(u64::from(changed && !allowed));
+            changed
+        });
+    }
+
     /// Each endpoint keeps connected to one of these relays, the first that works.
     pub fn use_relays(&self, relays: &[RelayAt]) {
-        self.relays.send_replace(relays.iter().take(limits::RELAYS_MAX).copied().collect());
+        self.wanted.send_modify(|wanted| wanted.listed = relays.iter().take(limits::RELAYS_MAX).copied().collect());
     }
 
     /// Begins to dial; `Opened` or `DialFailed` follows, with this `dial`.
@@ -188,9 +200,11 @@ impl Contacts {
     pub fn dial(&self, dial: u64, way: Way, peer: PeerId, addr: &[u8]) -> Result<(), DialError> {
         let home = self.shared.homes().get(&way).cloned().ok_or(DialError::Closed)?;
         let events = self.shared.events().ok_or(DialError::Closed)?;
-        let nearby = self.wanted.borrow().nearby;
-        let near_relays = nearby::may_be_near(&self.relays.borrow(), nearby);
-        let to = home.ways(peer, &PeerAddr::decode(addr)?, nearby, near_relays)?;
+        let Wanted { nearby, listed, no_relays, .. } = self.wanted.borrow().clone();
+        let near_relays = nearby::may_be_near(&listed, nearby);
+        let addr = PeerAddr::decode(addr)?;
+        let addr = if no_relays { PeerAddr::new(addr.sockets()) } else { addr };
+        let to = home.ways(peer, &addr, nearby, near_relays)?;
         let place = Dialling::begin(&self.shared).ok_or(DialError::Busy)?;
         let shared = self.shared.clone();
         self.shared.runtime.spawn(async move {

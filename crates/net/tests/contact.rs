@@ -120,6 +120,43 @@ async fn each_connection_has_a_binding_of_its_own() {
     assert!(bindings.len() == 2 && bindings[0] != bindings[1]);
 }
 
+/// Once our own were left and those of contacts were used.
+#[tokio::test]
+async fn whoever_refuses_relays_uses_none_of_a_contact_either() {
+    let (carol, at) = relay().await;
+    let (mut alice, _, _) = Node::reached_through(&at).await;
+    let (mut bob, bobs, addr) = Node::reached_through(&at).await;
+    alice.contacts.dial(1, Way::Relayed, bobs, addr.as_bytes()).unwrap();
+    let ContactEvent::Opened { link, .. } = alice.beyond().await else { panic!("not opened") };
+    alice.contacts.send(link, b"hello".to_vec()).unwrap();
+    assert!(matches!(bob.beyond().await, ContactEvent::Opened { .. }));
+    assert!(matches!(bob.beyond().await, ContactEvent::Frame { .. }));
+    alice.contacts.allow_relays(false);
+    let ended = [alice.beyond().await, alice.beyond().await];
+    assert!(ended.contains(&ContactEvent::Closed { link }) && ended.contains(&ContactEvent::Gone { way: Way::Relayed }));
+    assert!(matches!(bob.beyond().await, ContactEvent::Closed { .. }));
+    assert_eq!(alice.contacts.dial(2, Way::Relayed, bobs, addr.as_bytes()), Err(DialError::Closed));
+
+    // Nor is there one beside a direct connection.
+    bob.contacts.want(Endpoints { relayed: Some(0), direct: Some(0) });
+    bob.contacts.show_nearby(true);
+    let (directs, direct) =
+        bob.here(|way, addr| way == Way::Direct && addr.sockets().next().is_some() && addr.relays().next().is_some()).await;
+    alice.contacts.show_nearby(true);
+    alice.contacts.want(Endpoints { relayed: Some(0), direct: Some(0) });
+    let (_, own) = alice.here(|way, _| way == Way::Direct).await;
+    assert_eq!(own.relays().count(), 0);
+    let only_relays = PeerAddr::with_relays([], &direct.relays().collect::<Vec<_>>());
+    assert_eq!(alice.contacts.dial(3, Way::Direct, directs, only_relays.as_bytes()), Err(DialError::NoAddress));
+    alice.contacts.dial(4, Way::Direct, directs, direct.as_bytes()).unwrap();
+    let ContactEvent::Opened { dial: Some(4), .. } = alice.beyond().await else { panic!("not opened") };
+    assert_eq!(carol.usage().peers, 2, "both are bob's");
+
+    alice.contacts.allow_relays(true);
+    let (_, addr) = alice.here(|way, addr| way == Way::Relayed && addr.relays().next().is_some()).await;
+    assert_eq!(addr.sockets().count(), 0);
+}
+
 /// Bob's relay is in both; in IPv4, to which there is a route, nobody answers.
 #[tokio::test]
 async fn a_contact_is_dialled_in_the_version_of_ip_in_which_our_own_relay_works() {

@@ -66,19 +66,17 @@ struct Doubts {
 type Opened = (Link, Streams, [u8; BINDING_LEN]);
 
 /// Binds and ends endpoints as they are wanted, until nobody wants anything any more.
-pub(super) async fn keep(
-    shared: Arc<Shared>,
-    mut wanted: watch::Receiver<Wanted>,
-    relays: Arc<watch::Sender<Vec<RelayAt>>>,
-    turns: watch::Sender<u64>,
-) {
+pub(super) async fn keep(shared: Arc<Shared>, mut wanted: watch::Receiver<Wanted>, turns: watch::Sender<u64>) {
     let mut sockets: u64 = 0;
+    let (relays, _) = watch::channel(Vec::new());
     loop {
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { return },
             () = shared.stuck.notified() => sockets = sockets.saturating_add(1),
         }
-        let Wanted { endpoints: Endpoints { relayed, direct }, nearby, proxy, turn } = wanted.borrow_and_update().clone();
+        let Wanted { endpoints: Endpoints { relayed, direct }, nearby, proxy, listed, no_relays, turn } =
+            wanted.borrow_and_update().clone();
+        let relayed = relayed.filter(|_| !no_relays);
         let wishes = [(Way::Relayed, relayed, false, 0), (Way::Direct, direct, nearby, sockets)]
             .map(|(way, number, nearby, sockets)| (way, number.map(|number| Wish { number, turn, nearby, sockets })));
         let changed = wishes.map(|(way, wish)| (way, wish, shared.homes().get(&way).map(|home| home.wish)));
@@ -96,6 +94,8 @@ pub(super) async fn keep(
             }
         }
         turns.send_replace(turn);
+        // Not before: what goes through a relay ends through it.
+        relays.send_replace(if no_relays { Vec::new() } else { listed });
         for (way, wish, _) in changed {
             let bound = match wish {
                 Some(wish) => Home::bind(way, wish, kept.remove(&way), proxy.clone(), &shared).await,
