@@ -11,9 +11,10 @@ use samizdat_chat::{
     mls::{Committed, Groups, MLS_SCHEMA, MemberKeys, Mls, Plan, Snapshot},
 };
 use samizdat_cluster::{
-    Charter, ClusterId, Done, Grounds, MemberId, MemberSecret, Past, PastIn, Roster,
+    Charter, ClusterId, Context, Done, MemberId, MemberSecret, Past, PastIn, Roster,
     door::{self, DoorSecret},
     link::OpenDoor,
+    minutes::{Minutes, MinutesHash},
     request::{Answer, Request},
 };
 use samizdat_core::{
@@ -165,11 +166,10 @@ impl Circle {
 
         let mut charter = Charter::new(NAME).unwrap();
         (charter.cap, charter.motion_epochs) = (500, OPEN_EPOCHS);
-        let mut context = Encoder::new(Vec::new());
-        context.array(3).unwrap().u8(1).unwrap().bytes(&SALT).unwrap().bytes(&charter.encode()).unwrap();
+        let context = Context { salt: SALT, charter: charter.clone(), minutes: MinutesHash([0; 32]) };
         let founder = &mut crowd[0];
         let keys = founder.keys.clone();
-        let founded = founder.groups().found(&CLUSTER, &keys, "member 0", &context.into_writer()).unwrap();
+        let founded = founder.groups().found(&CLUSTER, &keys, "member 0", &context.encode()).unwrap();
         let mut add: Vec<Vec<u8>> = requests.iter().map(|request| request.key_package.clone()).collect();
         add.push(key_package);
         add.extend(crowd[1..].iter().map(|member| member.keys.bytes.clone()));
@@ -185,8 +185,10 @@ impl Circle {
 
         let roster = Roster::of(at.members.iter().map(|leaf| leaf.member));
         let past = past(&roster, &charter);
-        let answer = Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), past: past.clone(), done: Done::default() };
         let past = past.verify(at.epoch, &roster, &charter).unwrap();
+        let minutes = Minutes::from(&context, past.clone(), Done::default()).encode();
+        let minutes = StateSecret::new(at.secret).enclose(&minutes, &mut rng).unwrap();
+        let answer = Answer { cluster: CLUSTER, welcome, door: DoorSecret([4; 32]), minutes };
         for (person, request) in [&mut alice, &mut bob].into_iter().zip(&requests) {
             let envelopes = post::stamped(post::seal(&request.reply.0, 1, 0, ANSWER, &answer.encode(), &mut rng));
             person.log(&envelopes);

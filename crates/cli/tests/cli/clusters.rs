@@ -345,6 +345,10 @@ fn a_cluster_is_founded_by_its_rules() {
         "30",
         "--automatic-ballots",
         "false",
+        "--sponsor-after",
+        "3",
+        "--motion-life",
+        "5",
     ];
     let charter = CharterEdit {
         cap: Some(9),
@@ -353,6 +357,8 @@ fn a_cluster_is_founded_by_its_rules() {
         history: Some(History::Last(100)),
         silent_epochs: Some(30),
         automatic_ballots: Some(false),
+        sponsor_epochs: Some(3),
+        motion_epochs: Some(5),
         ..CharterEdit::default()
     };
     let found = NewCluster { name: "nest".into(), nick: Some("al".into()), charter };
