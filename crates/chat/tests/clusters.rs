@@ -148,6 +148,23 @@ fn the_rules_change_by_a_motion_only() {
     assert_eq!(people[2].chat.cluster(NEST).unwrap().charter, Some(charter));
 }
 
+/// Once nobody could carry it out, and whoever tried did nothing else any more (seed 159 of the simulation).
+#[test]
+fn a_motion_for_the_rules_as_they_are_keeps_nobody_from_going_on() {
+    let mut people = nest(&["alice", "bob", "carol"]);
+    let (now, before) = (people[0].now, people[0].chat.cluster(NEST).unwrap().epoch);
+    people[0].chat.open_motion(NEST, &Proposal::Charter(Charter::new(NEST).unwrap()), now).unwrap();
+    all(&mut people);
+    vote_all(&mut people, "yes");
+    all(&mut people);
+    agree(&mut people);
+    assert_eq!(people[2].chat.cluster(NEST).unwrap().epoch, before + 1);
+    people.iter_mut().for_each(|person| {
+        let decided = person.chat.audit_cluster(NEST).unwrap().decided;
+        assert_eq!(decided.last().unwrap().what, ["charter nest"]);
+    });
+}
+
 #[test]
 fn who_leaves_is_gone_at_once_and_the_others_take_note() {
     let mut people = nest(&["alice", "bob", "carol"]);

@@ -39,7 +39,7 @@ pub struct Change {
     pub added: Vec<Admission>,
     /// Whom it removes. Who is added as well comes back after a time away, with fresh keys.
     pub removed: Vec<MemberId>,
-    /// The charter that it sets.
+    /// The charter that it sets; it may be the present one.
     pub charter: Option<Charter>,
 }
 
@@ -128,7 +128,7 @@ pub fn judge(parent: &Parent<'_>, change: &Change, grounds: &Grounds) -> Result<
     let mandate = Mandate::of(parent, grounds)?;
     check_added(parent.past.roster(), change, &mandate)?;
     check_removed(change, &mandate)?;
-    check_charter(change, &mandate)?;
+    check_charter(parent.past.charter(), change, &mandate)?;
     let (past, done) = mandate.carried_out()?;
     Ok(Judged { certified: !grounds.is_empty(), done, past })
 }
@@ -176,10 +176,10 @@ fn check_removed(change: &Change, mandate: &Mandate<'_>) -> Result<(), Unlawful>
     if removed.len() == mandate.removed().len() { Ok(()) } else { Err(Unlawful::NotCarriedOut) }
 }
 
-fn check_charter(change: &Change, mandate: &Mandate<'_>) -> Result<(), Unlawful> {
-    match (change.charter.as_ref(), mandate.charter()) {
+fn check_charter(present: &Charter, change: &Change, mandate: &Mandate<'_>) -> Result<(), Unlawful> {
+    match (&change.charter, mandate.charter()) {
         (None, Some(_)) => Err(Unlawful::NotCarriedOut),
-        (set, consent) if set != consent => Err(Unlawful::CharterWithoutConsent),
+        (Some(set), consent) if set != consent.unwrap_or(present) => Err(Unlawful::CharterWithoutConsent),
         _ => Ok(()),
     }
 }

@@ -351,7 +351,7 @@ impl Work<'_> {
 /// who comes back would be called otherwise than before.
 pub(crate) fn change_of(parent: &StateRow, changed: &Changed, grounds: &Grounds) -> Option<Change> {
     let set = changed.context.as_deref().map(Context::decode).transpose().ok()?;
-    let charter = set.as_ref().map(|context| &context.charter).filter(|charter| **charter != parent.context.charter);
+    let charter = set.as_ref().map(|context| &context.charter);
     if set != parent.context.after(parent.epoch, grounds, charter) {
         return None;
     }
