@@ -1,5 +1,7 @@
 //! Founding, asking to be let in, being let in, coming back.
 
+use std::collections::BTreeMap;
+
 use rand_core::Rng;
 use rusqlite::OptionalExtension;
 use samizdat_cluster::{
@@ -405,8 +407,12 @@ impl Work<'_> {
                     .and_then(|bytes| Some(ConsentIn::decode(&bytes).ok()?.claimed().from.clone())),
             })
         })?;
-        let all = rows.collect::<Result<Vec<JoinRequest>, _>>()?;
-        Ok(all.into_iter().filter(|request| !is_member(&request.member)).collect())
+        let mut all = rows.collect::<Result<Vec<JoinRequest>, _>>()?;
+        all.retain(|request| !is_member(&request.member));
+        // Whoever asked again, with keys that will hold longer, asks once.
+        let newest: BTreeMap<MemberId, i64> = all.iter().map(|request| (request.member, request.id)).collect();
+        all.retain(|request| newest.get(&request.member) == Some(&request.id));
+        Ok(all)
     }
 
     /// Whoever is in, or back, asks no more, whichever member let them in.
