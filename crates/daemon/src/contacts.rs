@@ -20,7 +20,10 @@ impl Node {
                 let place = Place { peer, addr: samizdat_engine::PeerAddr(addr.as_bytes().to_vec()) };
                 return self.engine.set_contact_endpoint(way_of(way), Some(place), now);
             }
-            ContactEvent::Gone { way } => return self.engine.set_contact_endpoint(way_of(way), None, now),
+            ContactEvent::Gone { way } => {
+                self.contacts_are_reached &= way != net::Way::Relayed;
+                return self.engine.set_contact_endpoint(way_of(way), None, now);
+            }
             ContactEvent::Opened { link, dial, way, peer, binding } => {
                 ContactInput::Opened { link, dial, way: way_of(way), peer, binding }
             }

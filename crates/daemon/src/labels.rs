@@ -33,7 +33,7 @@ pub(crate) const RELAY_UNPROVEN: &str = "Not announced until two nodes in differ
      its ports must be forwarded.";
 
 /// Relays of others.
-pub(crate) const RELAYS_REFUSED: &str = "Refused: whoever cannot be reached directly is not reached at all.";
+pub(crate) const RELAYS_REFUSED: &str = "Refused: whoever cannot be reached directly is not reached at all, contacts included.";
 pub(crate) const RELAYS_USED: &str = "Whoever cannot reach this node directly does so through a relay. The relay sees both addresses, when and how \
      much; not what, and not who.";
 pub(crate) const RELAYS_CONNECTING: &str = "Connecting to a relay.";

@@ -179,7 +179,8 @@ impl Node {
         Ok(made)
     }
 
-    /// The relays that the engine chose: for strangers only where they cannot dial this node, for contacts in any case.
+    /// The relays that the engine chose: for strangers only where they cannot dial this node, for contacts in any case, but others
+    /// first.
     pub(crate) fn use_relays(&mut self) {
         let chosen = self.engine.relays().0.iter().map(|relay| RelayAt {
             at: relay.at,
@@ -188,7 +189,7 @@ impl Node {
         });
         let all: Vec<RelayAt> = self.given.iter().copied().chain(chosen).filter(|_| self.roles.consent.use_relays).collect();
         self.net.use_relays(if self.is_reachable() { &[] } else { &all });
-        self.contacts.use_relays(&all);
+        self.contacts.use_relays(&apart(&all));
         self.status_changed();
     }
 
@@ -237,9 +238,30 @@ impl Node {
     }
 }
 
+/// In which order contacts are met through them: the other way round, so that, where more than one works, none sees that a PeerId and
+/// an endpoint for contacts are at one place.
+fn apart(relays: &[RelayAt]) -> Vec<RelayAt> {
+    relays.iter().rev().copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A relay that served both could link them.
+    #[test]
+    fn strangers_and_contacts_are_met_through_different_relays_where_two_are_known() {
+        let at =
+            |n: u8| RelayAt { at: SocketAddr::from(([198, 51, n, 1], 443)).into(), discovery_port: 7842, certificate: [n; 32] };
+        for count in 0..5 {
+            let relays: Vec<RelayAt> = (0..count).map(at).collect();
+            let contacts = apart(&relays);
+            assert!(contacts.len() == relays.len() && relays.iter().all(|relay| contacts.contains(relay)));
+            assert_eq!(contacts.first() == relays.first(), count < 2);
+            // The one in use and the next are told.
+            assert!(count < 4 || relays[..2].iter().all(|told| !contacts[..2].contains(told)));
+        }
+    }
 
     #[test]
     fn nothing_is_agreed_to_unasked_and_what_was_is_remembered() {

@@ -176,7 +176,7 @@ pub async fn run(options: Options, on_ready: impl FnOnce(Ready), shutdown: impl 
     let now = clock.now();
     let addr = net.local_addr().as_bytes().to_vec();
     let mut engine = Engine::new(log, chat, random()?, net.peer_id(), addr, now)?;
-    engine.read_networks(Networks::by(networks));
+    engine.read_networks(Networks::by(networks).passing(passing));
     let peers = Peers::load(&engine)?;
     peers.remembered.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr, false, now));
     joins.into_iter().for_each(|(peer, addr)| engine.learn(peer, addr.as_bytes().to_vec(), true, now));
@@ -266,6 +266,12 @@ fn networks(addr: &[u8]) -> Vec<Network> {
     Network::of_claim(addr.sockets().map(|socket| socket.ip()), addr.relays().next().is_some())
 }
 
+/// What of an address passes between this node and whoever is there.
+fn passing(addr: &[u8], network: Network) -> Vec<u8> {
+    let addr = PeerAddr::decode(addr).map(|addr| addr.passing(|ip| network.passes(ip)));
+    addr.map(|addr| addr.as_bytes().to_vec()).unwrap_or_default()
+}
+
 async fn api_listener(asked: Option<SocketAddr>, last: u16) -> Result<TcpListener, StartError> {
     let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     let wanted = asked.unwrap_or(local(last));
@@ -288,6 +294,21 @@ mod tests {
         assert_eq!(named("198.51.100.1:4,10.0.0.1:4,[2001:db8::1]:4"), [far("198.51.100.1"), far("2001:db8::1")]);
         assert_eq!(named(&format!("10.0.0.1:4,203.0.113.1:4/{peer}")), [Network::Hidden], "its relay says not where it is");
         assert_eq!(networks(&[4, 9]), [], "what is not understood");
+    }
+
+    #[test]
+    fn what_is_in_a_local_network_passes_there_alone() {
+        let peer = "a".repeat(52);
+        let addr = |places: &str| parse_join(&format!("{peer}@{places}")).unwrap().1.as_bytes().to_vec();
+        let of = |ip: &str| Network::of_link(Some(ip.parse().unwrap()));
+        let all = addr(&format!("127.0.0.1:4,192.168.3.4:4,203.0.113.1:4,203.0.113.1:4/{peer},192.168.3.9:4/{peer}"));
+        let far = addr(&format!("203.0.113.1:4,203.0.113.1:4/{peer}"));
+        assert_eq!(passing(&all, Network::Hidden), far);
+        assert_eq!(passing(&all, of("198.51.100.1")), far);
+        let near = addr(&format!("192.168.3.4:4,203.0.113.1:4,203.0.113.1:4/{peer},192.168.3.9:4/{peer}"));
+        assert_eq!(passing(&all, of("192.168.3.1")), near);
+        assert_eq!(passing(&far, Network::Hidden), far);
+        assert!(passing(&[4, 9], Network::Hidden).is_empty(), "what is not understood");
     }
 
     #[test]

@@ -87,6 +87,17 @@ impl PeerAddr {
         self.places().filter_map(|place| if let Place::Relay(via) = place { Some(via) } else { None }).take(VIA_MAX)
     }
 
+    /// What is left when every address that does not pass `passes` goes, and every relay with such an address.
+    #[must_use]
+    pub fn passing(&self, passes: impl Fn(IpAddr) -> bool) -> Self {
+        let sockets: Vec<SocketAddr> = self.sockets().filter(|socket| passes(socket.ip())).collect();
+        let relays: Vec<Via> = self.relays().filter(|via| via.at.iter().all(|at| passes(at.ip()))).collect();
+        if (sockets.len(), relays.len()) == (self.sockets().count(), self.relays().count()) {
+            return self.clone();
+        }
+        Self::with_relays(sockets, &relays)
+    }
+
     /// Those that can be dialled.
     fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let mut rest = self.0.as_slice();
@@ -335,6 +346,19 @@ mod tests {
         let addr = PeerAddr::decode(&bytes).unwrap();
         assert_eq!(addr.as_bytes(), bytes);
         assert_eq!(addr.sockets().collect::<Vec<_>>(), ["10.0.0.1:9".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_does_not_pass_is_left_out_and_the_rest_is_as_it_was() {
+        let via = |at: &str| Via { at: at.parse().unwrap(), certificate: [5; CERTIFICATE_HASH_LEN] };
+        let (near, far) = (via("203.0.113.7:443+[fd00::7]:443"), via("203.0.113.8:443"));
+        let sockets = ["192.168.1.7:1", "203.0.113.1:2"].map(|socket| socket.parse().unwrap());
+        let addr = PeerAddr::with_relays(sockets, &[near, far]);
+        let public = |ip: IpAddr| samizdat_core::record::is_public(ip);
+        assert_eq!(addr.passing(public), PeerAddr::with_relays([sockets[1]], &[far]));
+        assert!(addr.passing(|_| false).as_bytes().is_empty());
+        let future = PeerAddr::decode(&[addr.as_bytes(), &[200, 1, 9]].concat()).unwrap();
+        assert_eq!(future.passing(|_| true), future);
     }
 
     #[test]

@@ -120,6 +120,20 @@ async fn a_relay_that_is_switched_off_lets_everybody_go_and_its_port() {
     reached_through(&mut bob, &again).await;
 }
 
+/// The contacts' endpoint prefers another relay than the main one, and stayed for good with the one that was known first.
+#[tokio::test]
+async fn an_only_relay_gives_way_to_one_put_before_it_and_one_that_was_chosen_does_not() {
+    let ((_first, first_at), (_second, second_at), (_third, third_at)) =
+        (relay(RelayLimits::default()).await, relay(RelayLimits::default()).await, relay(RelayLimits::default()).await);
+    let mut bob = node(2, Limits::default()).await;
+    bob.net.use_relays(&[first_at]);
+    reached_through(&mut bob, &first_at).await;
+    bob.net.use_relays(&[second_at, first_at]);
+    reached_through(&mut bob, &second_at).await;
+    bob.net.use_relays(&[third_at, second_at, first_at]);
+    bob.moved(|addr| addr.relays().collect::<Vec<_>>() == [via(&second_at), via(&first_at)]).await;
+}
+
 #[tokio::test]
 async fn a_relay_that_is_known_at_another_address_too_stays_in_use() {
     let (carol, at) = relay(RelayLimits::default()).await;

@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use samizdat_core::record::is_public;
 
 use crate::{
     forward::{Forwarder, Link, LinkId},
@@ -250,10 +251,13 @@ impl Lab {
         self.forwarder.forget(station.link);
     }
 
-    /// Of [`Lab::destinations`], those that are neither addresses of this lab nor among [`crate::watch::EXCEPTIONS`].
+    /// Of [`Lab::destinations`], those that are neither addresses of this lab nor among [`crate::watch::EXCEPTIONS`]; and those where
+    /// another peer was dialled inside, behind its router, where nobody outside has any business.
     pub fn foreign(&self, station: &Station) -> Vec<Destination> {
-        let all = self.destinations(station).into_iter();
-        all.filter(|destination| !self.own.contains(&destination.address) && excepted(destination).is_none()).collect()
+        let others = self.peers.iter().map(|peer| &peer.station).filter(|other| other.link != station.link);
+        let inside: BTreeSet<IpAddr> = others.flat_map(|other| &other.addresses).filter(|ip| !is_public(**ip)).copied().collect();
+        let strange = |to: &Destination| !self.own.contains(&to.address) || to.dials && inside.contains(&to.address);
+        self.destinations(station).into_iter().filter(|to| strange(to) && excepted(to).is_none()).collect()
     }
 
     /// Fails and names the strangers when `station` tried to reach anybody outside the lab.

@@ -13,6 +13,9 @@ pub struct Destination {
     pub address: IpAddr,
     /// At which port; 0 where there are none.
     pub port: u16,
+    /// Whether somebody was dialled: TCP, or the first packet of a QUIC connection (Initial, RFC 9000 section 17.2.2). What goes over one
+    /// that stands, as when a direct path is looked for, is none.
+    pub dials: bool,
 }
 
 /// What a packet carries.
@@ -26,6 +29,8 @@ pub enum Protocol {
     Other(u8),
 }
 
+/// The first byte of a long header, of which the last four bits are protected.
+const QUIC_INITIAL: u8 = 0xc0;
 const HOP_BY_HOP: u8 = 0;
 const IGMP: u8 = 2;
 const ICMPV6: u8 = 58;
@@ -96,9 +101,14 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Destination> {
         NetSlice::Arp(_) => return None,
     };
     Some(match packet.transport {
-        Some(TransportSlice::Udp(udp)) => Destination { protocol: Protocol::Udp, address, port: udp.destination_port() },
-        Some(TransportSlice::Tcp(tcp)) => Destination { protocol: Protocol::Tcp, address, port: tcp.destination_port() },
-        _ => Destination { protocol: Protocol::Other(number), address, port: 0 },
+        Some(TransportSlice::Udp(udp)) => {
+            let dials = udp.payload().first().is_some_and(|first| first & 0xf0 == QUIC_INITIAL);
+            Destination { protocol: Protocol::Udp, address, port: udp.destination_port(), dials }
+        }
+        Some(TransportSlice::Tcp(tcp)) => {
+            Destination { protocol: Protocol::Tcp, address, port: tcp.destination_port(), dials: true }
+        }
+        _ => Destination { protocol: Protocol::Other(number), address, port: 0, dials: false },
     })
 }
 
@@ -108,7 +118,7 @@ fn lax(packet: &etherparse::LaxSlicedPacket<'_>) -> Option<Destination> {
         etherparse::LaxNetSlice::Ipv6(ip) => (ip.header().destination_addr().into(), ip.payload().ip_number.0),
         etherparse::LaxNetSlice::Arp(_) => return None,
     };
-    Some(Destination { protocol: Protocol::Other(number), address, port: 0 })
+    Some(Destination { protocol: Protocol::Other(number), address, port: 0, dials: false })
 }
 
 #[cfg(test)]
@@ -131,6 +141,12 @@ mod tests {
         let mut frame = Vec::new();
         header.write(&mut frame, b"").unwrap();
         assert_eq!(parse(&frame).unwrap().to_string(), "tcp 2001:db8:9::1 443");
+        for (first, dials) in [(0xcf, true), (0x4f, false), (0xe0, false)] {
+            let header = PacketBuilder::ethernet2([2; 6], [3; 6]).ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64).udp(1, 4001);
+            let mut packet = Vec::new();
+            header.write(&mut packet, &[first, 0, 0, 0, 1]).unwrap();
+            assert_eq!(parse(&packet).unwrap().dials, dials, "{first:x}");
+        }
         // Cut off in the transport header: where it goes is still told.
         assert_eq!(parse(&frame[..60]).unwrap().to_string(), "protocol 6 2001:db8:9::1");
         assert_eq!(parse(&frame[..20]), None);
@@ -138,7 +154,7 @@ mod tests {
 
     #[test]
     fn neighbours_are_an_exception_and_mdns_is_none() {
-        let to = |protocol, address: &str, port| Destination { protocol, address: address.parse().unwrap(), port };
+        let to = |protocol, address: &str, port| Destination { protocol, address: address.parse().unwrap(), port, dials: false };
         assert!(excepted(&to(Protocol::Other(ICMPV6), "ff02::2", 0)).is_some());
         assert!(excepted(&to(Protocol::Other(ICMPV6), "fe80::1", 0)).is_some());
         assert!(excepted(&to(Protocol::Other(IGMP), "224.0.0.22", 0)).is_some());

@@ -34,6 +34,12 @@ fn who_only_talks_to_the_lab_passes_and_who_does_not_is_named() {
         send(&lab, alice.station(), &SocketAddr::new(*address, 7000).to_string());
     }
     lab.assert_only_lab(alice.station()).unwrap();
+    // A connection that stands may look for him behind his router; nobody dials him there.
+    let inside = SocketAddr::new(bob.station().v4().unwrap().into(), 7001);
+    alice.station().namespace().enter(|| Ok(UdpSocket::bind("0.0.0.0:0")?.send_to(&[0xc3, 0, 0, 0, 1], inside)?)).unwrap();
+    lab.await_destination(alice.station(), |seen| seen.dials).unwrap();
+    assert_eq!(lab.foreign(alice.station()).iter().map(|to| to.address).collect::<Vec<_>>(), [inside.ip()]);
+    lab.forget_destinations(alice.station());
     send(&lab, bob.station(), "192.0.2.1:53");
     send(&lab, bob.station(), "[2001:db8:ffff::1]:443");
     send(&lab, bob.station(), "224.0.0.251:5353");
@@ -58,7 +64,7 @@ fn tcp_is_seen_before_anybody_answers() {
     let nobody: SocketAddr = "192.0.2.1:443".parse().unwrap();
     peer.namespace().enter(|| Ok(TcpStream::connect_timeout(&nobody, Duration::from_millis(1)).is_err())).unwrap();
     let seen = lab.await_destination(peer, |seen| seen.protocol == Protocol::Tcp).unwrap();
-    assert_eq!(seen, Destination { protocol: Protocol::Tcp, address: nobody.ip(), port: nobody.port() });
+    assert_eq!(seen, Destination { protocol: Protocol::Tcp, address: nobody.ip(), port: nobody.port(), dials: true });
 }
 
 #[test]

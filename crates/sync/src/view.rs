@@ -255,7 +255,7 @@ impl View {
                 0 => Frame::Join { addr },
                 _ => Frame::Neighbor { urgent: self.chosen() < CHOSEN_MIN, addr },
             };
-            self.acts.push(Act::Send(peer, greeting));
+            self.say(peer, network, greeting);
         }
         let (since_ms, shuffled_ms) = (None, None);
         let link = Link { since_ms, dialed, network, connected_ms: now, shuffled_ms, asked: false, walks: 0, walks_ms: now };
@@ -292,13 +292,14 @@ impl View {
         let Some(link) = self.links.get(&peer).copied() else { return false };
         let greeting = link.since_ms.is_none();
         let told = if self.chose(&peer, &link) { Teller::Chosen(peer) } else { Teller::Came(link.network) };
-        match frame {
+        match self.networks.pass_frame(frame, link.network) {
             Frame::Join { addr } if greeting && !link.dialed => {
                 self.remember(peer, addr.clone(), told, draw);
                 if self.admit(peer, true, now, draw) {
-                    let others: Vec<PeerId> = self.active().map(|(p, _)| *p).filter(|p| *p != peer).collect();
-                    for other in others {
-                        self.acts.push(Act::Send(other, Frame::Walk { peer, addr: addr.clone() }));
+                    let others: Vec<(PeerId, Network)> =
+                        self.active().filter(|(p, _)| **p != peer).map(|(p, link)| (*p, link.network)).collect();
+                    for (other, network) in others {
+                        self.say(other, network, Frame::Walk { peer, addr: addr.clone() });
                     }
                 }
             }
@@ -328,8 +329,8 @@ impl View {
             }
             Frame::Shuffle { peers } if !greeting => {
                 if link.shuffled_ms.is_none_or(|at| at.saturating_add(SHUFFLE_LEAST_MS) <= now) {
-                    let answer = self.sample(&peer, draw);
-                    self.acts.push(Act::Send(peer, Frame::ShuffleReply { peers: answer }));
+                    let answer = self.sample(&peer, link.network, draw);
+                    self.say(peer, link.network, Frame::ShuffleReply { peers: answer });
                     if let Some(link) = self.links.get_mut(&peer) {
                         link.shuffled_ms = Some(now);
                     }
@@ -502,22 +503,24 @@ impl View {
     }
 
     fn dismiss(&mut self, peer: PeerId, reason: HangupReason, now: u64, draw: &mut Draw) {
-        self.drop_link(&peer);
-        let others = self.sample(&peer, draw);
-        self.acts.push(Act::Send(peer, Frame::Disconnect { others }));
+        let network = self.drop_link(&peer).map_or(Network::Hidden, |link| link.network);
+        let others = self.sample(&peer, network, draw);
+        self.say(peer, network, Frame::Disconnect { others });
         self.acts.push(Act::Hangup(peer, reason));
         self.wait(&peer, now.saturating_add(draw.around(REFUSED_MS)));
         self.wake_ms = 0;
     }
 
     fn walk(&mut self, from: PeerId, (newcomer, addr): PeerAt, told: Teller, now: u64, draw: &mut Draw) {
-        if newcomer == self.own || self.links.contains_key(&newcomer) || self.dialing.contains_key(&newcomer) {
+        let known = newcomer == self.own || self.links.contains_key(&newcomer) || self.dialing.contains_key(&newcomer);
+        if known || addr.0.is_empty() {
             return;
         }
         self.remember(newcomer, addr.clone(), told, draw);
-        let next = draw.pick(self.active().map(|(p, _)| *p).filter(|p| *p != from && *p != newcomer));
+        let others = self.active().filter(|(p, _)| **p != from && **p != newcomer).map(|(p, link)| (*p, link.network));
+        let next = draw.pick(others);
         match next {
-            Some(next) if !draw.percent(WALK_ENDS) => self.acts.push(Act::Send(next, Frame::Walk { peer: newcomer, addr })),
+            Some((next, network)) if !draw.percent(WALK_ENDS) => self.say(next, network, Frame::Walk { peer: newcomer, addr }),
             // Whose network has its share waits until nobody else is known.
             _ if self.wants_more()
                 && self.dialing.len() < DIALING_MAX
@@ -540,23 +543,28 @@ impl View {
     }
 
     fn shuffle(&mut self, peer: PeerId, draw: &mut Draw) {
-        let mut peers = self.sample(&peer, draw);
+        let Some(link) = self.links.get_mut(&peer) else { return };
+        link.asked = true;
+        let network = link.network;
+        let mut peers = self.sample(&peer, network, draw);
         peers.truncate(SAMPLE_SIZE.saturating_sub(1));
         peers.push((self.own, self.own_addr.clone()));
-        if let Some(link) = self.links.get_mut(&peer) {
-            link.asked = true;
-            self.acts.push(Act::Send(peer, Frame::Shuffle { peers }));
-        }
+        self.say(peer, network, Frame::Shuffle { peers });
     }
 
-    /// Some peers to tell another one: only those to whom a connection stands or once worked under this key.
-    fn sample(&self, to: &PeerId, draw: &mut Draw) -> Vec<PeerAt> {
+    /// Sends a frame to a peer who is there.
+    fn say(&mut self, peer: PeerId, network: Network, frame: Frame) {
+        self.acts.push(Act::Send(peer, self.networks.pass_frame(frame, network)));
+    }
+
+    /// Some peers to tell another one who is there: only those to whom a connection stands or once worked under this key.
+    fn sample(&self, to: &PeerId, network: Network, draw: &mut Draw) -> Vec<PeerAt> {
         let sound = |peer: &PeerId, known: &Known| {
             let active = self.links.get(peer).is_some_and(|link| link.since_ms.is_some());
-            peer != to && !known.addr.0.is_empty() && (active || known.proven && known.met && known.failures == 0)
+            peer != to && (active || known.proven && known.met && known.failures == 0)
         };
-        let sound = self.known.iter().filter(|(p, k)| sound(p, k)).map(|(p, k)| (*p, k.addr.clone()));
-        draw.sample(sound, SAMPLE_SIZE)
+        let sound = self.known.iter().filter(|(p, k)| sound(p, k)).map(|(p, k)| (*p, self.networks.pass(&k.addr, network)));
+        draw.sample(sound.filter(|(_, addr)| !addr.0.is_empty()), SAMPLE_SIZE)
     }
 
     /// Keeps a peer in mind; when there is no room, another unproven one goes.

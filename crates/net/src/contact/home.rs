@@ -179,7 +179,9 @@ impl Home {
     }
 
     pub(super) async fn close(&self) {
-        let _ = timeout(self.limits.linger, self.endpoint.close()).await;
+        // What takes longer goes on: given up half way, a connection to a relay would stay.
+        let endpoint = self.endpoint.clone();
+        let _ = timeout(self.limits.linger, tokio::spawn(async move { endpoint.close().await })).await;
     }
 
     /// What of an address leads to another endpoint of this kind. The relayed one has no sockets to dial from, and nobody makes us

@@ -49,7 +49,7 @@ pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>, 
     let mut status = ours.endpoint.home_relay_status();
     // The one in use is the first; one that failed goes to the end.
     let mut ways: VecDeque<Way> = VecDeque::new();
-    let mut connected = false;
+    let (mut connected, mut only) = (false, true);
     let mut patience: Option<Instant> = None;
     loop {
         let here = ways.front().map(|way| way.addr);
@@ -59,9 +59,12 @@ pub(crate) async fn keep(ours: Ours, mut wanted: watch::Receiver<Vec<RelayAt>>, 
                     return;
                 }
                 let before = ways.front().copied();
+                // An only one was not preferred to any.
+                let chosen = !std::mem::replace(&mut only, wanted.borrow().len() < 2);
                 ways = all_ways(&wanted.borrow_and_update(), ours.proxied);
                 // Nothing is broken off because its relay is known at another address, too, from now on.
-                match before.and_then(|before| ways.iter().position(|way| way.is_the_same(&before))) {
+                let same = before.and_then(|before| ways.iter().position(|way| way.is_the_same(&before)));
+                match same.filter(|at| chosen || *at == 0) {
                     Some(goes_on) => ways.rotate_left(goes_on),
                     None => {
                         ours.change(here, ways.front()).await;

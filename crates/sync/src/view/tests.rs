@@ -133,7 +133,7 @@ fn under_another_key_nobody_is_told_whom_the_old_one_met() {
         view.handle(id(n), Frame::Welcome, 1, &mut draw);
     });
     view.disconnected(id(3), 2, &mut draw);
-    assert_eq!(view.sample(&id(1), &mut draw).len(), 2, "the neighbour, and the one that was there");
+    assert_eq!(view.sample(&id(1), HIDDEN, &mut draw).len(), 2, "the neighbour, and the one that was there");
 
     view.take_acts();
     view.renew(id(9), addr(9));
@@ -143,8 +143,48 @@ fn under_another_key_nobody_is_told_whom_the_old_one_met() {
     view.handle(id(1), Frame::Welcome, 10_000, &mut draw);
     let joins = |act: &Act| matches!(act, Act::Send(_, Frame::Join { addr: told }) if *told == addr(9));
     assert!(view.take_acts().iter().any(joins));
-    assert_eq!(view.sample(&id(1), &mut draw), []);
+    assert_eq!(view.sample(&id(1), HIDDEN, &mut draw), []);
     assert_eq!(view.remembered().len(), 3, "but they are known, and dialled");
+}
+
+/// Alice has neighbours far away and beside her, and an address for each; those of whom Mallory tells are beside her, too.
+#[test]
+fn what_is_in_a_local_network_is_not_told_far_away_nor_dialled_when_it_is_named_there() {
+    let beside = Network::of_link(Some(core::net::Ipv4Addr::LOCALHOST.into()));
+    // A byte above 99 is an address there.
+    let networks = Networks::default().passing(|addr, network| {
+        let there = matches!(network, Network::Near(_));
+        addr.iter().copied().filter(|byte| there || *byte < 100).collect()
+    });
+    let both = |n: u8| PeerAddr(vec![n, n + 100]);
+    for (place, told, dialled) in [(HIDDEN, addr(0), vec![]), (far(1), addr(0), vec![]), (beside, both(0), vec![id(9)])] {
+        let (mut view, mut draw) = (View::new(id(0), both(0)), Draw::new([1; 32]));
+        view.read_networks(networks);
+        for (n, network) in [(1, beside), (2, place)] {
+            view.connected(id(n), both(n), true, network, 1, &mut draw);
+            view.handle(id(n), Frame::Welcome, 1, &mut draw);
+        }
+        let mallory = id(2);
+        view.handle(mallory, Frame::Shuffle { peers: vec![(id(9), addr(109))] }, 1, &mut draw);
+        // A newcomer beside her is introduced to those beside her alone.
+        view.connected(id(3), addr(103), false, beside, 1, &mut draw);
+        view.handle(id(3), Frame::Join { addr: both(3) }, 1, &mut draw);
+        view.poll(2, &mut draw);
+        let acts = view.take_acts();
+        let mut dials = Vec::new();
+        for act in acts {
+            match act {
+                Act::Dial(peer, _) => dials.push(peer),
+                Act::Send(to, Frame::Join { addr } | Frame::Neighbor { addr, .. }) if to == mallory => assert_eq!(addr, told),
+                Act::Send(to, Frame::Walk { addr, .. }) if to == mallory => assert_eq!(addr.0.len(), told.0.len()),
+                Act::Send(to, Frame::Shuffle { peers } | Frame::ShuffleReply { peers }) if to == mallory => {
+                    assert!(peers.iter().all(|(_, addr)| addr.0.len() == told.0.len()), "{peers:?}");
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(dials, dialled, "{place:?}");
+    }
 }
 
 /// Once the new key waited for as long as the old one would have had to.
