@@ -45,13 +45,12 @@ impl Node {
         }
     }
 
-    /// Each start has endpoints of its own, so the relayed one needs no number.
-    pub(crate) fn want_endpoints(&mut self, relayed: bool, direct: Option<u64>) {
-        if !relayed {
+    pub(crate) fn want_endpoints(&mut self, relayed: Option<u64>, direct: Option<u64>) {
+        if relayed.is_none() {
             self.contacts_are_reached = false;
         }
-        self.engine.need_relays(relayed, self.clock.now());
-        self.contacts.want(Endpoints { relayed: relayed.then_some(0), direct });
+        self.engine.need_relays(relayed.is_some(), self.clock.now());
+        self.contacts.want(Endpoints { relayed, direct });
     }
 
     /// What `samizdat status` shows of sessions.

@@ -5,6 +5,7 @@
 
 mod coming;
 mod telling;
+mod term;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -22,6 +23,7 @@ use crate::engine::{Engine, Output};
 use crate::limits::{TELL_ALLOWED_MS, TELL_SETTLE_MS};
 use coming::{Came, Coming};
 use telling::{Told, leads_nowhere};
+use term::Term;
 
 /// An open session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +64,11 @@ pub(crate) struct Sessions {
     /// Our endpoints, and when they were last another.
     own: BTreeMap<Way, Place>,
     moved_ms: u64,
-    /// Which endpoint shows our addresses: another one as soon as somebody may not have them any more.
-    direct: u64,
-    wanted: (bool, Option<u64>),
+    /// Which endpoints they are: others after their term.
+    term: Term,
+    /// How often somebody may not have our addresses any more, whereupon another endpoint shows them.
+    let_go: u64,
+    wanted: Wanted,
     told: BTreeMap<Who, Told>,
     /// Up to which number of the outbox a contact was handed what is there.
     handed: BTreeMap<Who, i64>,
@@ -73,6 +77,9 @@ pub(crate) struct Sessions {
     now: Now,
     out: VecDeque<Output>,
 }
+
+/// Numbers of the endpoints that there are to be: the relayed one, and the one that shows addresses.
+type Wanted = (Option<u64>, Option<u64>);
 
 /// Whether we allow a direct connection, and what the contact said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,8 +112,9 @@ impl Sessions {
             left: Vec::new(),
             own: BTreeMap::new(),
             moved_ms: 0,
-            direct: 0,
-            wanted: (false, None),
+            term: Term::default(),
+            let_go: 0,
+            wanted: Wanted::default(),
             told: BTreeMap::new(),
             handed: BTreeMap::new(),
             coming: Coming::default(),
@@ -126,7 +134,8 @@ impl Sessions {
 
     pub(crate) fn next_timeout(&self) -> u64 {
         let tell = self.chosen.keys().filter_map(|who| self.tell_at(*who)).min();
-        self.machine.next_timeout().into_iter().chain(tell).chain(self.coming.next_timeout()).min().unwrap_or(u64::MAX)
+        let ends = self.wanted.0.is_some().then(|| self.term.ends_at(self.now));
+        self.machine.next_timeout().into_iter().chain(tell).chain(self.coming.next_timeout()).chain(ends).min().unwrap_or(u64::MAX)
     }
 
     pub(crate) fn poll(&mut self) -> Option<Output> {
@@ -177,18 +186,13 @@ impl Sessions {
             |of: &BTreeMap<Who, Chosen>| -> BTreeSet<Who> { of.iter().filter(|(_, of)| of.both()).map(|(who, _)| *who).collect() };
         let (before, after) = (direct(&self.chosen), direct(&chosen));
         if !before.is_subset(&after) {
-            self.direct = self.direct.saturating_add(1);
+            self.let_go = self.let_go.saturating_add(1);
         }
         self.left.extend(self.chosen.keys().filter(|who| !chosen.contains_key(who)));
         self.left.retain(|who| !chosen.contains_key(who));
         self.told.retain(|who, _| chosen.contains_key(who));
         self.handed.retain(|who, _| chosen.contains_key(who));
-        let wanted = (!chosen.is_empty(), (!after.is_empty()).then_some(self.direct));
-        if wanted != self.wanted {
-            self.wanted = wanted;
-            self.moved_ms = now.mono_ms;
-            self.out.push_back(Output::ContactEndpoints { relayed: wanted.0, direct: wanted.1 });
-        }
+        self.want(!chosen.is_empty(), !after.is_empty(), now);
         for (who, told) in &mut self.told {
             let (before, after) = (self.chosen.get(who), chosen.get(who));
             if before.map(|of| of.ours) != after.map(|of| of.ours) {
@@ -212,6 +216,20 @@ impl Sessions {
         self.machine.set_contacts(contacts.into_iter().map(contact).collect(), now);
         self.chosen = chosen;
         self.drain();
+    }
+
+    /// Says which endpoints there are to be, if that has changed.
+    fn want(&mut self, relayed: bool, direct: bool, now: Now) {
+        if relayed && (self.wanted.0.is_none() || self.term.is_over(now)) {
+            self.term.begin(self.rng.next_u64(), now);
+        }
+        let number = self.term.number();
+        let wanted = (relayed.then_some(number), direct.then_some(number.saturating_add(self.let_go)));
+        if wanted != self.wanted {
+            self.wanted = wanted;
+            self.moved_ms = now.mono_ms;
+            self.out.push_back(Output::ContactEndpoints { relayed: wanted.0, direct: wanted.1 });
+        }
     }
 
     /// What a contact may know of where we are; nothing while nobody could reach us, but that we allow a direct connection, or do no
@@ -304,6 +322,8 @@ impl Engine {
                 self.sessions.choose(contacts, now);
             }
         }
+        let (relayed, direct) = self.sessions.wanted;
+        self.sessions.want(relayed.is_some(), direct.is_some(), now);
         for who in std::mem::take(&mut self.sessions.left) {
             let told = self.chat.tell_place(who.0, &Presence::nowhere().encode(), &self.log, now);
             self.note(&told);

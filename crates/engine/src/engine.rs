@@ -195,9 +195,9 @@ pub enum Output {
     },
     /// Which endpoints for contacts there are to be; [`Engine::set_contact_endpoint`] tells when they are there.
     ContactEndpoints {
-        /// The one that is reached through relays only.
-        relayed: bool,
-        /// The one that shows addresses. Another number is another endpoint.
+        /// The one that is reached through relays only. Another number is another endpoint, under another key.
+        relayed: Option<u64>,
+        /// The one that shows addresses, likewise.
         direct: Option<u64>,
     },
     /// A session with this contact began, goes on over another connection, or ended.

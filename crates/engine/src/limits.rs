@@ -23,3 +23,5 @@ pub(crate) const TELL_ALLOWED_MS: u64 = 10_000;
 /// each is an envelope that somebody who is away has to skip one day.
 pub(crate) const TELL_GAP_MS: u64 = 60_000;
 pub(crate) const TELL_GAP_MS_MAX: u64 = 6 * 3_600_000;
+/// How long the endpoints for contacts keep their keys, give or take an eighth, milliseconds.
+pub(crate) const CONTACT_TERM_MS: u64 = 24 * 3_600_000;

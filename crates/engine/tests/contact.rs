@@ -1,7 +1,7 @@
 //! Two nodes with a session: gossip between them when the test wants it, endpoints for contacts that always work.
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -19,12 +19,18 @@ type Endpoints = BTreeMap<Way, Place>;
 struct World {
     nodes: Vec<Engine>,
     endpoints: [Endpoints; 2],
+    /// Their numbers.
+    bound: [BTreeMap<Way, u64>; 2],
     keys: u8,
     ends: BTreeMap<(usize, u64), (usize, u64)>,
     links: u64,
     /// How often each dialled the other's endpoint for contacts.
     dials: [usize; 2],
     gossip: bool,
+    /// Whether one cannot reach the endpoints of the other.
+    cut: bool,
+    /// What each published.
+    published: [usize; 2],
     /// Whether a relay is known.
     relays: bool,
     /// Whether stamps are found.
@@ -50,22 +56,35 @@ impl World {
         let mut world = Self {
             nodes: vec![node(ALICE, Vault::in_memory(Chat::MIGRATIONS).unwrap()), node(BOB, vault)],
             endpoints: [Endpoints::new(), Endpoints::new()],
+            bound: [BTreeMap::new(), BTreeMap::new()],
             keys: 10,
             ends: BTreeMap::new(),
             links: 0,
             dials: [0, 0],
             gossip: true,
+            cut: false,
+            published: [0, 0],
             relays: true,
             mints: true,
             minting: VecDeque::new(),
             said: [Vec::new(), Vec::new()],
             now,
         };
-        for (from, to, dialed) in [(ALICE, BOB, true), (BOB, ALICE, false)] {
-            world.nodes[from].handle(Input::Connected { peer: peer(to), addr: vec![1], dialed, ip: None }, now);
-        }
+        world.connect();
         world.run(2_000);
         world
+    }
+
+    fn connect(&mut self) {
+        for (from, to, dialed) in [(ALICE, BOB, true), (BOB, ALICE, false)] {
+            self.nodes[from].handle(Input::Connected { peer: peer(to), addr: vec![1], dialed, ip: None }, self.now);
+        }
+    }
+
+    /// The machines sleep for so many hours, and are awake for half a minute.
+    fn sleep(&mut self, hours: u64) {
+        self.now.unix_ms += hours * 3_600_000;
+        self.run(30_000);
     }
 
     /// Alice and Bob know each other and want sessions; `choice` is Bob's.
@@ -136,6 +155,21 @@ impl World {
         self.settle();
     }
 
+    /// An endpoint ends, and what was connected to it.
+    fn break_links_of(&mut self, node: usize, way: Way) {
+        let Some(old) = self.endpoints[node].remove(&way) else { return };
+        let other = 1 - node;
+        let gone: Vec<u64> =
+            self.nodes[other].sessions().filter(|session| session.peer == old.peer).map(|session| session.link).collect();
+        for link in gone {
+            if let Some((node, end)) = self.ends.remove(&(other, link)) {
+                self.ends.remove(&(node, end));
+                self.nodes[node].handle(Input::Contact(ContactInput::Closed { link: end }), self.now);
+                self.nodes[other].handle(Input::Contact(ContactInput::Closed { link }), self.now);
+            }
+        }
+    }
+
     fn settle(&mut self) {
         let mut quiet = 0;
         while quiet < 2 {
@@ -170,18 +204,23 @@ impl World {
             Output::Send { bytes, .. } if self.gossip => self.nodes[other].handle(Input::Frame { peer: peer(node), bytes }, now),
             Output::Dial { peer, .. } => self.nodes[node].handle(Input::DialFailed { peer }, now),
             Output::Ask { ticket, .. } => self.nodes[node].handle(Input::AskFailed { ticket }, now),
-            Output::Mint { id, tries, .. } => self.minting.push_back((node, id, tries)),
+            Output::Mint { id, tries, .. } => {
+                self.published[node] += 1;
+                self.minting.push_back((node, id, tries));
+            }
             Output::Hangup { peer } => panic!("{peer:?} was hung up on"),
             Output::ContactEndpoints { relayed, direct } => {
-                for (way, wanted) in [(Way::Relayed, relayed), (Way::Direct, direct.is_some())] {
-                    let bound = self.endpoints[node].contains_key(&way);
-                    if wanted && !bound {
+                for (way, wanted) in [(Way::Relayed, relayed), (Way::Direct, direct)] {
+                    let bound = self.bound[node].remove(&way);
+                    self.bound[node].extend(wanted.map(|number| (way, number)));
+                    if wanted.is_some() && wanted != bound {
+                        self.break_links_of(node, way);
                         self.keys += 1;
                         let addr = if self.relays || way == Way::Direct { vec![self.keys] } else { Vec::new() };
                         let place = Place { peer: PeerId([self.keys; 32]), addr: PeerAddr(addr) };
                         self.endpoints[node].insert(way, place.clone());
                         self.nodes[node].set_contact_endpoint(way, Some(place), now);
-                    } else if bound && !wanted {
+                    } else if wanted.is_none() && bound.is_some() {
                         self.endpoints[node].remove(&way);
                         self.nodes[node].set_contact_endpoint(way, None, now);
                     }
@@ -205,7 +244,7 @@ impl World {
     fn dial(&mut self, node: usize, dial: u64, way: Way, to: &Place) {
         let other = 1 - node;
         self.dials[node] += 1;
-        let Some((there, _)) = self.endpoints[other].iter().find(|(_, place)| *place == to) else {
+        let Some((there, _)) = self.endpoints[other].iter().find(|(_, place)| *place == to && !self.cut) else {
             return self.nodes[node].handle(Input::Contact(ContactInput::DialFailed { dial }), self.now);
         };
         self.links += 2;
@@ -331,6 +370,7 @@ fn what_a_crash_takes_before_it_is_on_the_disk_was_not_acknowledged_and_comes_ag
     let chat = Chat::open(vault, [9; 32]).unwrap();
     world.nodes.push(Engine::new(log, chat, [99; 32], peer(BOB), vec![1], now).unwrap());
     world.endpoints[BOB].clear();
+    world.bound[BOB].clear();
     world.break_links();
     world.run(10_000);
     assert_eq!(world.texts(BOB).iter().filter(|text| *text == "just before").count(), 1);
@@ -402,13 +442,13 @@ fn where_one_is_is_told_once_and_seldom() {
 fn after_days_without_news_each_still_knows_where_the_other_is() {
     let mut world = World::acquainted(SessionChoice::Relayed);
     world.run(10_000);
-    // The machines sleep, and wake for some minutes each time. No stamps are found: what they tell goes over the session.
-    world.mints = false;
+    // The machines sleep, and wake for some minutes each time, at the second with other keys both.
     for _ in 0..3 {
         world.now.unix_ms += 18 * 3_600_000;
         world.run(200_000);
+        assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Open, SessionState::Open));
     }
-    assert_eq!(world.dials.iter().sum::<usize>(), 1, "all that time there was a session");
+    assert!(world.dials.iter().sum::<usize>() < 20, "{:?}", world.dials);
     world.break_links();
     world.run(2_000);
     assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Open, SessionState::Open));
@@ -476,4 +516,60 @@ fn who_serves_the_node_and_the_endpoint_for_contacts_finds_nothing_in_common_but
     // Zeros name nobody: there are some where a stamp will be.
     let both: Vec<&[u8]> = contact.windows(8).filter(|window| of_node.contains(window) && **window != [0; 8]).collect();
     assert_eq!(both, Vec::<&[u8]>::new());
+}
+
+/// A relay knew the endpoint from its start to its end.
+#[test]
+fn after_a_day_their_keys_are_others_and_the_session_goes_on() {
+    let mut world = World::acquainted(SessionChoice::Direct);
+    world.run(60_000);
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
+    let keys =
+        |world: &World| -> Vec<PeerId> { world.endpoints.iter().flat_map(|of| of.values().map(|place| place.peer)).collect() };
+    let before = keys(&world);
+    world.sleep(20);
+    assert_eq!(keys(&world), before);
+    world.sleep(8);
+    world.run(120_000);
+    let after = keys(&world);
+    assert!(after.len() == 4 && after.iter().all(|key| !before.contains(key)));
+    assert_eq!((world.ways(ALICE), world.ways(BOB)), (vec![Way::Direct], vec![Way::Direct]));
+    assert!(world.dials.iter().sum::<usize>() < 20, "{:?}", world.dials);
+    world.gossip = false;
+    let message = world.write(ALICE, "under other keys");
+    assert_eq!(world.state(ALICE, &message), State::Received);
+}
+
+#[test]
+fn who_is_away_for_days_is_not_told_of_every_key_and_is_met_when_back() {
+    let mut world = World::acquainted(SessionChoice::Relayed);
+    world.run(60_000);
+    assert_eq!(world.session(ALICE), SessionState::Open);
+    for (node, other) in [(ALICE, BOB), (BOB, ALICE)] {
+        let now = world.now;
+        world.nodes[node].handle(Input::Disconnected { peer: peer(other) }, now);
+    }
+    world.cut = true;
+    world.break_links();
+    world.sleep(30);
+    let published = world.published;
+    let mut keys = BTreeSet::from([world.endpoints[ALICE][&Way::Relayed].peer]);
+    for _ in 0..18 {
+        world.sleep(12);
+        keys.insert(world.endpoints[ALICE][&Way::Relayed].peer);
+    }
+    let told = world.published[ALICE] - published[ALICE];
+    assert!((1..=4).contains(&told), "{told}");
+    assert!(keys.len() > 6, "{}", keys.len());
+    // He comes back, and with that to another relay.
+    world.cut = false;
+    world.connect();
+    let place = Place { addr: PeerAddr(vec![77]), ..world.endpoints[BOB][&Way::Relayed].clone() };
+    world.endpoints[BOB].insert(Way::Relayed, place.clone());
+    let now = world.now;
+    world.nodes[BOB].set_contact_endpoint(Way::Relayed, Some(place), now);
+    // After the pause that he keeps between two statements to somebody who does not answer.
+    world.now.mono_ms += 6 * 3_600_000;
+    world.run(120_000);
+    assert_eq!((world.session(ALICE), world.session(BOB)), (SessionState::Open, SessionState::Open));
 }

@@ -32,9 +32,10 @@ struct Said {
 
 impl Told {
     /// When this is to be told, on the monotonic clock: as soon as may be if it was not told yet, else before what was told
-    /// holds no longer.
+    /// holds no longer. That only our keys are others is no news for who gives no sign of life: once they do, they are told.
     pub(super) fn due_at(&self, place: &Presence, now: Now) -> u64 {
-        let said = self.said.as_ref().filter(|said| said.place == *place);
+        let said =
+            self.said.as_ref().filter(|said| said.place == *place || self.unheard > 0 && is_same_but_for_keys(&said.place, place));
         let news = said.map_or(0, |said| {
             let again = RENEW_MS.saturating_sub(said.early_ms).saturating_mul(1u64.checked_shl(self.unheard).unwrap_or(u64::MAX));
             now.mono_ms.saturating_add(again.saturating_sub(said.age_ms(now)))
@@ -45,7 +46,7 @@ impl Told {
     /// Whether a contact who is told this, which leads nowhere, learns that we allow a direct connection, or is to hear it again.
     /// Who was told of an endpoint since knows it, and may yet reach that.
     pub(super) fn lacks(&self, allowed: &Presence) -> bool {
-        self.said.as_ref().is_none_or(|said| said.place.direct == Straight::No || said.place == *allowed)
+        self.said.as_ref().is_none_or(|said| said.place.direct == Straight::No || is_same_but_for_keys(&said.place, allowed))
     }
 
     /// Whether a contact who is told this learns that we allow no direct connection any more.
@@ -88,7 +89,7 @@ impl Told {
             self.gap_ms = gap.saturating_mul(2).min(TELL_GAP_MS_MAX);
         }
         let Some(place) = place else { return };
-        if self.said.as_ref().is_some_and(|said| said.place == place) {
+        if self.said.as_ref().is_some_and(|said| is_same_but_for_keys(&said.place, &place)) {
             self.unheard = self.unheard.saturating_add(1).min(PRESENCE_UNHEARD_MAX);
         }
         self.said = Some(Said { place, at: now, early_ms: noise % EARLY_MS });
@@ -96,12 +97,23 @@ impl Told {
 }
 
 impl Said {
-    /// By the clock that goes on while the machine sleeps, if that is more.
     fn age_ms(&self, now: Now) -> u64 {
-        let [mono, unix] =
-            [(now.mono_ms, self.at.mono_ms), (now.unix_ms, self.at.unix_ms)].map(|(now, then)| now.saturating_sub(then));
-        mono.max(unix)
+        since_ms(self.at, now)
     }
+}
+
+/// By the clock that goes on while the machine sleeps, if that is more.
+pub(super) fn since_ms(then: Now, now: Now) -> u64 {
+    let [mono, unix] = [(now.mono_ms, then.mono_ms), (now.unix_ms, then.unix_ms)].map(|(now, then)| now.saturating_sub(then));
+    mono.max(unix)
+}
+
+/// Whether both are at the same addresses.
+fn is_same_but_for_keys(one: &Presence, other: &Presence) -> bool {
+    let addrs = |presence: &Presence| {
+        (presence.relayed.addr.clone(), presence.direct.place().map(|place| place.addr.clone()), presence.direct == Straight::No)
+    };
+    addrs(one) == addrs(other)
 }
 
 /// Whether nobody who is told this can reach us, and learns at most that we would allow a direct connection.
