@@ -123,7 +123,7 @@ const RULES: { [Rule in keyof Charter]: (charter: Charter) => string } = {
   history: ({ history }) =>
     history === 'none'
       ? 'newcomers get nothing of what was written before'
-      : `newcomers may get ${history === 'all' ? 'all' : `the last ${count(history.last)} messages`} of what was written before`,
+      : `newcomers may get ${history === 'all' ? 'all' : `the last ${count(history.last)} messages`} of what was written before, the newest 240 kB at most`,
   sponsor_epochs: ({ sponsor_epochs }) =>
     sponsor_epochs > 0
       ? `who proposes a newcomer has seen ${count(sponsor_epochs)} changes of the keys`

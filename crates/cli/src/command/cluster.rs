@@ -194,7 +194,7 @@ struct Invite {
 
 #[derive(Args)]
 struct Join {
-    /// A `samizdat:cluster/` link from a member.
+    /// A `samizdat:cluster/` link from a member. I ask again each week; where nobody answers for long, it may have ended: use another.
     #[arg(required_unless_present = "passphrase")]
     link: Option<String>,
     /// Read the passphrase from a member instead, from the terminal or from standard input.
@@ -460,7 +460,7 @@ pub(crate) fn rules(charter: &Charter) -> String {
     let history = match charter.history {
         History::None => "newcomers get nothing of what was written before".to_owned(),
         History::Last(n) => format!("newcomers may get the last {}", count(n.into(), "message")),
-        History::All => "newcomers may get all that was written before".to_owned(),
+        History::All => "newcomers may get all that was written before, the newest 240 kB of it".to_owned(),
     };
     let mut rules = vec![
         format!("at most {}", count(charter.cap.into(), "member")),
