@@ -70,6 +70,14 @@ mod tests {
     }
 
     #[test]
+    fn what_was_agreed_is_read_as_it_was_written_and_of_another_version_not() {
+        let mut bytes = context().encode();
+        assert_eq!(Context::decode(&bytes), Ok(context()));
+        bytes[1] ^= 1;
+        assert!(Context::decode(&bytes).is_err());
+    }
+
+    #[test]
     fn what_rests_on_nothing_changes_nothing() {
         assert_eq!(context().after(3, &Grounds::default(), None), None);
         let certificates = vec![certificate(&circle(1..=3), 1, expel(3), 1..=2)];

@@ -112,6 +112,21 @@ mod tests {
         assert_eq!(later.motions().count(), 1);
     }
 
+    #[test]
+    fn what_is_not_in_order_is_refused() {
+        let bytes = some().encode();
+        let (first, one) = (bytes.windows(32).position(|part| part == [1; 32]), member(1).0);
+        let (second, two) = (bytes.windows(32).position(|part| part == [2; 32]), member(2).0);
+        let motions = (first.unwrap(), second.unwrap());
+        let at = |id: [u8; 32]| bytes.windows(32).position(|part| part == id).unwrap();
+        for (a, b) in [motions, (at(one), at(two))] {
+            let mut swapped = bytes.clone();
+            swapped[a..a + 32].copy_from_slice(&bytes[b..b + 32]);
+            swapped[b..b + 32].copy_from_slice(&bytes[a..a + 32]);
+            assert!(Done::decode(&swapped).is_err());
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_taken_is_written_as_it_came(at in any::<prop::sample::Index>(), byte: u8, junk: Vec<u8>) {

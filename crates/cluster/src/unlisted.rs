@@ -164,6 +164,12 @@ mod tests {
     }
 
     #[test]
+    fn each_member_has_a_tag_of_its_own_to_answer_under() {
+        let id: [u8; 32] = core::array::from_fn(|at| u8::try_from(at).unwrap() + 0x80);
+        assert_eq!(counter(&MemberId(id)), 0x8081_8283_8485_8687 >> 1);
+    }
+
+    #[test]
     fn more_than_half_of_the_others_are_enough() {
         let told = |of: u8, by: &[u8]| enough(&member(1), &roster(1..=of), |other| by.iter().any(|who| member(*who) == *other));
         assert!(told(5, &[2, 3, 4]) && !told(5, &[2, 3]), "three of four, and half of four");

@@ -98,6 +98,24 @@ fn a_newcomer_verifies_all_that_was_decided_and_knows_what_the_members_know() {
 }
 
 #[test]
+fn what_does_not_begin_with_the_founding_is_not_whole() {
+    let (live, minutes) = story();
+    let founded = Live::founded();
+    assert!(founded.minutes().are_whole(&CLUSTER) && !founded.minutes().are_whole(&ClusterId([8; 32])));
+    let with = |before: MinutesHash, past: &Past, done: &Done| Minutes {
+        before,
+        past: past.clone(),
+        done: done.clone(),
+        ..founded.minutes()
+    };
+    let (none, some) = (Done::default(), Done::default().with(&[(crate::ids::MotionId([1; 32]), 5)].into(), []));
+    assert!(!with(MinutesHash([1; 32]), &founded.past, &none).are_whole(&CLUSTER));
+    assert!(!with(founded.context.minutes, &founded.past, &some).are_whole(&CLUSTER));
+    assert!(!with(MinutesHash::founded(&CLUSTER, &SALT, &live.past), &live.past, &none).are_whole(&CLUSTER));
+    assert_eq!(minutes.before.after(3, &Grounds::default()), minutes.before, "what rests on nothing is no decision");
+}
+
+#[test]
 fn whoever_leaves_out_adds_or_moves_a_decision_is_found() {
     let (live, minutes) = story();
     for at in 0..5 {
@@ -145,6 +163,8 @@ fn the_oldest_stay_behind_where_there_is_no_room() {
         assert_eq!((past, done), (live.past.clone(), live.done.clone()), "{most}");
     }
     assert_eq!(minutes.clone().fitting(CLUSTER, 0).unwrap().decisions().len(), 0);
+    let all = minutes.decisions().len();
+    assert_eq!(minutes.clone().fitting(CLUSTER, whole - 1).unwrap().decisions().len(), all - 1, "no more than need be");
     assert!(minutes.fitting(CLUSTER, whole - 1).unwrap().encode().len() < whole);
 }
 

@@ -432,6 +432,82 @@ fn a_ballot_that_counts_is_told_to_those_who_heard_two_others() {
 }
 
 #[test]
+fn each_voter_is_counted_once_and_in_order() {
+    let vote = ready(6, ask(9));
+    let mut urn = vote.urn();
+    all_yes(&mut urn, 1..=4);
+    let names = urn.proposal(|_| true).unwrap().names.as_chunks::<8>().0.to_vec();
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|at: usize| names[at]);
+    assert!(urn.find(&[first, second, third, fourth]).is_some() && urn.find(&[first, third]).is_some());
+    for wrong in [vec![first, first, second, third], vec![first, second, second], vec![second, first], vec![first, third, second]] {
+        assert!(urn.find(&wrong).is_none());
+    }
+    let again = SecretBallot::cast(urn.key(), &secret(1), 1, &[11; 32]).unwrap();
+    urn.add(again.unverified()).unwrap();
+    let of_one: Vec<[u8; 8]> =
+        urn.ballots().filter(|ballot| ballot.voter() == member(1)).map(|ballot| *ballot.id().0.first_chunk().unwrap()).collect();
+    assert!(of_one.len() == 2 && urn.find(&of_one).is_none());
+    assert!(urn.find(&[of_one[1], of_one[0]]).is_none());
+}
+
+#[test]
+fn nothing_is_opened_without_somebody_who_is_waited_for() {
+    let vote = ready(6, ask(9));
+    let mut urn = vote.urn();
+    all_yes(&mut urn, 1..=4);
+    let four = urn.proposal(|_| true).unwrap();
+    assert!(urn.takes(&four, |voter| who(voter) < 5) && !urn.takes(&four, |voter| who(voter) < 6), "5 has not voted yet");
+}
+
+/// Two results tell the ballots by which they differ.
+#[test]
+fn a_trustee_who_opened_opens_nothing_else_whatever_is_said_to_be_decided() {
+    let vote = ready(6, ask(9));
+    let mut before = vote.urn();
+    all_yes(&mut before, 1..=5);
+    let [five, four] = [6, 5].map(|most| before.proposal(|voter| who(voter) < most).unwrap());
+    let mut anew = before.clone();
+    before.agree(vote.decided(Subject::Count, &five)).unwrap();
+    anew.agree(vote.decided(Subject::Count, &four)).unwrap();
+    let us = &vote.trustees[0];
+    let first = before.open(&us.secret(), &us.ours, &us.shares, [1; 32]).unwrap();
+    assert_ne!(anew.open(&us.secret(), &us.ours, &us.shares, [1; 32]).unwrap().count(), first.count());
+    assert_eq!(anew.opened(first.unverified()), Ok(Heard::New));
+    assert_eq!(anew.open(&us.secret(), &us.ours, &us.shares, [2; 32]).unwrap().unverified().encode(), first.unverified().encode());
+}
+
+/// And a liar fills no memory.
+#[test]
+fn of_one_result_all_learn_and_of_each_trustee_two_openings_are_kept() {
+    let vote = ready(7, ask(9));
+    let mut urn = vote.urn();
+    all_yes(&mut urn, 1..=7);
+    let counts: Vec<Urn> = [8, 7, 6]
+        .into_iter()
+        .map(|most| {
+            let mut other = urn.clone();
+            other.agree(vote.decided(Subject::Count, &urn.proposal(|voter| who(voter) < most).unwrap())).unwrap();
+            other
+        })
+        .collect();
+    for trustee in &vote.trustees {
+        let opened = |of: &Urn| of.open(&trustee.secret(), &trustee.ours, &trustee.shares, [9; 32]).unwrap().unverified();
+        let heard = counts.iter().map(|of| urn.opened(opened(of)).unwrap()).collect::<Vec<_>>();
+        assert_eq!(heard, [Heard::New, Heard::Cheat, Heard::Cheat]);
+    }
+    assert_eq!(urn.openings().count(), 2 * vote.trustees.len());
+    let verdict = urn.verdict().unwrap();
+    let told = TranscriptIn::of(&vote.setup, &urn).unwrap();
+    assert_eq!(told.verify(&CLUSTER, &vote.past, &SALT), Ok(verdict));
+}
+
+#[test]
+fn kinds_of_steps_have_numbers_of_their_own() {
+    assert!(StepKind::ALL.into_iter().all(|kind| StepKind::of(kind.number()) == Some(kind)));
+    assert_eq!((StepKind::of(11), StepKind::of(18)), (None, None));
+}
+
+#[test]
 fn a_transcript_proves_what_it_says_or_nothing() {
     let vote = ready(5, ask(9));
     let mut urn = vote.urn();

@@ -152,6 +152,81 @@ fn a_word_is_of_its_turn_and_a_decision_of_enough() {
     assert_eq!(setup.agree(decided), Err(BadWord::Unheard));
 }
 
+/// Twelve were asked; trustees of it, and what each says of the count.
+fn twelve() -> (Panel, Vec<MemberSecret>, impl Fn(usize, u8, Stage, u8) -> WordIn) {
+    let panel = panel(motion(&circle(1..=12), 1, ask(99)));
+    let seats = seats(&panel);
+    let (of, by) = (panel.clone(), seats.clone());
+    (panel, seats, move |who, round, stage, id| WordIn::sign(&of, &by[who], (Subject::Count, round, stage), &pick(id)))
+}
+
+#[test]
+fn what_is_said_of_the_key_is_not_heard_of_the_count() {
+    let (panel, seats, say) = twelve();
+    let mut talk = Talk::new(panel.clone(), Subject::Count);
+    let of_the_key = WordIn::sign(&panel, &seats[1], (Subject::Key, 0, Stage::Back), &pick(7));
+    assert_eq!(talk.hear(of_the_key), Err(BadWord::Elsewhere));
+    assert_eq!(talk.hear(say(1, 0, Stage::Back, 7)), Ok(Heard::New));
+    assert_eq!(talk.hear(say(1, 0, Stage::Back, 7)), Ok(Heard::Known));
+}
+
+/// One of them at least does not lie.
+#[test]
+fn who_is_behind_follows_one_more_than_may_lie() {
+    let (panel, seats, say) = twelve();
+    let (all, spare) = (seats.len(), panel.spare());
+    let (us, leader) = (0, 5 % all);
+    assert!(spare > 0 && leader != us);
+    for shift in 0..all {
+        let others: Vec<usize> = (0..all).map(|n| (n + shift) % all).filter(|who| ![us, leader].contains(who)).collect();
+        let mut talk = Talk::new(panel.clone(), Subject::Count);
+        let mut hear = |word: WordIn| {
+            talk.hear(word).unwrap();
+            talk.next(&seats[us], 1, || None, |_| true).map(|word| word.turn())
+        };
+        for who in others.iter().chain([&leader]) {
+            hear(say(*who, 0, Stage::Back, u8::try_from(*who).unwrap()));
+        }
+        assert_eq!(hear(say(leader, 5, Stage::Propose, 7)), None);
+        for who in &others[..spare - 1] {
+            assert_eq!(hear(say(*who, 4, Stage::Bind, 8)), None, "{shift}");
+            assert_eq!(hear(say(*who, 5, Stage::Bind, 9)), None, "{shift}");
+        }
+        assert_eq!(hear(say(others[spare - 1], 5, Stage::Bind, 9)), Some((5, Stage::Back)), "{shift}");
+    }
+}
+
+#[test]
+fn nobody_goes_back_to_a_round_before_the_one_in_which_it_spoke() {
+    let (panel, seats, say) = twelve();
+    let mut talk = Talk::new(panel, Subject::Count);
+    for word in [say(3, 0, Stage::Back, 1), say(3, 3, Stage::Propose, 7), say(4, 5, Stage::Back, 9), say(0, 0, Stage::Propose, 2)] {
+        talk.hear(word).unwrap();
+    }
+    let next = talk.next(&seats[3], 0, || None, |_| true).unwrap();
+    assert_eq!(next.unverified(), say(3, 3, Stage::Back, 7));
+}
+
+/// Or two things could be decided.
+#[test]
+fn who_is_bound_backs_another_thing_only_after_enough_backed_that_later() {
+    let (panel, seats, say) = twelve();
+    let mut talk = Talk::new(panel.clone(), Subject::Count);
+    let next = |talk: &Talk| talk.next(&seats[0], 5, || None, |_| true).map(|word| word.unverified());
+    talk.hear(say(0, 1, Stage::Bind, 1)).unwrap();
+    talk.hear(say(5, 5, Stage::Propose, 2)).unwrap();
+    assert_eq!(next(&talk), None);
+    for round in [1, 3] {
+        assert_eq!(next(&talk), None);
+        (1..=panel.needed()).for_each(|who| drop(talk.hear(say(who, round, Stage::Back, 2)).unwrap()));
+    }
+    assert_eq!(next(&talk), Some(say(0, 5, Stage::Back, 2)));
+    let mut same = Talk::new(panel, Subject::Count);
+    same.hear(say(0, 1, Stage::Bind, 1)).unwrap();
+    same.hear(say(5, 5, Stage::Propose, 1)).unwrap();
+    assert_eq!(next(&same), Some(say(0, 5, Stage::Back, 1)));
+}
+
 #[test]
 fn rounds_grow_up_to_hours() {
     assert_eq!((round_after(0), round_after(ROUND_MS - 1), round_after(ROUND_MS)), ((0, ROUND_MS), (0, 1), (1, 2 * ROUND_MS)));

@@ -106,6 +106,47 @@ fn too_few_dealings_make_no_key() {
     assert_eq!((vote.setup.awaited().count(), vote.setup.key().is_none()), (0, true));
 }
 
+#[test]
+fn a_dealing_that_comes_again_is_known_and_of_two_by_one_trustee_no_key_is_made() {
+    let mut vote = dealt(10, ask(99));
+    let [first, second] = [0, 1].map(|at: usize| vote.setup_dealing_of(at));
+    let again = vote.setup.dealing(&first).unwrap().unverified();
+    assert_eq!(vote.setup.deal(again), Ok(Heard::Known));
+    assert_eq!(vote.setup.dealings().count(), vote.trustees.len());
+    let (other, _) = TrusteeSecret::new([77; 32]).deal(&vote.panel, &vote.trustees[0].secret()).unwrap();
+    assert_eq!(vote.setup.deal(other.unverified()), Ok(Heard::Cheat));
+    // Trustees who lie may agree on both.
+    let key_of = |vote: &Vote, ids: &[DealingId]| {
+        let mut ids: Vec<[u8; 32]> = ids.iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        let pick = vote.setup.picked_by(&ids.concat());
+        let mut setup = vote.setup.clone();
+        assert_eq!(setup.agree(vote.decided(Subject::Key, &pick)), Ok(Heard::New));
+        assert_eq!(setup.agree(vote.decided(Subject::Key, &pick)), Ok(Heard::Known));
+        setup.key()
+    };
+    assert!(key_of(&vote, &[first, second]).is_some());
+    assert!(key_of(&vote, &[first, other.id(), second]).is_none());
+}
+
+#[test]
+fn what_is_disputed_is_taken_only_with_all_that_is_not() {
+    let mut vote = dealt(10, ask(99));
+    let us = &vote.trustees[0];
+    let bad = vote.setup_dealing_of(1);
+    let good: Vec<DealingId> = [0, 2, 3, 4, 5].map(|at| vote.setup_dealing_of(at)).into();
+    assert_eq!(good.len(), vote.panel.needed());
+    let complaint = Complaint::sign(&vote.panel, &vote.trustees[5].secret(), [bad]).unwrap();
+    vote.setup.complain(complaint.unverified()).unwrap();
+    let of = |ids: Vec<&DealingId>| {
+        let mut ids: Vec<[u8; 32]> = ids.into_iter().map(|id| id.0).collect();
+        ids.sort_unstable();
+        vote.setup.picked_by(&ids.concat())
+    };
+    let instead = of(good[1..].iter().chain([&bad]).collect());
+    assert!(vote.setup.takes(&of(good.iter().collect()), &us.shares) && !vote.setup.takes(&instead, &us.shares));
+}
+
 type Scalar = <Ristretto as ScalarOps>::Scalar;
 
 /// Another signature by the same trustee under the same word, as RFC 8032 makes them but for the nonce, which is any.
