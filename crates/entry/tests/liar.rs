@@ -14,13 +14,19 @@ use std::net::SocketAddr;
 use data_encoding::BASE64;
 use hickory_proto::{
     op::{Message, MessageType, OpCode, ResponseCode},
-    rr::{Name, RData, Record, rdata::SOA},
+    rr::{
+        Name, RData, Record,
+        rdata::{A, SOA},
+    },
 };
 use samizdat_core::Now;
-use samizdat_entry::{Domain, PublishError, Publisher, Rfc2136, Swap, TsigKey};
+use samizdat_entry::{
+    Domain, PublishError, Publisher, Rfc2136, Swap, TsigKey,
+    lookup::{LookupError, NameServers, lookup},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
 };
 
 /// Answers each question with whatever `lie` makes of it, and hangs up.
@@ -95,4 +101,30 @@ async fn an_answer_that_is_none_is_told() {
         framed(&answer.to_vec().unwrap())
     };
     assert_eq!(publisher(liar(recursive).await).look().await, Err(PublishError::NotOurs), "another server decides");
+}
+
+/// Somebody who sees no question can guess when one is asked, and about what: not its number, nor the port it comes from.
+#[tokio::test]
+async fn who_answers_with_another_number_or_about_another_name_names_no_address() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let mallory = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut bytes = [0; 2048];
+        while let Ok((length, from)) = socket.recv_from(&mut bytes).await {
+            let question = Message::from_vec(&bytes[..length]).unwrap();
+            let asked = question.queries[0].clone();
+            let other = Name::from_ascii("bank.test.").unwrap();
+            for (id, name) in [(question.id.wrapping_add(1), asked.name().clone()), (question.id, other)] {
+                let mut query = asked.clone();
+                query.set_name(name.clone());
+                let mut answer = Message::new(id, MessageType::Response, OpCode::Query);
+                answer.add_query(query);
+                answer.add_answer(Record::from_rdata(name, 60, RData::A(A::new(203, 0, 113, 66))));
+                socket.send_to(&answer.to_vec().unwrap(), from).await.unwrap();
+            }
+        }
+    });
+    let now = Now { mono_ms: 0, unix_ms: 1_800_000_000_000 };
+    let found = lookup("entry.samizdat.test", &NameServers::Given(vec![mallory]), now).await;
+    assert_eq!(found, Err(LookupError::Unanswered));
 }

@@ -52,12 +52,14 @@ async fn alice_reaches_bob_through_carols_relay() {
 
 #[tokio::test]
 async fn a_relay_with_the_certificate_of_another_is_not_used() {
-    let (_mallory, mallorys) = relay(RelayLimits::default()).await;
+    let (mallory, mallorys) = relay(RelayLimits::default()).await;
     let (_carol, carols) = relay(RelayLimits::default()).await;
-    let forged = RelayAt { certificate: [9; 32], ..mallorys };
+    let (forged, borrowed) =
+        (RelayAt { certificate: [9; 32], ..mallorys }, RelayAt { certificate: carols.certificate, ..mallorys });
     let mut bob = node(2, Limits::default()).await;
-    bob.net.use_relays(&[forged, carols]);
+    bob.net.use_relays(&[forged, borrowed, carols]);
     reached_through(&mut bob, &carols).await;
+    assert_eq!(mallory.usage().peers, 0);
 
     let limits = Limits { handshake: Duration::from_secs(2), ..Limits::default() };
     let mut alice = node(1, limits).await;
