@@ -5,6 +5,8 @@
 
 mod lab_node;
 
+use std::process::Stdio;
+
 use lab_node::{Node, PATIENCE, samizdat};
 use samizdat_netlab::watch::{Destination, Protocol, excepted};
 use samizdat_netlab::{Kind, Plan, permitted};
@@ -125,6 +127,15 @@ fn behind_a_proxy_no_packet_leaves_but_to_the_proxy() {
     let process = alice.start(samizdat(&home).args(["up", "--no-ui", "--join", &join, "--proxy", &url])).unwrap();
     let ready: Value = process.json(PATIENCE).unwrap();
     assert_eq!(ready["join"], "");
+
+    // Though she adds a domain, nobody is asked by DNS; and nobody is called in the local network.
+    let run = |arguments: &[&str]| {
+        let child = alice.namespace().spawn(samizdat(&home).args(arguments).stdout(Stdio::piped())).unwrap();
+        let output = child.wait_with_output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(run(&["entry", "add", "entry.samizdat.test"])["domain"], "entry.samizdat.test");
+    assert_eq!(run(&["node", "lan", "on"])["error"]["kind"], "refused");
 
     let to_proxy = |to: &Destination| to.protocol == Protocol::Tcp && to.address == proxy.address().unwrap() && to.port == 1080;
     for _ in 0..3 {

@@ -103,8 +103,9 @@ pub fn pairings(quick: bool) -> Vec<(Place, Place)> {
         return kinds.map(|(a, b)| (a.into(), b.into())).into_iter().chain(rest).collect();
     }
     let grid = KINDS.into_iter().flat_map(|a| KINDS.map(|b| (a.into(), b.into())));
-    let port: Nat = Kind::Port.into();
-    let rest = [(port, blocked), (blocked, port), (blocked, blocked), (blocked, Nat::without_udp(Kind::Sym))];
+    let one = KINDS.into_iter().flat_map(|kind| [(kind.into(), blocked), (blocked, kind.into())]);
+    let both = [(blocked, blocked), (blocked, Nat::without_udp(Kind::Sym))];
+    let blocked_in = |family| Place { nat: blocked, family };
     let newer = [
         (v6(Kind::Port), v6(Kind::Port)),
         (dual(Kind::Port), dual(Kind::Port)),
@@ -115,8 +116,10 @@ pub fn pairings(quick: bool) -> Vec<(Place, Place)> {
         // Who has nothing in common but a relay that speaks both.
         (v6(Kind::Port), Kind::Port.into()),
         (Kind::Port.into(), v6(Kind::Port)),
+        (blocked_in(Family::V6), v6(Kind::Port)),
+        (dual(Kind::Port), blocked_in(Family::Dual)),
     ];
-    grid.chain(rest.map(|(a, b)| (a.into(), b.into()))).chain(newer).collect()
+    grid.chain(one.chain(both).map(|(a, b)| (a.into(), b.into()))).chain(newer).collect()
 }
 
 /// Dials every pairing with every engine, each time in a lab of its own, `jobs` at the same time, and waits up to `wait` for each
@@ -307,15 +310,15 @@ mod tests {
     #[test]
     fn the_whole_matrix_has_every_pairing_once_and_says_what_should_be_direct() {
         let all = pairings(false);
-        assert_eq!(all.len(), 37);
+        assert_eq!(all.len(), 47);
         assert!((1..all.len()).all(|n| !all[..n].contains(&all[n])));
         // Of the grid, those that need no guessing of ports.
         assert_eq!(all[..25].iter().filter(|(a, b)| a.meets(*b)).count(), 20);
-        assert!(all[25..29].iter().all(|(a, b)| !a.meets(*b)));
+        assert!(all[25..37].iter().all(|(a, b)| !a.meets(*b)));
         // Where both speak IPv6, no NAT is in the way.
         assert_eq!(
-            all[29..].iter().map(|(a, b)| a.meets(*b)).collect::<Vec<_>>(),
-            [true, true, true, true, true, false, false, false]
+            all[37..].iter().map(|(a, b)| a.meets(*b)).collect::<Vec<_>>(),
+            [true, true, true, true, true, false, false, false, false, false]
         );
     }
 
