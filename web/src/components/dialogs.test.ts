@@ -1,9 +1,10 @@
-import { screen, waitFor } from '@testing-library/svelte';
+import { screen, waitFor, within } from '@testing-library/svelte';
 import { userEvent } from '@testing-library/user-event';
 import type { Component } from 'svelte';
 import { describe, expect, it, vi } from 'vitest';
 import type { Api } from '../lib/api';
 import { ApiError } from '../lib/api';
+import type { Status } from '../lib/shapes';
 import { ALICE, BOB, contact, expectAccessible, fakeSession, room, status } from '../testing/fixtures';
 import { renderWithin } from '../testing/within';
 import AddContact from './AddContact.svelte';
@@ -225,6 +226,43 @@ describe('the status panel', () => {
     expect(box.checked).toBe(true);
   });
 
+  it('says at the switch itself why the node refused, and its commands as such', async () => {
+    const editNode = () => Promise.reject(new ApiError('refused', 'First say `samizdat node proxy off`.'));
+    const { container } = await show(StatusPanel, { editNode }, {});
+    for (const label of ['Use relays of others where nothing else works', 'Find nodes in the local network', 'Be a relay']) {
+      const box = screen.getByRole<HTMLInputElement>('checkbox', { name: label });
+      const before = box.checked;
+      await userEvent.click(box);
+      const said = await within(box.closest('.switch') as HTMLElement).findByRole('alert');
+      expect(said.textContent).toBe('First say samizdat node proxy off.');
+      expect(said.querySelector('code')?.textContent).toBe('samizdat node proxy off');
+      expect(box.checked).toBe(before);
+    }
+    await expectAccessible(container);
+  });
+
+  it('keeps the focus on a switch, and hears it once, while the node is at it', async () => {
+    let answer = (_: Status) => {};
+    const editNode = vi.fn(() => new Promise<Status>((done) => (answer = done)));
+    await show(StatusPanel, { editNode }, {});
+    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: 'Find nodes in the local network' });
+    box.focus();
+    await userEvent.keyboard(' ');
+    expect(box.getAttribute('aria-disabled')).toBe('true');
+    await userEvent.keyboard(' ');
+    expect(editNode).toHaveBeenCalledExactlyOnceWith({ lan: true });
+    expect(document.activeElement).toBe(box);
+    answer(status({ meeting: { ...status().meeting, lan: { on: true, why: 'On.' } } }));
+    await waitFor(() => expect(box.getAttribute('aria-disabled')).toBe('false'));
+    expect(box.checked).toBe(true);
+    await userEvent.keyboard(' ');
+    expect(editNode).toHaveBeenLastCalledWith({ lan: false });
+    // A node that did not do it after all.
+    answer(status({ meeting: { ...status().meeting, lan: { on: true, why: 'On.' } } }));
+    await waitFor(() => expect(box.getAttribute('aria-disabled')).toBe('false'));
+    expect(box.checked).toBe(true);
+  });
+
   it('goes behind a proxy and leaves it, and says why it does not', async () => {
     const behind = { at: 'socks5://127.0.0.1:9050', why: 'On: nothing leaves but to the proxy.' };
     const editNode = vi.fn(async () => status({ meeting: { ...status().meeting, proxy: behind } }));
@@ -237,7 +275,9 @@ describe('the status panel', () => {
     await expectAccessible(container);
     await userEvent.click(screen.getByRole('button', { name: 'Use this proxy' }));
     expect(editNode).toHaveBeenLastCalledWith({ proxy: 'socks5://me:secret@127.0.0.1:9050' });
-    await userEvent.click(await screen.findByRole('button', { name: 'Leave the proxy' }));
+    const leave = await screen.findByRole('button', { name: 'Leave the proxy', description: behind.why });
+    await waitFor(() => expect(document.activeElement).toBe(leave));
+    await userEvent.click(leave);
     expect(editNode).toHaveBeenLastCalledWith({ proxy: 'off' });
     expect(container.textContent).toContain(behind.why);
     await expectAccessible(container);
@@ -311,7 +351,10 @@ describe('the status panel', () => {
     const editNode = vi.fn(async () => status());
     editNode.mockRejectedValueOnce(new ApiError('refused', 'The disk is full.'));
     const { container } = await show(StatusPanel, { status: async () => on, editNode }, {});
-    const box = screen.getByRole<HTMLInputElement>('checkbox', { name: /Find nodes in the local network .*On: everybody near/ });
+    const box = screen.getByRole<HTMLInputElement>('checkbox', {
+      name: 'Find nodes in the local network',
+      description: 'On: everybody near can see it.',
+    });
     await userEvent.click(box);
     expect((await screen.findByRole('alert')).textContent).toBe('The disk is full.');
     expect(box.checked).toBe(true);
@@ -340,6 +383,12 @@ describe('the status panel', () => {
     const session = { peer: 'p', contact: 'Bob', name: BOB, path: 'lan' as const, rtt_ms: 3, since: 0 };
     const { container } = await show(StatusPanel, { status: async () => status({ sessions: [session] }) }, {});
     expect(container.textContent?.replace(/\s+/g, ' ')).toContain('Bob in your local network, 3 ms');
+  });
+
+  it('counts one envelope as one', async () => {
+    const store = { ...status().store, envelopes: 1 };
+    const { container } = await show(StatusPanel, { status: async () => status({ store }) }, {});
+    expect(container.textContent).toContain('1 envelope,');
   });
 
   it('says that the clock of this machine is wrong', async () => {
