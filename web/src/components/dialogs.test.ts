@@ -33,6 +33,18 @@ describe('adding a contact', () => {
     expect(session.view.pane).toEqual({ at: 'chat', key: `direct:${BOB}` });
   });
 
+  it('asks the node once, and keeps the focus while it waits', async () => {
+    const addContact = vi.fn(() => new Promise<never>(() => {}));
+    await show(AddContact, { addContact }, {});
+    await userEvent.type(screen.getByLabelText('Invite link or name'), BOB);
+    const button = screen.getByRole('button', { name: 'Add and write' });
+    button.focus();
+    await userEvent.keyboard('{Enter}{Enter}');
+    expect(addContact).toHaveBeenCalledOnce();
+    expect(button.getAttribute('aria-disabled')).toBe('true');
+    expect(document.activeElement).toBe(button);
+  });
+
   it("shows the node's sentence beside the field and stays", async () => {
     const sentence = 'There is a typing error in group 3 ("abcx"): compare it with the original.';
     const { container, onclose } = await show(
