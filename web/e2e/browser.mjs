@@ -18,6 +18,7 @@ const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.
 
 export const WIDE = { width: 1280, height: 800 };
 export const PHONE = { width: 360, height: 720 };
+const USUAL_PHONE = { width: 390, height: 844 };
 /** For what needs stamps and another node. */
 export const SLOW = { timeout: Number(process.env.E2E_SLOW_MS ?? 600_000) };
 const TIMEOUT_MS = Number(process.env.E2E_TIMEOUT_MS ?? 90_000);
@@ -67,19 +68,32 @@ export async function axe(page, where) {
   throw new Error(`axe finds in ${where}:\n${list.join('\n')}`);
 }
 
-/** Checks and pictures one view in light and dark, wide and on a phone. */
-export async function inspect(page, name) {
+/** Fails if anything must be scrolled sideways. */
+async function fits(page, where) {
+  const wide = await page.evaluate(() => {
+    const { documentElement: all } = document;
+    const inside = [...document.querySelectorAll('*')].filter((one) => /auto|scroll/.test(getComputedStyle(one).overflowX));
+    const over = [all, ...inside].filter((one) => one.scrollWidth > (one === all ? innerWidth : one.clientWidth));
+    return over.map((one) => `${one.localName}.${one.className} by ${one.scrollWidth - one.clientWidth} px`);
+  });
+  check(wide.length === 0, `${where}: wider than the screen: ${wide.join(', ')}`);
+}
+
+/** Checks and pictures one view in light and dark, wide and on a phone; `shown` is what must be in the picture. */
+export async function inspect(page, name, shown) {
   for (const [size, viewport] of Object.entries({ wide: WIDE, phone: PHONE })) {
     await page.setViewportSize(viewport);
     for (const colorScheme of ['light', 'dark']) {
       await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
       const where = `${name}-${size}-${colorScheme}`;
       await axe(page, where);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      if (over > 0) throw new Error(`${where}: the page is ${over} px wider than the screen`);
+      await fits(page, where);
+      await shown?.scrollIntoViewIfNeeded();
       await shoot(page, where);
     }
   }
+  await page.setViewportSize(USUAL_PHONE);
+  await fits(page, `${name}-${USUAL_PHONE.width}`);
   await page.setViewportSize(WIDE);
   await page.emulateMedia({ colorScheme: 'light' });
 }

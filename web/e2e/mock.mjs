@@ -14,6 +14,8 @@ const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/cs
 const STAMP_STEP_MS = 60;
 const ENTRY_MEANS =
   'Newcomers who know nothing but your domain find this node in its DNS and meet others through it; it sees their internet addresses.';
+/** What a new contact may have and learn. */
+const UNCHOSEN = { receipts: false, session: 'off', session_state: 'off' };
 const ALPHABET = 'abcdefghijklmnopqrstuvwxyz234567';
 
 export class Network {
@@ -33,6 +35,8 @@ export class MockNode {
   peers = null;
   vault = 'key file';
   lan = false;
+  /** It was told where to listen, and so goes behind no proxy. */
+  listens = false;
   token = randomBytes(16).toString('hex');
 
   constructor(network, seed) {
@@ -113,11 +117,7 @@ export class MockNode {
       case 'PATCH contacts':
         return this.changeContact(second, body);
       case 'PATCH node':
-        this.lan = body.lan ?? this.lan;
-        this.relay = body.relay ?? this.relay;
-        this.useRelays = body.use_relays ?? this.useRelays;
-        if (body.proxy) this.proxy = body.proxy === 'off' ? null : body.proxy.replace(/\/\/.*@/, '//');
-        return this.status();
+        return this.edit(body);
       case 'POST node':
         this.entry = { domain: body.domain, stands: true, why: `The entry stands in ${body.domain}.` };
         return this.meeting();
@@ -163,6 +163,24 @@ export class MockNode {
     throw refusal(404, 'not_found', 'there is no such call');
   }
 
+  edit({ lan, relay, use_relays: useRelays, proxy }) {
+    if (proxy && proxy !== 'off') {
+      if (!/^socks5:\/\/(.+:.+@)?127\.0\.0\.1:\d+$/.test(proxy)) {
+        throw refusal(400, 'usage', 'a proxy looks like socks5://127.0.0.1:9050, or so; other kinds cannot be used');
+      }
+      if (this.listens) throw refusal(409, 'refused', 'this node was told to listen, and behind a proxy nothing listens');
+    }
+    if (proxy) this.proxy = proxy === 'off' ? null : proxy.replace(/\/\/.*@/, '//');
+    if (this.proxy && (lan || relay)) {
+      throw refusal(409, 'refused', 'this would go beside the proxy: leave the proxy with `samizdat node proxy off` first');
+    }
+    this.lan = lan ?? this.lan;
+    this.relay = relay ?? this.relay;
+    this.useRelays = useRelays ?? this.useRelays;
+    this.emit('status', { status: this.status() });
+    return this.status();
+  }
+
   status() {
     const others = this.network.nodes.filter((node) => node !== this && node.origin);
     const peers = others.map((node) => ({
@@ -178,7 +196,7 @@ export class MockNode {
       name: this.name,
       identities: [{ name: this.name, label: '', default: true, announced: 'published' }],
       peers: this.peers ?? peers,
-      sessions: [],
+      sessions: this.sessions(),
       store: { envelopes: 1204, bytes: 3_140_000, budget_bytes: 1_000_000_000, conflicts: 1 },
       outbox: { waiting: 0, stamping: 0, stamped: 0 },
       paths: { cast: 'Your messages take a random walk first, then go to everybody: hidden among about 40 nodes.' },
@@ -200,7 +218,9 @@ export class MockNode {
         allowed: this.useRelays ?? true,
         through: ['203.0.113.9:443'],
         known: 3,
-        why: 'Whoever cannot reach this node directly does so through a relay.',
+        why: (this.useRelays ?? true)
+          ? 'Whoever cannot reach this node directly does so through a relay.'
+          : 'Refused: whoever cannot be reached directly is not reached at all.',
       },
       vault: this.vault,
       drops: this.drops,
@@ -209,8 +229,20 @@ export class MockNode {
     };
   }
 
+  /** With whom both chose a straight one. */
+  sessions() {
+    return this.network.nodes.flatMap((node) => {
+      const [ours, theirs] = [this.choice(node), node.choice(this)];
+      if (ours?.session !== 'direct' || theirs?.session !== 'direct') return [];
+      const { name, petname } = ours;
+      return [{ peer: name.slice(20, 30), contact: petname ?? name, name, path: 'direct', rtt_ms: 9, since: Date.now() }];
+    });
+  }
+
+  choice = ({ name }) => this.contacts.find((contact) => contact.name === name);
+
   meeting() {
-    const why = this.lan ? 'On: everybody in the local network can see it.' : 'Off: the local network is not told.';
+    const why = this.lan ? 'On: everybody in the local network can see it.' : 'Off: the local network is not told of this node.';
     const proxy = { at: this.proxy ?? null, why: this.proxy ? 'On: nothing leaves but to the proxy.' : 'Off: others see your address.' };
     return { entries: [], lan: { on: this.lan, why }, own_entry: this.entry ?? null, entry_means: ENTRY_MEANS, proxy };
   }
@@ -282,18 +314,23 @@ export class MockNode {
     let contact = this.contacts.find((one) => one.name === name);
     if (!contact) {
       const known = this.network.nodes.some((node) => node.name === name);
-      contact = { name, petname, state: 'added', known, secret: who.split('/')[1] };
+      contact = { name, petname, state: 'added', known, ...UNCHOSEN, secret: who.split('/')[1] };
       this.contacts.push(contact);
     } else if (petname) contact.petname = petname;
     this.emit('contact', { contact });
     return contact;
   }
 
-  changeContact(name, { petname, blocked }) {
+  changeContact(name, { petname, blocked, receipts, session }) {
     const contact = this.contacts.find((one) => one.name === name);
     if (!contact) throw refusal(404, 'not_found', 'there is no such contact');
     if (petname !== undefined) contact.petname = petname || null;
     if (blocked !== undefined) contact.state = blocked ? 'blocked' : 'accepted';
+    contact.receipts = receipts ?? contact.receipts;
+    if (session) {
+      contact.session = session;
+      for (const node of this.network.nodes) node.emit('status', { status: node.status() });
+    }
     this.emit('contact', { contact });
     return contact;
   }
@@ -303,7 +340,7 @@ export class MockNode {
     if (at < 0) throw refusal(404, 'not_found', 'there is no such request');
     const [request] = this.requests.splice(at, 1);
     const state = { accept: 'accepted', block: 'blocked' }[verb];
-    if (state) this.contacts.push({ name: request.name, petname: null, state, known: true });
+    if (state) this.contacts.push({ name: request.name, petname: null, state, known: true, ...UNCHOSEN });
     const { id: conversation } = this.conversation('direct', request.name);
     for (const message of this.in(conversation)) {
       message.request = false;

@@ -1,9 +1,9 @@
-//! The web UI as people meet it: two real nodes, a real browser, from an empty folder to an answered message.
+//! The web UI as people meet it: three real nodes, a real browser, from an empty folder to an answered message.
 
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -19,12 +19,16 @@ pub(crate) fn check(repo: &Repo) -> Result<Report> {
         fs::remove_dir_all(&homes)?;
     }
     let program = repo.target.join("debug").join("samizdat");
-    let bob = Node::start(&program, homes.join("bob"), None)?;
-    let alice = Node::start(&program, homes.join("alice"), Some(&bob.join))?;
+    let here = ["--listen", "127.0.0.1:0"];
+    let bob = Node::start(&program, &homes.join("bob"), &here)?;
+    let home = homes.join("alice");
+    let alice = Node::start(&program, &home, &[&here[..], &["--join", &bob.join]].concat())?;
+    // Nobody who asked for an address goes behind a proxy.
+    let carol = Node::start(&program, &homes.join("carol"), &[])?;
     let run = repo.command("node").args(["e2e/run.mjs"]).within(&repo.target.join("web"));
-    let run =
-        run.env("UI_URL", &alice.ui).env("PEER_UI_URL", &bob.ui).env("SCREENSHOTS", repo.target.join("xtask").join("screenshots"));
-    run.report(repo, "browser")
+    let run = run.env("UI_URL", &alice.ui).env("PEER_UI_URL", &bob.ui).env("LONE_UI_URL", &carol.ui);
+    let run = run.env("SAMIZDAT", &program).env("SAMIZDAT_HOME", home);
+    run.env("SCREENSHOTS", repo.target.join("xtask").join("screenshots")).report(repo, "browser")
 }
 
 /// A running node; it ends with the value.
@@ -35,10 +39,9 @@ struct Node {
 }
 
 impl Node {
-    fn start(program: &Path, home: PathBuf, join: Option<&str>) -> Result<Self> {
+    fn start(program: &Path, home: &Path, options: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
-        command.arg("--home").arg(home).args(["--json", "up", "--listen", "127.0.0.1:0"]);
-        command.args(join.map(|join| ["--join", join]).into_iter().flatten());
+        command.arg("--home").arg(home).args(["--json", "up"]).args(options);
         let mut process = command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot run {}", program.display()))?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
