@@ -153,9 +153,7 @@ pub(crate) fn parse() -> Result<(Arguments, Context), ExitCode> {
     let arguments = Arguments::try_parse().map_err(|error| {
         let shown = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if !shown && env::args_os().any(|argument| argument == "--json") {
-            let sentence = error.to_string();
-            let sentence = sentence.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            return Failure::usage(sentence).report(true);
+            return Failure::usage(sentence(&error.to_string())).report(true);
         }
         let _ = error.print();
         let _ = io::stdout().flush();
@@ -171,6 +169,14 @@ pub(crate) fn parse() -> Result<(Arguments, Context), ExitCode> {
         Err(failure) => return Err(failure.report(output.json)),
     };
     Ok((arguments, Context { home, must_name_home, output }))
+}
+
+/// What is wrong, without the advice that follows after an empty line. Arguments stand in lines of their own.
+fn sentence(error: &str) -> String {
+    let mut lines = error.lines().map(str::trim).take_while(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let arguments: Vec<&str> = lines.collect();
+    format!("{first} {}", arguments.join(", ")).trim_end().to_owned()
 }
 
 /// A path as a shell takes it.

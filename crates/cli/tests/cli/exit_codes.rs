@@ -79,6 +79,19 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
+fn a_program_is_told_which_arguments_are_missing_or_possible() {
+    let missing = "the following required arguments were not provided:";
+    for (arguments, said) in [
+        (&["node", "role", "relay"][..], format!("{missing} <SWITCH>")),
+        (&["contact", "session"], format!("{missing} <WHO>, <CHOICE>")),
+        (&["node", "lan", "perhaps"], "invalid value 'perhaps' for '[LAN]' [possible values: on, off]".to_owned()),
+    ] {
+        let out = samizdat(Path::new(NOWHERE), &["--json"]).args(arguments).assert().code(2).stdout("").get_output().clone();
+        assert_eq!(error(&out.stderr)["message"], said);
+    }
+}
+
+#[test]
 fn a_role_of_a_later_version_is_told_apart_from_a_typing_error_and_changes_nothing() {
     let node = Node::alice();
     for (role, switch) in [("custodian", "on"), ("custodian", "off"), ("mix", "on"), ("mix", "off")] {
