@@ -156,7 +156,7 @@ export function network(step, { UI_URL, PEER_UI_URL, LONE_UI_URL }) {
 
       await me.getByRole('radio', { name: /^No/ }).check();
       await me.getByRole('button', { name: 'Save' }).click();
-      await me.getByText('Saved.').waitFor();
+      await me.locator('dialog').waitFor({ state: 'detached' });
       check((await bob()).session === 'off', 'the daemon still connects');
       await openStatus(me);
       await me.getByText('Contacts that your node is connected to:').waitFor({ state: 'detached' });
@@ -179,7 +179,7 @@ async function chooseStraight(page, who) {
   await page.keyboard.press('ArrowDown');
   check(await straight.isChecked(), 'the arrows do not choose');
   await page.keyboard.press('Enter');
-  await page.getByText('Saved.').waitFor();
+  await page.locator('dialog').waitFor({ state: 'detached' });
 }
 
 /** Goes there as somebody without a mouse does. */
