@@ -130,9 +130,9 @@ fn behind_a_proxy_no_packet_leaves_but_to_the_proxy() {
 
     // Though she adds a domain, nobody is asked by DNS; and nobody is called in the local network.
     let run = |arguments: &[&str]| {
-        let child = alice.namespace().spawn(samizdat(&home).args(arguments).stdout(Stdio::piped())).unwrap();
-        let output = child.wait_with_output().unwrap();
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+        let child = alice.namespace().spawn(samizdat(&home).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()));
+        let output = child.unwrap().wait_with_output().unwrap();
+        serde_json::from_slice::<Value>(if output.status.success() { &output.stdout } else { &output.stderr }).unwrap()
     };
     assert_eq!(run(&["entry", "add", "entry.samizdat.test"])["domain"], "entry.samizdat.test");
     assert_eq!(run(&["node", "lan", "on"])["error"]["kind"], "refused");
