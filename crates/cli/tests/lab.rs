@@ -35,7 +35,7 @@ fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_thr
     carol.until(&["node", "role"], |role| role["announced"] == true);
     assert!(carol.row(&["status"]).unwrap()["reach"]["verdict"] == "reachable");
 
-    let bob = Node::joining(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
+    let bob = Node::unsettled(lab.peer(1).unwrap().station(), &[&carol.join, &dave.join, &erin.join]);
     let relay = format!("{}:4001", first.address().unwrap());
     let is_reached = |relays: &Value| relays["through"][0] == relay.as_str();
     bob.until(&["node", "relays"], is_reached);
@@ -43,7 +43,7 @@ fn two_behind_routers_who_share_nothing_but_a_link_talk_and_reach_each_other_thr
     // Alice has nothing but Bob's link.
     let link = bob.row(&["invite"]).unwrap()["link"].as_str().unwrap().to_owned();
     assert!(link.len() < 120, "{link}");
-    let alice = Node::joining(lab.peer(0).unwrap().station(), &[]);
+    let alice = Node::unsettled(lab.peer(0).unwrap().station(), &[]);
     alice.row(&["contact", "add", &link, "--as", "bob"]);
     alice.row(&["send", "bob", "with nothing but your link", "--days", "1"]);
     let request = bob.until(&["contact", "requests"], |request| request["text"] == "with nothing but your link");

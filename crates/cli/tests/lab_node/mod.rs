@@ -58,6 +58,12 @@ impl<'a> Node<'a> {
         Self::start(station, &options)
     }
 
+    /// As people start it at home, who were told of these nodes: it listens wherever it likes.
+    pub(crate) fn unsettled(station: &'a Station, joins: &[&str]) -> Self {
+        let options: Vec<&str> = joins.iter().flat_map(|join| ["--join", join]).collect();
+        Self::at_home(station, tempfile::tempdir().unwrap(), &options, &[])
+    }
+
     pub(crate) fn row(&self, arguments: &[&str]) -> Option<Value> {
         self.rows(arguments).into_iter().next()
     }
