@@ -4,7 +4,7 @@
 mod nest;
 mod people;
 
-use nest::{NEST, agree, ask, motion, nicks, reads, show};
+use nest::{NEST, agree, ask, decided, motion, nicks, reads, show};
 use people::{Person, eventually};
 use serde_json::Value;
 
@@ -79,17 +79,13 @@ fn they_found_let_in_talk_put_out_and_can_prove_it() {
     assert_eq!(bob.code(&["cluster", "say", NEST, "still here?"]), 4);
 
     // Everybody can verify all that was decided, also before they came.
-    let told = |person: &Person| -> Vec<String> {
-        let rows = person.rows(&["cluster", "audit", NEST]);
-        rows.iter().flat_map(|row| row["what"].as_array().unwrap()).map(|what| what.as_str().unwrap().to_owned()).collect()
-    };
     let all = ["admit bob", "admit carol", "expel bob"];
-    assert_eq!((told(&alice), told(&carol)), (all.map(str::to_owned).into(), all.map(str::to_owned).into()));
+    assert_eq!((decided(&alice), decided(&carol)), (all.map(str::to_owned).into(), all.map(str::to_owned).into()));
 
     // Carol leaves, whether Alice likes it or not.
     assert_eq!(carol.json(&["cluster", "leave", NEST])["standing"], "left");
     agree(&[&alice], &["alice"]);
-    assert_eq!(told(&alice).last().map(String::as_str), Some("leave carol"));
-    assert_eq!(told(&carol), all, "what she saw, she can still prove");
+    assert_eq!(decided(&alice).last().map(String::as_str), Some("leave carol"));
+    assert_eq!(decided(&carol), all, "what she saw, she can still prove");
     bob.run(&["cluster", "audit", NEST]);
 }

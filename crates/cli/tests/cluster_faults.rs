@@ -4,10 +4,10 @@
 mod nest;
 mod people;
 
-use std::{collections::BTreeMap, fs, sync::mpsc, thread, time::Duration};
+use std::fs;
 
-use nest::{NEST, agree, ask, motion, nicks, show};
-use people::{Moments, Person, eventually, fill};
+use nest::{NEST, agree, all_can_prove_it, ask, motion, nicks, reads_each_once, show};
+use people::{Moments, Person, done_though_killed, eventually, fill};
 
 /// Rounds; in each of them the rules are changed and all members are killed once.
 const ROUNDS: u32 = 6;
@@ -23,40 +23,6 @@ fn three(alice: Person) -> [Person; 3] {
     agree(&[&alice, &bob], &["alice", "bob"]);
     ask(&alice, &carol, "carol");
     [alice, bob, carol]
-}
-
-/// Waits until `reader` has all of `texts`; none is there twice.
-fn reads_each_once(reader: &Person, texts: &[String]) {
-    let read = || -> BTreeMap<String, usize> {
-        let mut counts = BTreeMap::new();
-        for row in reader.read_all(NEST) {
-            *counts.entry(row["text"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        counts
-    };
-    let counts = eventually("everything to arrive", || Some(read()).filter(|counts| texts.iter().all(|t| counts.contains_key(t))));
-    let doubled: Vec<_> = counts.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(doubled.is_empty(), "doubled: {doubled:?}");
-}
-
-fn all_can_prove_it(people: &[&Person]) {
-    people.iter().for_each(|person| drop(person.run(&["cluster", "audit", NEST])));
-}
-
-/// Whether what `who` asks was done although `victim` is killed at some moment from then on.
-fn done_though_killed(who: &Person, victim: &Person, arguments: &[&str], moments: &mut Moments) -> bool {
-    let (done, finished) = mpsc::channel();
-    thread::scope(|scope| {
-        let asking = scope.spawn(move || {
-            let succeeded = who.code(arguments) == 0;
-            let _ = done.send(());
-            succeeded
-        });
-        // Either the command has ended, or it is cut off somewhere in between, or the node is at work with it.
-        let _ = finished.recv_timeout(Duration::from_millis(moments.next(60)));
-        victim.kill_now();
-        asking.join().unwrap()
-    })
 }
 
 #[test]

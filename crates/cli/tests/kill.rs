@@ -3,9 +3,9 @@
 
 mod people;
 
-use std::{collections::BTreeMap, sync::mpsc, thread, time::Duration};
+use std::collections::BTreeMap;
 
-use people::{Moments, Person, eventually};
+use people::{Moments, Person, done_though_killed, eventually};
 
 /// Rounds; in each of them all three nodes are killed once.
 const ROUNDS: u32 = 50;
@@ -32,19 +32,8 @@ fn killing_every_process_fifty_times_loses_and_doubles_nothing() {
             let writer = usize::from(moments.next(2) == 1);
             let text = format!("{}{round}.{victim}", if writer == 0 { "a" } else { "b" });
             let (who, to) = if writer == 0 { (&alice, "bob") } else { (&bob, alice_name.as_str()) };
-            let (done, finished) = mpsc::channel();
-            let sent = thread::scope(|scope| {
-                let sending = scope.spawn(|| {
-                    let sent = who.code(&["send", to, &text, "--days", "1"]) == 0;
-                    let _ = done.send(());
-                    sent
-                });
-                // Either the command has ended, or it is cut off somewhere in between, or the node is at work with it.
-                let _ = finished.recv_timeout(Duration::from_millis(moments.next(60)));
-                let node = [&alice, &bob, &carol][victim];
-                node.kill_now();
-                sending.join().unwrap()
-            });
+            let node = [&alice, &bob, &carol][victim];
+            let sent = done_though_killed(who, node, &["send", to, &text, "--days", "1"], &mut moments);
             if sent {
                 taken[writer].push(text);
             }

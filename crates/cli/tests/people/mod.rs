@@ -6,6 +6,8 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -249,6 +251,22 @@ impl Moments {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % below
     }
+}
+
+/// Whether what `who` asks was done although `victim` is killed at some moment from then on.
+pub(crate) fn done_though_killed(who: &Person, victim: &Person, arguments: &[&str], moments: &mut Moments) -> bool {
+    let (done, finished) = mpsc::channel();
+    thread::scope(|scope| {
+        let asking = scope.spawn(move || {
+            let succeeded = who.code(arguments) == 0;
+            let _ = done.send(());
+            succeeded
+        });
+        // Either the command has ended, or it is cut off somewhere in between, or the node is at work with it.
+        let _ = finished.recv_timeout(Duration::from_millis(moments.next(60)));
+        victim.kill_now();
+        asking.join().unwrap()
+    })
 }
 
 /// Takes all the space that is left.
