@@ -5,11 +5,13 @@ mod nest;
 mod people;
 
 use nest::{NEST, agree, all_can_prove_it, decided, motion, nest_of, reads_each_once, show};
-use people::{Moments, Person, done_though_killed, eventually};
+use people::{Moments, Person, done_though_killed, done_though_killed_within, eventually};
 use serde_json::Value;
 
 /// How often members are killed at most while one stage of a secret vote goes on: then it must come to its end by itself.
-const KILLS: u32 = 150;
+const KILLS: u32 = 60;
+/// So many of these at once, the others over the time that it takes.
+const KILLS_AT_ONCE: u32 = 12;
 
 /// A cluster that is killed at drawn moments.
 struct Nest {
@@ -39,8 +41,7 @@ impl Nest {
     /// Whether it was done although that one was killed meanwhile, who is there again.
     fn killing(&mut self, victim: usize, who: usize, arguments: &[&str]) -> bool {
         let done = done_though_killed(&self.people[who], &self.people[victim], arguments, &mut self.moments);
-        let joins = self.joins.each_ref().map(String::as_str);
-        self.people[victim].revive(&joins);
+        self.revive(victim);
         done
     }
 
@@ -51,6 +52,23 @@ impl Nest {
         if self.killing(victim, who, &["cluster", "say", NEST, &text, "--days", "1"]) {
             self.taken.push(text);
         }
+    }
+
+    /// The same, and waits some seconds for all to have it, in which that one is killed. What its own node shows afterwards was taken.
+    fn killing_while_one_waits(&mut self, victim: usize) {
+        let (who, text) = (self.one_of(self.people.len()), format!("text {}", self.said));
+        self.said += 1;
+        let waits = ["cluster", "say", NEST, &text, "--days", "1", "--wait", "received", "--timeout", "2"];
+        done_though_killed_within(2000, &self.people[who], &self.people[victim], &waits, &mut self.moments);
+        self.revive(victim);
+        if texts(&self.people[who]).contains(&text) {
+            self.taken.push(text);
+        }
+    }
+
+    fn revive(&mut self, victim: usize) {
+        let joins = self.joins.each_ref().map(String::as_str);
+        self.people[victim].revive(&joins);
     }
 
     /// What everybody must have come to in the end: the first of them are members, by these decisions.
@@ -157,12 +175,16 @@ impl Nest {
     fn killing_until(&mut self, what: &str, is_there: impl Fn(&Value) -> bool) {
         let all_there =
             |people: &[Person]| people.iter().all(|person| row_of(person, "question", "What?").is_some_and(|row| is_there(&row)));
-        for _ in 0..KILLS {
+        for kill in 0..KILLS {
             if all_there(&self.people) {
                 return;
             }
             let victim = self.one_of(self.people.len());
-            self.killing_while_one_speaks(victim, self.people.len());
+            if kill < KILLS_AT_ONCE {
+                self.killing_while_one_speaks(victim, self.people.len());
+            } else {
+                self.killing_while_one_waits(victim);
+            }
         }
         eventually(what, || all_there(&self.people).then_some(()));
     }

@@ -19,12 +19,13 @@ use crate::{
 /// Programs at a time, for each core.
 const PER_CORE: usize = 2;
 /// Those that take long, the longest first, as `folder.kind.name`. They begin before all others, so that none of them is alone in the end.
-const LONG: [&str; 17] = [
+const LONG: [&str; 18] = [
     "chat.test.clusters",
     "cli.test.lab_faults",
     "chat.test.stories",
     "cli.test.disk",
     "cli.test.kill",
+    "cli.test.cluster_kills",
     "cli.test.lab",
     "cli.test.lab_entry",
     "chat.test.sessions",

@@ -255,6 +255,17 @@ impl Moments {
 
 /// Whether what `who` asks was done although `victim` is killed at some moment from then on.
 pub(crate) fn done_though_killed(who: &Person, victim: &Person, arguments: &[&str], moments: &mut Moments) -> bool {
+    done_though_killed_within(60, who, victim, arguments, moments)
+}
+
+/// The same where what is asked takes longer, some milliseconds.
+pub(crate) fn done_though_killed_within(
+    within: u64,
+    who: &Person,
+    victim: &Person,
+    arguments: &[&str],
+    moments: &mut Moments,
+) -> bool {
     let (done, finished) = mpsc::channel();
     thread::scope(|scope| {
         let asking = scope.spawn(move || {
@@ -263,7 +274,7 @@ pub(crate) fn done_though_killed(who: &Person, victim: &Person, arguments: &[&st
             succeeded
         });
         // Either the command has ended, or it is cut off somewhere in between, or the node is at work with it.
-        let _ = finished.recv_timeout(Duration::from_millis(moments.next(60)));
+        let _ = finished.recv_timeout(Duration::from_millis(moments.next(within)));
         victim.kill_now();
         asking.join().unwrap()
     })
