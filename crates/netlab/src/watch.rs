@@ -13,8 +13,8 @@ pub struct Destination {
     pub address: IpAddr,
     /// At which port; 0 where there are none.
     pub port: u16,
-    /// Whether somebody was dialled: TCP, or the first packet of a QUIC connection (Initial, RFC 9000 section 17.2.2). What goes over one
-    /// that stands, as when a direct path is looked for, is none.
+    /// Whether somebody was dialled: the first packet of a connection, by TCP (SYN) or QUIC (Initial, RFC 9000 section 17.2.2). An answer
+    /// is none, nor what goes over one that stands, as when a direct path is looked for.
     pub dials: bool,
 }
 
@@ -106,7 +106,7 @@ pub(crate) fn parse(frame: &[u8]) -> Option<Destination> {
             Destination { protocol: Protocol::Udp, address, port: udp.destination_port(), dials }
         }
         Some(TransportSlice::Tcp(tcp)) => {
-            Destination { protocol: Protocol::Tcp, address, port: tcp.destination_port(), dials: true }
+            Destination { protocol: Protocol::Tcp, address, port: tcp.destination_port(), dials: tcp.syn() && !tcp.ack() }
         }
         _ => Destination { protocol: Protocol::Other(number), address, port: 0, dials: false },
     })
@@ -141,6 +141,14 @@ mod tests {
         let mut frame = Vec::new();
         header.write(&mut frame, b"").unwrap();
         assert_eq!(parse(&frame).unwrap().to_string(), "tcp 2001:db8:9::1 443");
+        assert!(!parse(&frame).unwrap().dials);
+        for (syn, dials) in [("syn", true), ("answer", false)] {
+            let header = PacketBuilder::ethernet2([2; 6], [3; 6]).ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64).tcp(1, 443, 0, 0).syn();
+            let header = if syn == "syn" { header } else { header.ack(1) };
+            let mut packet = Vec::new();
+            header.write(&mut packet, b"").unwrap();
+            assert_eq!(parse(&packet).unwrap().dials, dials, "{syn}");
+        }
         for (first, dials) in [(0xcf, true), (0x4f, false), (0xe0, false)] {
             let header = PacketBuilder::ethernet2([2; 6], [3; 6]).ipv4([10, 0, 1, 2], [10, 0, 2, 2], 64).udp(1, 4001);
             let mut packet = Vec::new();

@@ -29,8 +29,10 @@ pub fn nest(charter: &Charter, names: &[&str]) -> Vec<Person> {
 
 fn nest_in(nests: &mut Nests, charter: &Charter, names: &[&str]) -> Vec<Person> {
     let key = (charter.encode(), names.iter().map(ToString::to_string).collect());
+    // A copy for the first, too, as of everybody.
+    let again = |people: &Vec<Person>| people.iter().map(Person::again).collect();
     if let Some(people) = nests.get(&key) {
-        return people.iter().map(Person::again).collect();
+        return again(people);
     }
     let (name, before) = names.split_last().unwrap();
     let mut people = if before.is_empty() { Vec::new() } else { nest_in(nests, charter, before) };
@@ -44,8 +46,9 @@ fn nest_in(nests: &mut Nests, charter: &Charter, names: &[&str]) -> Vec<Person> 
         person.settle();
         people.push(person);
     }
-    nests.insert(key, people.iter().map(Person::again).collect());
-    people
+    let copies = again(&people);
+    nests.insert(key, people);
+    copies
 }
 
 /// One of the first, each of whom may have a few doors, invites the last one, and all vote for it.
