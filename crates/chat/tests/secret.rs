@@ -359,7 +359,9 @@ fn a_secret_vote_does_not_end_before_half_of_its_time_however_many_rollouts_ther
 fn who_was_out_during_a_vote_and_is_back_says_nothing_in_it() {
     let mut people = nest(&charter(), &["alice", "bob", "carol", "dave"]);
     let back = trustees(&mut people)[1];
-    let motion = ask(&mut people[0]);
+    let asks = (back + 1) % people.len();
+    let motion = ask(&mut people[asks]);
+    people[asks].settle();
     swap(&mut people);
     // What is done to whoever is out.
     change(&people[back], "UPDATE cluster_vote SET seed = NULL, choice = NULL, silent = 1");

@@ -77,6 +77,11 @@ impl<'a> Node<'a> {
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// Starts a command that goes on.
+    pub(crate) fn starts(&self, arguments: &[&str]) -> Process {
+        self.station.start(samizdat(&self.home).args(arguments)).unwrap()
+    }
+
     /// Asks until the answer is as wished. Each question is a process of its own, which is pause enough.
     pub(crate) fn until(&self, arguments: &[&str], wished: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();

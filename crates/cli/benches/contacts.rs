@@ -1,0 +1,224 @@
+//! Sessions of contacts between whole nodes in the laboratory (Linux, root), when what carries them goes away.
+//! `cargo bench -p samizdat --bench contacts -- rehome 20`: the relay of a session dies while one talks to the other.
+//! `cargo bench -p samizdat --bench contacts -- flap 100`: the network of one of two goes down and up, and both go on talking.
+#![allow(missing_docs, clippy::disallowed_methods, unreachable_pub)]
+#![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "../tests/lab_node/mod.rs"]
+mod lab_node;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use lab_node::{Node, PATIENCE, befriend, public};
+use samizdat_netlab::{Kind, Lab, Plan, permitted};
+use serde_json::Value;
+
+/// Between two words.
+const PACE: Duration = Duration::from_millis(150);
+/// Words before something goes away, at least.
+const WORDS_BEFORE: usize = 5;
+/// Words that came over a session since, until a trial is over.
+const WORDS_AFTER: usize = 10;
+const GOAL_MS: f64 = 5000.0;
+/// Outages of a network, one after the other.
+const OUTAGES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+/// What a network is up for in between.
+const UP: Duration = Duration::from_secs(1);
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let count = |n: usize| arguments.get(1).map_or(n, |count| count.parse().unwrap());
+    if !permitted("sessions of contacts are measured") {
+        return;
+    }
+    match arguments.first().map(String::as_str) {
+        None => {
+            rehome(3);
+            flap(6);
+        }
+        Some("rehome") => rehome(count(20)),
+        Some("flap") => flap(count(100)),
+        Some(other) => panic!("{other} is not measured here: rehome or flap"),
+    }
+}
+
+/// A word of Alice that came to Bob.
+struct Came {
+    at: Instant,
+    word: usize,
+    by_session: bool,
+}
+
+fn rehome(trials: usize) {
+    let mut gaps = Vec::new();
+    let mut lost = 0;
+    for trial in 1..=trials {
+        let (gap, of, missing) = death();
+        println!("trial {trial}: {gap:.0} ms without a session, {missing} of {of} words lost");
+        gaps.push(gap);
+        lost += missing;
+    }
+    gaps.sort_by(f64::total_cmp);
+    let (middle, worst) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+    let within = gaps.iter().filter(|gap| **gap < GOAL_MS).count();
+    println!(
+        "death of the relay of a session: median {middle:.0} ms, worst {worst:.0} ms, {within} of {trials} under 5 s, {lost} words lost"
+    );
+    let reached = within == trials && lost == 0;
+    println!(
+        "{{\"figure\":\"contact_rehome_ms\",\"value\":{worst:.0},\"goal\":\"< {GOAL_MS}\",\"lost\":{lost},\"reached\":{reached}}}"
+    );
+}
+
+/// Two behind symmetric NATs have a session, and know two relays. Contacts are met through another one than strangers: that dies.
+/// The time between the last word that came over the session before and the first one after, ms, how many words were said, and how
+/// many of them never came or twice.
+fn death() -> (f64, usize, usize) {
+    let lab = Plan::new().hosts(3).peer(Kind::Sym).peer(Kind::Sym).build().unwrap();
+    let [carol, dave, erin] = public(&lab);
+    [&carol, &dave].iter().for_each(|node| node.relay());
+    let joins = [carol.join.as_str(), &dave.join, &erin.join];
+    let bob = Node::joining(lab.peer(1).unwrap().station(), &joins);
+    let alice = Node::joining(lab.peer(0).unwrap().station(), &joins);
+    let used = |node: &Node<'_>| {
+        let found = node.until(&["node", "relays"], |relays| relays["through"][0].is_string());
+        found["through"][0].as_str().unwrap().to_owned()
+    };
+    let of_strangers = used(&bob);
+    used(&alice);
+    befriend(&alice, &bob);
+    alice.row(&["contact", "session", "bob", "relayed"]);
+    bob.row(&["contact", "session", &alice.name, "relayed"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("relayed"));
+    alice.says("bob", "hello");
+
+    let at = |node: &Node<'_>| format!("{}:4001", node.station.address().unwrap());
+    let dies = if at(&carol) == of_strangers { dave } else { carol };
+    let heard = hears(&bob, &alice.name);
+    let mut came: Vec<Came> = Vec::new();
+    let (mut said, mut dies, mut died) = (0, Some(dies), None);
+    loop {
+        alice.row(&["send", "bob", &said.to_string(), "--days", "1"]);
+        said += 1;
+        let next = Instant::now() + PACE;
+        while let Ok(word) = heard.recv_timeout(next.saturating_duration_since(Instant::now())) {
+            came.push(word);
+        }
+        let by_session = |since: Option<Instant>| came.iter().filter(|word| word.by_session && Some(word.at) > since).count();
+        match died {
+            None if by_session(None) >= WORDS_BEFORE => {
+                drop(dies.take());
+                died = Some(Instant::now());
+            }
+            // What was under way came in a moment; a session that goes on through the other relay takes longer.
+            Some(_) if by_session(died) >= WORDS_AFTER => break,
+            _ => {}
+        }
+    }
+    let died = died.unwrap();
+    alice.says("bob", "the end");
+    let mut times: BTreeMap<usize, usize> = BTreeMap::new();
+    while came.len() < said {
+        match heard.recv_timeout(PATIENCE) {
+            Ok(word) => came.push(word),
+            Err(_) => break,
+        }
+    }
+    came.iter().for_each(|word| *times.entry(word.word).or_default() += 1);
+    let wrong = (0..said).filter(|word| times.get(word) != Some(&1)).count();
+    let by_session: Vec<Instant> = came.iter().filter(|word| word.by_session).map(|word| word.at).collect();
+    let gap = by_session.windows(2).filter(|pair| pair[1] > died).map(|pair| pair[1] - pair[0]).max().unwrap();
+    (gap.as_secs_f64() * 1e3, said, wrong)
+}
+
+/// What comes to `node` from `who`, with the moment at which it is told of it.
+fn hears(node: &Node<'_>, who: &str) -> Receiver<Came> {
+    let process = node.starts(&["read", who, "--follow"]);
+    let (came, heard) = channel();
+    thread::spawn(move || {
+        while let Ok(message) = process.json::<Value>(PATIENCE) {
+            let word = message["text"].as_str().and_then(|text| text.parse().ok());
+            let by_session = message["path"] == "direct";
+            if let Some(word) = word
+                && came.send(Came { at: Instant::now(), word, by_session }).is_err()
+            {
+                return;
+            }
+        }
+    });
+    heard
+}
+
+fn flap(times: usize) {
+    let lab = Plan::new().hosts(3).peer(Kind::Port).peer(Kind::Port).build().unwrap();
+    let [carol, dave, erin] = public(&lab);
+    carol.relay();
+    let joins = [carol.join.as_str(), &dave.join, &erin.join];
+    let bob = Node::joining(lab.peer(1).unwrap().station(), &joins);
+    let alice = Node::joining(lab.peer(0).unwrap().station(), &joins);
+    befriend(&alice, &bob);
+    alice.row(&["contact", "session", "bob", "direct"]);
+    bob.row(&["contact", "session", &alice.name, "direct"]);
+    [&alice, &bob].iter().for_each(|node| node.in_session("direct"));
+    let resident = || [&alice, &bob].map(|node| node.process.resident_kib().unwrap());
+    let before = resident();
+    for (turn, outage) in (0..times).zip(OUTAGES.iter().cycle()) {
+        goes_down_and_up(&lab, turn, *outage, || {
+            alice.row(&["send", "bob", &format!("alice {turn}"), "--days", "1"]);
+            bob.row(&["send", &alice.name, &format!("bob {turn}"), "--days", "1"]);
+        });
+    }
+    let up = Instant::now();
+    [&alice, &bob].iter().for_each(|node| node.in_session("direct"));
+    let back = up.elapsed();
+    alice.says("bob", "the end");
+    bob.says(&alice.name, "the end");
+    let mut lost = 0;
+    for (node, who, from) in [(&bob, alice.name.as_str(), "alice"), (&alice, "bob", "bob")] {
+        let start = Instant::now();
+        let missing = loop {
+            let texts: Vec<String> = node.rows(&["read", who]).iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect();
+            let wrong = |turn: &usize| texts.iter().filter(|text| **text == format!("{from} {turn}")).count() != 1;
+            let missing = (0..times).filter(wrong).count();
+            if missing == 0 || start.elapsed() > PATIENCE {
+                break missing;
+            }
+        };
+        lost += missing;
+    }
+    let after = resident();
+    println!(
+        "{times} times down and up: {lost} of {} words lost, direct again {:.1} s after the last; memory {:?} MiB before, {:?} after",
+        2 * times,
+        back.as_secs_f64(),
+        before.map(|kib| kib / 1024),
+        after.map(|kib| kib / 1024),
+    );
+    println!("{{\"figure\":\"contact_flap_lost\",\"value\":{lost},\"goal\":\"0\",\"reached\":{}}}", lost == 0);
+}
+
+/// By turns the router's link is cut, which nobody is told, and the plug is pulled, which the kernel sees. Meanwhile both talk.
+fn goes_down_and_up(lab: &Lab, turn: usize, outage: Duration, talk: impl Fn()) {
+    let link = lab.peer(0).unwrap().station().link();
+    let cut = turn.is_multiple_of(2);
+    if cut {
+        lab.set_up(link, false).unwrap()
+    } else {
+        lab.unplug(0).unwrap()
+    }
+    let down = Instant::now();
+    talk();
+    thread::sleep(outage.saturating_sub(down.elapsed()));
+    if cut {
+        lab.set_up(link, true).unwrap()
+    } else {
+        lab.plug(0).unwrap()
+    }
+    thread::sleep(UP);
+}
