@@ -94,6 +94,11 @@ pub fn day(unix_ms: u64) -> u32 {
     u32::try_from(unix_ms / DAY_MS).unwrap_or(u32::MAX)
 }
 
+/// How long that day goes on, ms, at least 1.
+pub fn day_left(unix_ms: u64) -> u64 {
+    DAY_MS.saturating_sub(unix_ms % DAY_MS)
+}
+
 fn label(side: Side) -> &'static [u8] {
     match side {
         Side::Dialler => DIALLER_LABEL,
@@ -133,6 +138,7 @@ mod tests {
         assert_ne!(secret.tag(1, &BOB), secret.tag(1, &ALICE));
         assert_ne!(secret.tag(1, &BOB), SessionSecret::new([8; 32]).tag(1, &BOB));
         assert_eq!((day(0), day(DAY_MS - 1), day(DAY_MS), day(u64::MAX)), (0, 0, 1, u32::MAX));
+        assert_eq!((day_left(0), day_left(DAY_MS - 1), day_left(DAY_MS + 1)), (DAY_MS, 1, DAY_MS - 1));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! never by name. [`Input`]s and the time go in, [`Output`]s come out; the messages are in [`handshake`] and [`codec`].
 //!
 //! A stranger learns nothing: to whatever it says first it gets the same number of bytes at once, computed in the same
-//! way, and whatever goes wrong after that, its link stays silent until the time for handshakes is over.
+//! way, and whatever goes wrong after that, its link stays silent until the time for handshakes is over. `cargo bench -p samizdat-sync
+//! --bench stranger` measures it.
 
 mod book;
 pub mod codec;
@@ -272,7 +273,7 @@ impl Contacts {
     /// When to call with [`Input::Timeout`], on the monotonic clock, milliseconds.
     pub fn next_timeout(&self) -> Option<u64> {
         let over = self.links.values().filter(|link| !matches!(link.stage, Stage::Open(_))).map(Link::over_ms);
-        over.chain(self.book.next_dial(&self.own, self.now)).min()
+        over.chain(self.book.next_dial(&self.own, self.now)).chain(self.book.next_tags(self.now)).min()
     }
 
     /// Envelopes that may be sent to a contact now; none without a session.
@@ -330,7 +331,7 @@ impl Contacts {
         match std::mem::replace(&mut link.stage, Stage::Silent) {
             Stage::Fresh => {
                 let Some(hello) = HelloIn::decode(bytes) else { return };
-                let found = self.book.find(hello.tags(), link.way, &self.own, now);
+                let found = self.book.find(hello.tags(), link.way);
                 let (secret, who) = found.map_or((&self.decoy, None), |(secret, who)| (secret, Some(who)));
                 let nonce: [u8; NONCE_LEN] = draw(&mut self.rng);
                 let (answered, answer) = hello.answer(secret, &link.channel, nonce);
@@ -423,6 +424,7 @@ impl Contacts {
     /// Waits out what came to nothing, and dials whom it is time to dial.
     fn step(&mut self, now: Now) {
         self.now = now;
+        self.book.prepare(&self.own, now);
         let over = |link: &Link| !matches!(link.stage, Stage::Open(_)) && link.over_ms() <= now.mono_ms;
         let over: Vec<u64> = self.links.iter().filter(|(_, link)| over(link)).map(|(id, _)| *id).collect();
         for link in over {

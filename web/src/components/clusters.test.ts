@@ -395,6 +395,25 @@ describe('a decision that is voted on in secret', () => {
     expect((await card('Let gina in')).queryByRole('button')).toBeNull();
   });
 
+  it('keeps the focus at the motion when the buttons go, and at what was decided when it is over', async () => {
+    for (const [voted, focused] of [
+      [motion({ ours: 'yes' }), 'Put mallory out'],
+      [motion({ ours: 'yes', yes: 2, state: 'passed', done: true }), 'What was decided'],
+    ] as const) {
+      let now = clusterView();
+      const vote = async () => {
+        now = clusterView({ motions: [voted] });
+        return voted;
+      };
+      await show(ClusterDetails, { ...nest, vote, cluster: async () => now }, { which: '1' });
+      (await screen.findByRole('button', { name: 'Vote yes' })).focus();
+      await userEvent.keyboard('{Enter}');
+      await waitFor(() => expect(document.activeElement?.textContent).toContain(focused));
+      expect(screen.queryByRole('button', { name: 'Vote yes' })).toBeNull();
+      cleanup();
+    }
+  });
+
   it('offers no vote in my own case', async () => {
     await show(ClusterDetails, showing(secret({ kind: 'expel', subject: 'alice' })), { which: '1' });
     expect((await card('Put alice out')).queryByRole('button')).toBeNull();

@@ -8,7 +8,7 @@ use samizdat_core::{
     Now, PeerId,
     limits::CLOCK_SLACK_HOURS,
     seal::TAG_LEN,
-    session::{SessionSecret, day},
+    session::{SessionSecret, day, day_left},
 };
 
 use super::{Contact, Way, Who, codec::Place};
@@ -106,14 +106,29 @@ impl Book {
     }
 
     /// Whose secret the first tag that we know belongs to. One lookup for each tag, however many contacts there are.
-    pub(super) fn find(&mut self, tags: &[[u8; TAG_LEN]], way: Way, own: &Own, now: Now) -> Option<(&SessionSecret, Who)> {
+    pub(super) fn find(&self, tags: &[[u8; TAG_LEN]], way: Way) -> Option<(&SessionSecret, Who)> {
+        let whose = &self.tags.as_ref()?.whose;
+        let (secret, who) = tags.iter().find_map(|tag| whose.get(&(way, *tag)))?;
+        Some((secret, *who))
+    }
+
+    /// Has the tags at hand that diallers may call now. Made while a stranger waits they would tell him how many contacts there are.
+    pub(super) fn prepare(&mut self, own: &Own, now: Now) {
         let days = BTreeSet::from([day(now.unix_ms.saturating_sub(SLACK_MS)), day(now.unix_ms.saturating_add(SLACK_MS))]);
         if self.tags.as_ref().is_none_or(|table| table.days != days) {
             self.tags = Some(self.tags_of(days, own));
         }
-        let whose = &self.tags.as_ref()?.whose;
-        let (secret, who) = tags.iter().find_map(|tag| whose.get(&(way, *tag)))?;
-        Some((secret, *who))
+    }
+
+    /// When there are others, on the monotonic clock, ms; none where nobody is known.
+    pub(super) fn next_tags(&self, now: Now) -> Option<u64> {
+        let left = day_left(now.unix_ms.saturating_sub(SLACK_MS)).min(day_left(now.unix_ms.saturating_add(SLACK_MS)));
+        (!self.known.is_empty()).then(|| now.mono_ms.saturating_add(left))
+    }
+
+    #[cfg(test)]
+    pub(super) fn tags_are_ready(&self) -> bool {
+        self.tags.is_some()
     }
 
     fn tags_of(&self, days: BTreeSet<u32>, own: &Own) -> Tags {

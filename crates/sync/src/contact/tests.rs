@@ -1,7 +1,7 @@
 //! Stories of two nodes and a network that delivers in order; Mallory speaks to a machine directly.
 #![allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::codec::Straight;
 use super::*;
@@ -390,7 +390,9 @@ fn who_says_that_they_are_nowhere_is_not_dialled_until_they_say_otherwise() {
     assert!(nowhere.is_nowhere());
     world.acquaint(ALICE, &[secret(7)], false, Some(nowhere));
     world.run(3_600_000);
-    assert_eq!((world.dials(ALICE), world.nodes[ALICE].next_timeout()), (0, None));
+    // Nothing is due but the tags of tomorrow.
+    let tomorrow = world.nodes[ALICE].book.next_tags(world.now);
+    assert_eq!((world.dials(ALICE), world.nodes[ALICE].next_timeout()), (0, tomorrow));
     let presence = world.presence(BOB, false);
     world.acquaint(ALICE, &[secret(7)], false, Some(presence));
     world.acquaint(BOB, &[secret(7)], false, None);
@@ -470,6 +472,33 @@ fn a_stranger_cannot_tell_a_wrong_key_from_nobody_home() {
         Some(answer) => greeted.finish(answer).map(|proof| proof.to_vec()),
     });
     assert_eq!(seen, [(0, Some(ANSWER_LEN)), (50, Some(0))]);
+}
+
+/// To make them takes the longer the more contacts there are, which the first stranger would see.
+#[test]
+fn the_tags_of_contacts_are_ready_before_a_stranger_comes() {
+    let mut alice = alice_who_knows(&[secret(7)]);
+    let mut days = BTreeSet::new();
+    let mut now = at(0);
+    while now.mono_ms < 3 * 24 * 3_600_000 {
+        let there = |own: u8| {
+            let channel = Channel { binding: [5; BINDING_LEN], dialler: MALLORY, answerer: PeerId([own; 32]) };
+            let greeted = Greeted::new(&[secret(7)], channel, day(now.unix_ms), [3; NONCE_LEN], [[4; 16]; CONTACT_TAGS]);
+            HelloIn::decode(greeted.hello()).unwrap()
+        };
+        assert!(alice.book.find(there(1).tags(), Way::Relayed).is_some(), "{now:?}");
+        assert!(alice.book.find(there(2).tags(), Way::Relayed).is_none(), "{now:?}");
+        days.insert(day(now.unix_ms));
+        let next = alice.next_timeout().unwrap();
+        assert!(next > now.mono_ms);
+        now = at(next);
+        alice.handle(Input::Timeout, now);
+    }
+    assert!(days.len() >= 3, "{days:?}");
+    alice.set_own(Way::Relayed, Some(PeerId([2; 32])), now);
+    assert!(alice.book.tags_are_ready());
+    alice.set_contacts(Vec::new(), now);
+    assert!(alice.book.tags_are_ready() && alice.book.next_tags(now).is_none());
 }
 
 #[test]
