@@ -48,19 +48,30 @@ fn main() {
     }
 }
 
-/// A word of Alice that came to Bob.
+/// A word that came, and how.
 struct Came {
     at: Instant,
     word: usize,
     by_session: bool,
 }
 
+struct Death {
+    /// Longest time between two words that came over the session before, ms.
+    before: f64,
+    /// The same since then, ms.
+    gap: f64,
+    /// Words.
+    said: usize,
+    /// Those that never came, or twice.
+    lost: usize,
+}
+
 fn rehome(trials: usize) {
     let mut gaps = Vec::new();
     let mut lost = 0;
     for trial in 1..=trials {
-        let (gap, of, missing) = death();
-        println!("trial {trial}: {gap:.0} ms without a session, {missing} of {of} words lost");
+        let Death { before, gap, said: of, lost: missing } = death();
+        println!("trial {trial}: {gap:.0} ms without a session (longest before: {before:.0} ms), {missing} of {of} words lost");
         gaps.push(gap);
         lost += missing;
     }
@@ -77,9 +88,7 @@ fn rehome(trials: usize) {
 }
 
 /// Two behind symmetric NATs have a session, and know two relays. Contacts are met through another one than strangers: that dies.
-/// The time between the last word that came over the session before and the first one after, ms, how many words were said, and how
-/// many of them never came or twice.
-fn death() -> (f64, usize, usize) {
+fn death() -> Death {
     let lab = Plan::new().hosts(3).peer(Kind::Sym).peer(Kind::Sym).build().unwrap();
     let [carol, dave, erin] = public(&lab);
     [&carol, &dave].iter().for_each(|node| node.relay());
@@ -123,18 +132,26 @@ fn death() -> (f64, usize, usize) {
     }
     let died = died.unwrap();
     alice.says("bob", "the end");
-    let mut times: BTreeMap<usize, usize> = BTreeMap::new();
-    while came.len() < said {
-        match heard.recv_timeout(PATIENCE) {
-            Ok(word) => came.push(word),
-            Err(_) => break,
-        }
-    }
-    came.iter().for_each(|word| *times.entry(word.word).or_default() += 1);
-    let wrong = (0..said).filter(|word| times.get(word) != Some(&1)).count();
+    let lost = missing(&heard, &mut came, said);
     let by_session: Vec<Instant> = came.iter().filter(|word| word.by_session).map(|word| word.at).collect();
-    let gap = by_session.windows(2).filter(|pair| pair[1] > died).map(|pair| pair[1] - pair[0]).max().unwrap();
-    (gap.as_secs_f64() * 1e3, said, wrong)
+    let longest = |after: bool| {
+        let gaps = by_session.windows(2).filter(|pair| (pair[1] > died) == after).map(|pair| pair[1] - pair[0]);
+        gaps.max().unwrap_or_default().as_secs_f64() * 1e3
+    };
+    Death { before: longest(false), gap: longest(true), said, lost }
+}
+
+/// Of `said` words those that do not come, or come twice, after what `came` already.
+fn missing(heard: &Receiver<Came>, came: &mut Vec<Came>, said: usize) -> usize {
+    let mut times: BTreeMap<usize, usize> = BTreeMap::new();
+    while came.len() < said
+        && let Ok(word) = heard.recv_timeout(PATIENCE)
+    {
+        came.push(word);
+    }
+    came.extend(heard.try_iter());
+    came.iter().for_each(|word| *times.entry(word.word).or_default() += 1);
+    (0..said).filter(|word| times.get(word) != Some(&1)).count()
 }
 
 /// What comes to `node` from `who`, with the moment at which it is told of it.
@@ -143,7 +160,7 @@ fn hears(node: &Node<'_>, who: &str) -> Receiver<Came> {
     let (came, heard) = channel();
     thread::spawn(move || {
         while let Ok(message) = process.json::<Value>(PATIENCE) {
-            let word = message["text"].as_str().and_then(|text| text.parse().ok());
+            let word = message["text"].as_str().filter(|_| message["mine"] == false).and_then(|text| text.parse().ok());
             let by_session = message["path"] == "direct";
             if let Some(word) = word
                 && came.send(Came { at: Instant::now(), word, by_session }).is_err()
@@ -168,10 +185,11 @@ fn flap(times: usize) {
     [&alice, &bob].iter().for_each(|node| node.in_session("direct"));
     let resident = || [&alice, &bob].map(|node| node.process.resident_kib().unwrap());
     let before = resident();
+    let heard = [hears(&bob, &alice.name), hears(&alice, "bob")];
     for (turn, outage) in (0..times).zip(OUTAGES.iter().cycle()) {
         goes_down_and_up(&lab, turn, *outage, || {
-            alice.row(&["send", "bob", &format!("alice {turn}"), "--days", "1"]);
-            bob.row(&["send", &alice.name, &format!("bob {turn}"), "--days", "1"]);
+            alice.row(&["send", "bob", &turn.to_string(), "--days", "1"]);
+            bob.row(&["send", &alice.name, &turn.to_string(), "--days", "1"]);
         });
     }
     let up = Instant::now();
@@ -179,19 +197,7 @@ fn flap(times: usize) {
     let back = up.elapsed();
     alice.says("bob", "the end");
     bob.says(&alice.name, "the end");
-    let mut lost = 0;
-    for (node, who, from) in [(&bob, alice.name.as_str(), "alice"), (&alice, "bob", "bob")] {
-        let start = Instant::now();
-        let missing = loop {
-            let texts: Vec<String> = node.rows(&["read", who]).iter().map(|row| row["text"].as_str().unwrap().to_owned()).collect();
-            let wrong = |turn: &usize| texts.iter().filter(|text| **text == format!("{from} {turn}")).count() != 1;
-            let missing = (0..times).filter(wrong).count();
-            if missing == 0 || start.elapsed() > PATIENCE {
-                break missing;
-            }
-        };
-        lost += missing;
-    }
+    let lost: usize = heard.iter().map(|heard| missing(heard, &mut Vec::new(), times)).sum();
     let after = resident();
     println!(
         "{times} times down and up: {lost} of {} words lost, direct again {:.1} s after the last; memory {:?} MiB before, {:?} after",

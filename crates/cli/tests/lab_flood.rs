@@ -15,8 +15,7 @@ use samizdat_netlab::{
 };
 use serde_json::Value;
 
-/// So many come in a normal run.
-const STRANGERS: usize = 250;
+const STRANGERS: usize = 1000;
 
 /// The key in an address for others to join, in hex instead of base32.
 fn key(join: &str) -> String {
@@ -28,16 +27,6 @@ fn key(join: &str) -> String {
 
 #[test]
 fn a_whole_node_that_strangers_flood_stays_small_and_serves_its_person() {
-    flood(STRANGERS);
-}
-
-#[test]
-#[ignore = "some minutes"]
-fn a_whole_node_that_a_thousand_strangers_flood_stays_small_and_serves_its_person() {
-    flood(4 * STRANGERS);
-}
-
-fn flood(count: usize) {
     if !permitted("a whole node is flooded") {
         return;
     }
@@ -53,12 +42,12 @@ fn flood(count: usize) {
     let station = lab.host(3).unwrap();
     let networks = lab.crowd(3, CROWD_NETWORKS).unwrap();
     let at = format!("{}:4001", carol.station.address().unwrap());
-    let strangers = crowd(&Program::node(netlab), station, &networks, (&key(&carol.join), &at), count).unwrap();
+    let strangers = crowd(&Program::node(netlab), station, &networks, (&key(&carol.join), &at), STRANGERS).unwrap();
     // In the middle of it.
     carol.says(&alice.name, "so many people here");
     alice.row(&["send", &carol.name, "who are they?", "--days", "1"]);
     let came: Strangers = strangers.process.json(PATIENCE.saturating_mul(2)).unwrap();
-    assert_eq!(came.came, count as u64);
+    assert_eq!(came.came, STRANGERS as u64);
     let peers = |status: &Value| status["peers"].as_array().unwrap().len();
     // Nobody whom she had is pushed out for good.
     carol.until(&["status"], |status| (2..=12).contains(&peers(status)));

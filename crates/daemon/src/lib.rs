@@ -29,8 +29,8 @@ mod run;
 pub use run::{Options, Ready, StartError, change_passphrase, run};
 
 /// What is logged unless somebody asks for more: the libraries below the network name peers and addresses in their
-/// warnings, so they are silent.
-pub const LOG_FILTER: &str = "warn,iroh=off,iroh_relay=off,noq=off,noq_proto=off,noq_udp=off,netwatch=off";
+/// warnings, so they are silent. So is MLS, which calls it an error when a message comes a second time.
+pub const LOG_FILTER: &str = "warn,openmls=off,iroh=off,iroh_relay=off,noq=off,noq_proto=off,noq_udp=off,netwatch=off";
 
 #[cfg(test)]
 mod tests {
